@@ -1,0 +1,272 @@
+//! A sealed group of items on its way through the sink.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::Trigger;
+
+/// A boxed error, as sinks hand them in.
+pub(crate) type Cause = Box<dyn Error + Send + Sync>;
+
+/// The items of one flush, borrowed by the sink for one attempt at a time.
+///
+/// It derefs to `[T]`. The framework owns the items through every attempt, so a sink that only borrows them can time
+/// out, panic or be cancelled without losing one.
+///
+/// Without a word from the sink, `Ok` delivers all of them and an error none. A sink that knows better says so for single
+/// items, before it returns: [`deliver`](Batch::deliver) and [`reject`](Batch::reject).
+///
+/// # Examples
+///
+/// A sink whose service answers for every item:
+///
+/// ```
+/// use buffer_core::{Batch, Flush, FlushError, async_trait};
+///
+/// struct Api;
+///
+/// # async fn post(_: &[u32]) -> Result<Vec<Result<(), String>>, std::io::Error> { Ok(vec![]) }
+/// #[async_trait]
+/// impl Flush<u32> for Api {
+///     async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+///         let answers = post(batch).await.map_err(FlushError::transient)?;
+///         for (index, answer) in answers.into_iter().enumerate() {
+///             if let Err(reason) = answer {
+///                 batch.reject(index, reason);
+///             }
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Batch<T> {
+    items: Vec<T>,
+    /// Empty until the sink marks an item; from then on one mark for each item.
+    marks: Vec<Mark>,
+    id: BatchId,
+    parent: Option<BatchId>,
+    attempt: u32,
+    trigger: Trigger,
+    partition: usize,
+    buffer: Arc<str>,
+    opened: Instant,
+}
+
+/// What the sink said of one item.
+#[derive(Debug)]
+enum Mark {
+    Open,
+    Delivered,
+    Rejected(Cause),
+}
+
+impl<T> Batch<T> {
+    pub(crate) fn new(
+        items: Vec<T>,
+        trigger: Trigger,
+        partition: usize,
+        buffer: Arc<str>,
+        opened: Instant,
+    ) -> Self {
+        let id = BatchId::next();
+        Self { items, marks: Vec::new(), id, parent: None, attempt: 0, trigger, partition, buffer, opened }
+    }
+
+    /// The name of exactly these items: unique across processes and the same in every attempt, so it serves as an
+    /// idempotency key.
+    ///
+    /// When some items were delivered or rejected and the rest is tried again, the rest has a new id.
+    pub fn id(&self) -> BatchId {
+        self.id
+    }
+
+    /// The id of the batch that these items are the rest of, if they are one.
+    pub fn parent(&self) -> Option<BatchId> {
+        self.parent
+    }
+
+    /// The number of this attempt, counted from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// What sealed the batch.
+    pub fn trigger(&self) -> Trigger {
+        self.trigger
+    }
+
+    /// The partition that the batch comes from, counted from 0.
+    pub fn partition(&self) -> usize {
+        self.partition
+    }
+
+    /// The name of the buffer that the batch comes from.
+    pub fn buffer(&self) -> &str {
+        &self.buffer
+    }
+
+    /// The time since the first item of the batch was inserted.
+    pub fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// Says that the items in `range` are delivered, whatever else becomes of this attempt.
+    ///
+    /// # Panics
+    ///
+    /// When `range` reaches past the batch.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, FlushError};
+    /// # async fn send(_: &u32) -> Result<(), std::io::Error> { Ok(()) }
+    /// async fn one_by_one(batch: &mut Batch<u32>) -> Result<(), FlushError> {
+    ///     for index in 0..batch.len() {
+    ///         send(&batch[index]).await.map_err(FlushError::transient)?;
+    ///         batch.deliver(index..index + 1);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn deliver(&mut self, range: Range<usize>) {
+        for mark in &mut self.marks()[range] {
+            *mark = Mark::Delivered;
+        }
+    }
+
+    /// Sets the item at `index` aside: it is dropped, with the reason `rejected`, whatever else becomes of this attempt.
+    ///
+    /// # Panics
+    ///
+    /// When `index` lies past the batch.
+    ///
+    /// # Examples
+    ///
+    /// See [`Batch`].
+    pub fn reject(&mut self, index: usize, error: impl Into<Box<dyn Error + Send + Sync>>) {
+        self.marks()[index] = Mark::Rejected(error.into());
+    }
+
+    fn marks(&mut self) -> &mut [Mark] {
+        self.marks.resize_with(self.items.len(), || Mark::Open);
+        &mut self.marks
+    }
+
+    pub(crate) fn begin_attempt(&mut self) {
+        self.attempt += 1;
+    }
+
+    /// Takes all items out: the batch is settled.
+    pub(crate) fn take_items(&mut self) -> Vec<T> {
+        self.marks.clear();
+        std::mem::take(&mut self.items)
+    }
+
+    /// Takes the items out that the sink marked; what stays is a batch of its own, with a new id.
+    pub(crate) fn take_marked(&mut self) -> Marked<T> {
+        let mut marked = Marked { delivered: Vec::new(), rejected: Vec::new() };
+        if self.marks.is_empty() {
+            return marked;
+        }
+        let before = self.items.len();
+        let items = std::mem::take(&mut self.items);
+        for (item, mark) in items.into_iter().zip(self.marks.drain(..)) {
+            match mark {
+                Mark::Open => self.items.push(item),
+                Mark::Delivered => marked.delivered.push(item),
+                Mark::Rejected(cause) => marked.rejected.push((item, cause)),
+            }
+        }
+        if self.items.len() < before {
+            self.parent = Some(std::mem::replace(&mut self.id, BatchId::next()));
+        }
+        marked
+    }
+}
+
+impl<T> Deref for Batch<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.items
+    }
+}
+
+/// What [`Batch::take_marked`] takes out.
+pub(crate) struct Marked<T> {
+    pub(crate) delivered: Vec<T>,
+    pub(crate) rejected: Vec<(T, Cause)>,
+}
+
+/// The name of one batch's exact content, printed as 32 hexadecimal digits.
+///
+/// The upper half is drawn at random once for each process, the lower half counts its batches.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(u128);
+
+impl BatchId {
+    fn next() -> Self {
+        static PROCESS: OnceLock<u64> = OnceLock::new();
+        static BATCHES: AtomicU64 = AtomicU64::new(1);
+        let process = *PROCESS.get_or_init(rand::random);
+        // Relaxed: only uniqueness matters, nothing is published with the number.
+        Self(u128::from(process) << 64 | u128::from(BATCHES.fetch_add(1, Relaxed)))
+    }
+
+    /// The id as a number, for databases that have a column type for it.
+    pub fn as_u128(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BatchId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(items: Vec<u32>) -> Batch<u32> {
+        Batch::new(items, Trigger::Size, 0, "test".into(), Instant::now())
+    }
+
+    #[test]
+    fn marked_items_leave_in_order_and_the_rest_gets_a_new_id_that_knows_its_parent() {
+        let mut batch = batch(vec![10, 11, 12, 13, 14]);
+        let id = batch.id();
+        batch.deliver(0..2);
+        batch.reject(3, "bad");
+        let marked = batch.take_marked();
+        assert_eq!(marked.delivered, [10, 11]);
+        assert_eq!(marked.rejected.iter().map(|(item, _)| *item).collect::<Vec<_>>(), [13]);
+        assert_eq!(&batch[..], [12, 14]);
+        assert_ne!(batch.id(), id);
+        assert_eq!(batch.parent(), Some(id));
+    }
+
+    #[test]
+    fn an_unmarked_batch_keeps_its_items_and_its_id() {
+        let mut batch = batch(vec![1, 2]);
+        let id = batch.id();
+        assert!(batch.take_marked().delivered.is_empty());
+        assert_eq!((&batch[..], batch.id(), batch.parent()), (&[1, 2][..], id, None));
+    }
+}

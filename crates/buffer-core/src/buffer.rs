@@ -1,0 +1,336 @@
+//! The handle: the ways in, the flush and the close.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::builder::Builder;
+use crate::error::{InsertBatchError, InsertError, TryInsertBatchError, TryInsertError};
+use crate::outcome::{FlushReport, Ledger, Summary};
+use crate::partition::{Barrier, Refused};
+use crate::shared::{Shared, deadline_in};
+
+/// A buffer: takes items one by one from any thread or task, and hands them to its sink in batches.
+///
+/// Clones are handles to the same buffer. When the last one is dropped the buffer closes and drains by itself, also when
+/// that is at the end of `main`.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+///
+/// struct Stdout;
+///
+/// #[async_trait]
+/// impl Flush<String> for Stdout {
+///     async fn flush(&self, batch: &mut Batch<String>) -> Result<(), FlushError> {
+///         println!("{} lines, the first is {:?}", batch.len(), batch.first());
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let buffer = Buffer::builder().name("lines").build(Stdout)?;
+/// buffer.insert("hello".to_owned()).await?;
+/// let summary = buffer.close().await;
+/// assert_eq!(summary.ledger.delivered, 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Buffer<T> {
+    handle: Arc<Handle<T>>,
+}
+
+/// What all clones of a [`Buffer`] hold. No worker does, so its drop is the last handle's drop.
+struct Handle<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T: Send + 'static> Buffer<T> {
+    /// The settings of a new buffer.
+    pub fn builder() -> Builder<T> {
+        Builder::new()
+    }
+
+    /// Inserts `item`, and waits while the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertError::Closed`] hands the item back.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped while it waits has inserted nothing; the item is dropped with it and not counted.
+    pub async fn insert(&self, item: T) -> Result<(), InsertError<T>> {
+        let shared = self.shared();
+        let item = match shared.admit(item) {
+            Ok(()) => return Ok(()),
+            Err(Refused::Closed(item)) => return Err(InsertError::Closed(item)),
+            Err(Refused::Full(item) | Refused::Taken(item)) => item,
+        };
+        let mut waiting = Some(item);
+        let admitted = with_room(&shared.room, || {
+            let item = waiting.take()?;
+            match shared.admit(item) {
+                Ok(()) => Some(Ok(())),
+                Err(Refused::Closed(item)) => Some(Err(InsertError::Closed(item))),
+                Err(Refused::Full(item) | Refused::Taken(item)) => {
+                    waiting = Some(item);
+                    None
+                }
+            }
+        });
+        admitted.await
+    }
+
+    /// Inserts `item` if there is room.
+    ///
+    /// # Errors
+    ///
+    /// [`TryInsertError::Full`] and [`TryInsertError::Closed`] hand the item back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, TryInsertError, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().partitions(1).batch_size(1).capacity(1).build(Nowhere)?;
+    /// buffer.try_insert(1)?;
+    /// assert_eq!(buffer.try_insert(2), Err(TryInsertError::Full(2)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_insert(&self, item: T) -> Result<(), TryInsertError<T>> {
+        self.shared().admit(item).map_err(|refused| match refused {
+            Refused::Closed(item) => TryInsertError::Closed(item),
+            Refused::Full(item) | Refused::Taken(item) => TryInsertError::Full(item),
+        })
+    }
+
+    /// Inserts all of `items` into one partition, in their order, and waits as often as there is no room for the next part.
+    ///
+    /// Any number is fine: parts are as large as there is room. On return `items` holds what was not accepted: nothing, if
+    /// the answer is `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertBatchError::Closed`] when the buffer was closed before all were accepted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what was accepted before the drop is accepted, the rest is still in `items`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().build(Nowhere)?;
+    /// let mut items: Vec<u32> = (0..1_000_000).collect();
+    /// buffer.insert_batch(&mut items).await?;
+    /// assert!(items.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn insert_batch(&self, items: &mut Vec<T>) -> Result<(), InsertBatchError> {
+        let shared = self.shared();
+        let first_part = with_room(&shared.room, || match shared.admit_many(items) {
+            Ok(partition) => Some(Ok(partition)),
+            Err(Refused::Closed(())) => Some(Err(InsertBatchError::Closed)),
+            Err(Refused::Full(()) | Refused::Taken(())) => None,
+        });
+        let partition = &shared.partitions[first_part.await?];
+        while !items.is_empty() {
+            let next_part = with_room(&partition.room, || match partition.admit_many(items) {
+                Ok(()) => Some(Ok(())),
+                Err(Refused::Closed(())) => Some(Err(InsertBatchError::Closed)),
+                Err(Refused::Full(()) | Refused::Taken(())) => None,
+            });
+            next_part.await?;
+        }
+        Ok(())
+    }
+
+    /// Inserts as many of `items` as one partition has room for, from the front; the rest stays in `items`.
+    ///
+    /// # Errors
+    ///
+    /// [`TryInsertBatchError::Full`] when something stayed for want of room, [`TryInsertBatchError::Closed`] when the buffer
+    /// is closed.
+    pub fn try_insert_batch(&self, items: &mut Vec<T>) -> Result<(), TryInsertBatchError> {
+        match self.shared().admit_many(items) {
+            Ok(_) if items.is_empty() => Ok(()),
+            Ok(_) | Err(Refused::Full(()) | Refused::Taken(())) => Err(TryInsertBatchError::Full),
+            Err(Refused::Closed(())) => Err(TryInsertBatchError::Closed),
+        }
+    }
+
+    /// Flushes what is pending and waits until all of it is settled; says what became of it.
+    ///
+    /// It is a barrier: what was accepted before the call is settled when it returns. In an outage it waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the flush goes on, and only its report is lost.
+    pub async fn flush(&self) -> FlushReport {
+        let shared = self.shared();
+        let barriers: Vec<_> = shared.partitions.iter().map(|partition| (partition, partition.place_barrier())).collect();
+        let mut report = FlushReport::default();
+        for (partition, barrier) in barriers {
+            let Some(Barrier { reached, before }) = barrier else {
+                // The worker has ended; what it left is settled at the end of the drain.
+                shared.drain.finished().await;
+                continue;
+            };
+            let after = match reached.await {
+                Ok(tally) => tally,
+                Err(_) => {
+                    shared.drain.finished().await;
+                    partition.tally()
+                }
+            };
+            report.add(after.since(&before));
+        }
+        report
+    }
+
+    /// Asks for a flush of what is pending, without waiting for it.
+    pub fn request_flush(&self) {
+        for partition in &self.shared().partitions {
+            partition.seal_on_request();
+        }
+    }
+
+    /// Closes the buffer, waits until everything is settled or `drain_timeout` has passed, and returns what is left.
+    ///
+    /// From the call on inserts are refused, those that wait for room included. Closing twice is fine: every caller gets the
+    /// final ledger.
+    ///
+    /// # Cancel safety
+    ///
+    /// The drain goes on. What its deadline leaves is then not returned but dropped, with the reason `drain_timeout`.
+    pub async fn close(&self) -> Summary<T> {
+        self.close_within(self.shared().drain_timeout).await
+    }
+
+    /// Like [`close`](Buffer::close), with a time limit of its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`close`](Buffer::close).
+    pub async fn close_within(&self, limit: Duration) -> Summary<T> {
+        let claim = Claim::new(self.shared());
+        claim.shared.close_by(deadline_in(limit));
+        claim.shared.drain.finished().await;
+        claim.take()
+    }
+
+    /// The count of every item that the buffer accepted, by what became of it.
+    ///
+    /// The partitions are read one after the other, each exactly.
+    pub fn ledger(&self) -> Ledger {
+        self.shared().ledger()
+    }
+
+    /// The buffer's name.
+    pub fn name(&self) -> &str {
+        &self.shared().name
+    }
+}
+
+impl<T> Buffer<T> {
+    pub(crate) fn new(shared: Arc<Shared<T>>) -> Self {
+        Self { handle: Arc::new(Handle { shared }) }
+    }
+
+    fn shared(&self) -> &Shared<T> {
+        &self.handle.shared
+    }
+}
+
+impl<T> Clone for Buffer<T> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
+}
+
+impl<T> fmt::Debug for Buffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = self.shared();
+        f.debug_struct("Buffer").field("name", &shared.name).field("ledger", &shared.ledger()).finish()
+    }
+}
+
+impl<T> Drop for Handle<T> {
+    fn drop(&mut self) {
+        self.shared.close_by(deadline_in(self.shared.drain_timeout));
+    }
+}
+
+/// Tries until there is room: listens, looks, then waits.
+///
+/// # Cancel safety
+///
+/// Safe: a wake-up that was meant for the dropped future goes to the next one that waits.
+async fn with_room<R>(room: &Notify, mut attempt: impl FnMut() -> Option<R>) -> R {
+    let mut waited = false;
+    loop {
+        let mut notified = pin!(room.notified());
+        notified.as_mut().enable();
+        if let Some(result) = attempt() {
+            if waited {
+                // There may be more room: the next one looks, and is the last to be woken if there is none.
+                room.notify_one();
+            }
+            return result;
+        }
+        notified.await;
+        waited = true;
+    }
+}
+
+/// A caller of close that waits, and owns what is left until it has taken it.
+struct Claim<'a, T> {
+    shared: &'a Shared<T>,
+}
+
+impl<'a, T> Claim<'a, T> {
+    fn new(shared: &'a Shared<T>) -> Self {
+        shared.drain.register();
+        Self { shared }
+    }
+
+    /// Settles what is left as returned.
+    fn take(self) -> Summary<T> {
+        let (left, sink_error) = self.shared.drain.claim();
+        let mut undelivered = Vec::new();
+        for mut left in left {
+            self.shared.count_returned(&left);
+            undelivered.append(&mut left.items);
+        }
+        Summary { ledger: self.shared.ledger(), undelivered, sink_error }
+    }
+}
+
+impl<T> Drop for Claim<'_, T> {
+    fn drop(&mut self) {
+        self.shared.drop_unclaimed(self.shared.drain.unregister());
+    }
+}

@@ -1,0 +1,296 @@
+//! The settings of a buffer, and the checks that they make sense together.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::backoff::Backoff;
+use crate::buffer::Buffer;
+use crate::drain::Drain;
+use crate::error::BuildError;
+use crate::flusher::{Flusher, Policy};
+use crate::partition::Partition;
+use crate::rescue;
+use crate::router::Router;
+use crate::shared::{LastItems, Shared};
+use crate::sync::{Mutex, Notify};
+use crate::trigger::Triggers;
+use crate::worker::Worker;
+use crate::Flush;
+
+/// The settings of a [`Buffer`], made by [`Buffer::builder`].
+///
+/// Every setting has a default that suits a service which writes some thousands of items a second to a database.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// # use buffer_core::{Batch, Buffer, BuildError, Flush, FlushError, async_trait};
+/// # struct Database;
+/// # #[async_trait]
+/// # impl Flush<String> for Database {
+/// #     async fn flush(&self, _: &mut Batch<String>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BuildError> {
+/// let buffer = Buffer::builder()
+///     .name("events")
+///     .batch_size(1_000)
+///     .flush_interval(Duration::from_millis(200))
+///     .build(Database)?;
+/// # drop(buffer);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder<T> {
+    name: Arc<str>,
+    partitions: usize,
+    batch_size: usize,
+    batch_size_jitter: usize,
+    flush_interval: Duration,
+    flush_jitter: Option<Duration>,
+    capacity: Option<usize>,
+    flush_timeout: Duration,
+    drain_timeout: Duration,
+    retries: u32,
+    backoff: Backoff,
+    runtime: Option<Handle>,
+    last_items: Option<LastItems<T>>,
+}
+
+/// More partitions than this are more tasks, each with smaller batches, and no more speed.
+const DEFAULT_PARTITIONS_AT_MOST: usize = 16;
+const DEFAULT_BATCHES_FOR_EACH_PARTITION: usize = 10;
+/// Above it a duration is a mistake, and near it the clock's arithmetic would overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+impl<T: Send + 'static> Builder<T> {
+    pub(crate) fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            name: "buffer".into(),
+            partitions: cores.min(DEFAULT_PARTITIONS_AT_MOST),
+            batch_size: 5_000,
+            batch_size_jitter: 0,
+            flush_interval: Duration::from_secs(1),
+            flush_jitter: None,
+            capacity: None,
+            flush_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(20),
+            retries: 5,
+            backoff: Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(30) },
+            runtime: None,
+            last_items: None,
+        }
+    }
+
+    /// The buffer's name in logs and in [`Batch::buffer`](crate::Batch::buffer). Default: `buffer`.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The number of partitions, which is also the number of flushes that run at the same time. Default: the number of
+    /// cores, at most 16.
+    ///
+    /// With 1 all items leave in the order in which they came; with many more than there are inserting threads, batches are
+    /// smaller.
+    pub fn partitions(mut self, partitions: usize) -> Self {
+        self.partitions = partitions;
+        self
+    }
+
+    /// The number of items that seals a batch; no batch is larger. Default: 5,000.
+    ///
+    /// With 1 every item is a batch of its own.
+    pub fn batch_size(mut self, items: usize) -> Self {
+        self.batch_size = items;
+        self
+    }
+
+    /// Seals batches by up to this many items earlier, drawn anew for each batch, so that the partitions' flushes spread
+    /// out. Less than `batch_size`. Default: 0.
+    pub fn batch_size_jitter(mut self, items: usize) -> Self {
+        self.batch_size_jitter = items;
+        self
+    }
+
+    /// The age, counted from its first item, that seals a batch. Default: 1 s.
+    ///
+    /// A long interval makes few large batches; the items then stay in memory for as long.
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.flush_interval = interval;
+        self
+    }
+
+    /// Adds up to this much to the interval, drawn anew for each batch, so that processes don't flush in step. Default: 20 %
+    /// of the interval.
+    pub fn flush_jitter(mut self, jitter: Duration) -> Self {
+        self.flush_jitter = Some(jitter);
+        self
+    }
+
+    /// The number of items that the buffer holds, in flight included; beyond it an insert waits. Default: 10 batches for
+    /// each partition.
+    ///
+    /// It is divided evenly among the partitions and must be at least one batch for each.
+    pub fn capacity(mut self, items: usize) -> Self {
+        self.capacity = Some(items);
+        self
+    }
+
+    /// The time limit of one attempt. Default: 10 s.
+    ///
+    /// An attempt that passes it is dropped and counts as [uncertain](crate::FlushError::uncertain).
+    pub fn flush_timeout(mut self, limit: Duration) -> Self {
+        self.flush_timeout = limit;
+        self
+    }
+
+    /// The time limit of the drain after a close or after the last handle was dropped. Default: 20 s, inside the 30 s that
+    /// Kubernetes grants a process.
+    ///
+    /// Zero returns or drops at once whatever is pending.
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
+        self
+    }
+
+    /// How often a batch is tried again before it is dropped. Default: 5.
+    ///
+    /// Attempts that end in [unavailable](crate::FlushError::unavailable) don't count.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// The delays between attempts: drawn between zero and a ceiling that starts at `first` and doubles up to `longest`.
+    /// Default: 100 ms and 30 s.
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.backoff = Backoff { first, longest };
+        self
+    }
+
+    /// The runtime that the workers run on. Default: the one that `build` is called in.
+    ///
+    /// Its timer must be enabled.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Asked once, before the drain starts, for items that were kept outside of the buffer until then, such as counters that
+    /// are still being summed. They are accepted whatever the capacity.
+    ///
+    /// It may be called on any thread, also while a runtime dies, so it must not block.
+    pub fn last_items(mut self, last_items: impl FnOnce() -> Vec<T> + Send + 'static) -> Self {
+        self.last_items = Some(Box::new(last_items));
+        self
+    }
+
+    /// Checks the settings and starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// A [`BuildError`] that names the setting to change, or says that there is no runtime.
+    pub fn build(self, sink: impl Flush<T>) -> Result<Buffer<T>, BuildError> {
+        let Some(partitions) = NonZeroUsize::new(self.partitions) else {
+            return Err(BuildError::Zero { setting: "partitions", least: "1" });
+        };
+        let capacity = self.capacity_for_each_partition()?;
+        let triggers = self.triggers()?;
+        let policy = self.policy()?;
+        let runtime = match self.runtime {
+            Some(runtime) => runtime,
+            None => Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
+        };
+        let shared = Arc::new(Shared {
+            name: self.name,
+            drain_timeout: self.drain_timeout,
+            partitions: (0..self.partitions).map(|_| Partition::new(triggers.clone(), capacity)).collect(),
+            router: Router::new(partitions),
+            room: Notify::new(),
+            drain: Drain::new(self.partitions),
+            last_items: Mutex::new(self.last_items),
+        });
+        let flusher = Flusher::new(Arc::new(sink), policy);
+        for index in 0..self.partitions {
+            rescue::spawn(Worker::new(Arc::clone(&shared), flusher.clone(), index), &runtime);
+        }
+        Ok(Buffer::new(shared))
+    }
+
+    fn capacity_for_each_partition(&self) -> Result<u64, BuildError> {
+        if self.batch_size == 0 {
+            return Err(BuildError::Zero { setting: "batch_size", least: "1" });
+        }
+        let default = self.batch_size.saturating_mul(DEFAULT_BATCHES_FOR_EACH_PARTITION);
+        let capacity = self.capacity.map_or(default, |total| total / self.partitions);
+        if capacity < self.batch_size {
+            return Err(BuildError::Contradiction {
+                setting: "capacity",
+                other: "batch_size",
+                rule: "the capacity must hold at least one batch for each partition",
+            });
+        }
+        Ok(capacity as u64)
+    }
+
+    fn triggers(&self) -> Result<Triggers, BuildError> {
+        if self.batch_size_jitter >= self.batch_size {
+            return Err(BuildError::Contradiction {
+                setting: "batch_size_jitter",
+                other: "batch_size",
+                rule: "the jitter must be less than the batch size",
+            });
+        }
+        let flush_interval = above_zero("flush_interval", self.flush_interval)?;
+        let flush_jitter = self.flush_jitter.unwrap_or(flush_interval / 5);
+        Ok(Triggers {
+            batch_size: self.batch_size,
+            batch_size_jitter: self.batch_size_jitter,
+            flush_interval,
+            flush_jitter: at_most_a_year("flush_jitter", flush_jitter)?,
+        })
+    }
+
+    fn policy(&self) -> Result<Policy, BuildError> {
+        let flush_timeout = above_zero("flush_timeout", self.flush_timeout)?;
+        at_most_a_year("drain_timeout", self.drain_timeout)?;
+        let Backoff { first, longest } = self.backoff;
+        above_zero("backoff", first)?;
+        at_most_a_year("backoff", longest)?;
+        if first > longest {
+            return Err(BuildError::Contradiction {
+                setting: "backoff (first)",
+                other: "backoff (longest)",
+                rule: "the first delay must not be above the longest",
+            });
+        }
+        Ok(Policy { first_timeout: flush_timeout, flush_timeout, retries: self.retries, backoff: self.backoff })
+    }
+}
+
+impl<T> std::fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn above_zero(setting: &'static str, duration: Duration) -> Result<Duration, BuildError> {
+    if duration.is_zero() {
+        return Err(BuildError::Zero { setting, least: "a millisecond" });
+    }
+    at_most_a_year(setting, duration)
+}
+
+fn at_most_a_year(setting: &'static str, duration: Duration) -> Result<Duration, BuildError> {
+    if duration > LONGEST {
+        return Err(BuildError::TooLarge { setting, most: "a year" });
+    }
+    Ok(duration)
+}

@@ -1,0 +1,99 @@
+//! What the ways into a buffer and its builder answer when they refuse; a refusal hands the item back.
+
+use thiserror::Error;
+
+/// Why [`Buffer::insert`](crate::Buffer::insert) refused an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InsertError<T> {
+    /// The buffer is closed; the item is handed back.
+    #[error("the buffer is closed; the item is handed back in this error")]
+    Closed(T),
+}
+
+impl<T> InsertError<T> {
+    /// The item that was refused.
+    pub fn into_item(self) -> T {
+        match self {
+            Self::Closed(item) => item,
+        }
+    }
+}
+
+/// Why [`Buffer::try_insert`](crate::Buffer::try_insert) refused an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TryInsertError<T> {
+    /// The buffer holds as many items as its capacity; the item is handed back.
+    #[error("the buffer is full; wait with insert, or raise its capacity; the item is handed back in this error")]
+    Full(T),
+    /// The buffer is closed; the item is handed back.
+    #[error("the buffer is closed; the item is handed back in this error")]
+    Closed(T),
+}
+
+impl<T> TryInsertError<T> {
+    /// The item that was refused.
+    pub fn into_item(self) -> T {
+        match self {
+            Self::Full(item) | Self::Closed(item) => item,
+        }
+    }
+}
+
+/// Why [`Buffer::insert_batch`](crate::Buffer::insert_batch) stopped; what it did not accept is still in the caller's `Vec`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InsertBatchError {
+    /// The buffer is closed.
+    #[error("the buffer is closed; the items that it did not accept are still in the vector")]
+    Closed,
+}
+
+/// Why [`Buffer::try_insert_batch`](crate::Buffer::try_insert_batch) stopped; what it did not accept is still in the
+/// caller's `Vec`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TryInsertBatchError {
+    /// The buffer has no more room.
+    #[error("the buffer is full; wait with insert_batch, or raise its capacity; the items that it did not accept are still in the vector")]
+    Full,
+    /// The buffer is closed.
+    #[error("the buffer is closed; the items that it did not accept are still in the vector")]
+    Closed,
+}
+
+/// Why [`Builder::build`](crate::Builder::build) refused the settings.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting is zero that can't be.
+    #[error("`{setting}` is zero; set it to at least {least}")]
+    Zero {
+        /// The setting's name.
+        setting: &'static str,
+        /// The least that makes sense.
+        least: &'static str,
+    },
+    /// A setting is above what makes sense.
+    #[error("`{setting}` is above {most}; lower it")]
+    TooLarge {
+        /// The setting's name.
+        setting: &'static str,
+        /// The most that makes sense.
+        most: &'static str,
+    },
+    /// Two settings contradict each other.
+    #[error("`{setting}` and `{other}` do not fit together: {rule}")]
+    Contradiction {
+        /// The first setting's name.
+        setting: &'static str,
+        /// The second setting's name.
+        other: &'static str,
+        /// The rule that they break, and so what to change.
+        rule: &'static str,
+    },
+    /// There is no tokio runtime to run the workers on.
+    #[error("no tokio runtime here to run the workers on; call build inside one, or give the builder a handle with `runtime`")]
+    NoRuntime,
+}

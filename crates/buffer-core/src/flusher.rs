@@ -1,0 +1,151 @@
+//! Takes one batch through one attempt, and says what is to become of it.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::backoff::{Backoff, Delays};
+use crate::outcome::DropReason;
+use crate::{Batch, Flush, FlushError, FlushErrorKind};
+
+/// How attempts are made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    /// The limit of a batch's first attempt; it doubles from attempt to attempt.
+    pub(crate) first_timeout: Duration,
+    /// The limit that it doubles up to.
+    pub(crate) flush_timeout: Duration,
+    pub(crate) retries: u32,
+    pub(crate) backoff: Backoff,
+}
+
+impl Policy {
+    /// The policy of a rescue: what the sink holds from the dead runtime (pooled connections above all) may hang, so the
+    /// first attempts are short, and they are repeated for as long as the drain has time.
+    pub(crate) fn for_rescue(self, drain_timeout: Duration) -> Self {
+        Self {
+            first_timeout: (drain_timeout / 16).min(self.flush_timeout),
+            flush_timeout: self.flush_timeout,
+            retries: u32::MAX,
+            backoff: self.backoff,
+        }
+    }
+}
+
+/// A batch on its way, with what it has used up.
+#[derive(Debug)]
+pub(crate) struct Flight<T> {
+    pub(crate) batch: Batch<T>,
+    retries: u32,
+    timeout: Duration,
+    delays: Delays,
+}
+
+impl<T> Flight<T> {
+    pub(crate) fn new(batch: Batch<T>, policy: &Policy) -> Self {
+        Self { batch, retries: 0, timeout: policy.first_timeout, delays: policy.backoff.delays() }
+    }
+
+    /// Starts over under another policy, with the same batch.
+    pub(crate) fn restart(self, policy: &Policy) -> Self {
+        Self::new(self.batch, policy)
+    }
+}
+
+/// What is to become of the items that the sink did not mark.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Delivered,
+    Again { delay: Duration, error: FlushError },
+    Dropped { reason: DropReason, error: FlushError },
+}
+
+/// The sink, and how it is asked.
+pub(crate) struct Flusher<T> {
+    sink: Arc<dyn Flush<T>>,
+    pub(crate) policy: Policy,
+}
+
+#[derive(Debug, Error)]
+#[error("the sink did not answer within {0:?}; it may have written the batch")]
+struct TimedOut(Duration);
+
+#[derive(Debug, Error)]
+#[error("the sink panicked: {0}")]
+struct Panicked(String);
+
+impl<T> Clone for Flusher<T> {
+    fn clone(&self) -> Self {
+        Self { sink: Arc::clone(&self.sink), policy: self.policy }
+    }
+}
+
+impl<T: Send + 'static> Flusher<T> {
+    pub(crate) fn new(sink: Arc<dyn Flush<T>>, policy: Policy) -> Self {
+        Self { sink, policy }
+    }
+
+    /// One attempt. What the sink marked is still in the batch.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the batch stays in `flight`, and the attempt counts as made.
+    pub(crate) async fn attempt(&self, flight: &mut Flight<T>) -> Verdict {
+        let Flight { batch, retries, timeout, delays } = flight;
+        batch.begin_attempt();
+        let limit = *timeout;
+        *timeout = limit.saturating_mul(2).min(self.policy.flush_timeout);
+        let Err(error) = limited(limit, || self.sink.flush(batch)).await else {
+            return Verdict::Delivered;
+        };
+        match error.kind() {
+            FlushErrorKind::Permanent => return Verdict::Dropped { reason: DropReason::Permanent, error },
+            FlushErrorKind::Unavailable => {}
+            FlushErrorKind::Transient | FlushErrorKind::Uncertain => {
+                if *retries >= self.policy.retries {
+                    return Verdict::Dropped { reason: DropReason::RetriesExhausted, error };
+                }
+                *retries += 1;
+            }
+        }
+        let drawn = delays.next().expect("delays never end");
+        Verdict::Again { delay: drawn.max(error.requested_delay().unwrap_or_default()), error }
+    }
+
+    /// Tells the sink that the last batch is through.
+    pub(crate) async fn close_sink(&self) -> Result<(), FlushError> {
+        limited(self.policy.flush_timeout, || self.sink.close()).await
+    }
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + 'a>>;
+
+/// Runs a call of the sink under a time limit and turns its panic into an error.
+async fn limited<'a>(limit: Duration, call: impl FnOnce() -> Answer<'a> + Send) -> Result<(), FlushError> {
+    let caught = async {
+        let mut answer = caught(call)?;
+        let polled = poll_fn(|cx| match caught(|| answer.as_mut().poll(cx)) {
+            Ok(poll) => poll,
+            Err(panicked) => Err(panicked).into(),
+        })
+        .await;
+        // A future that panics when it is dropped is still only the sink's panic.
+        caught(|| drop(answer)).and(polled)
+    };
+    let caught = tokio::time::timeout(limit, caught);
+    caught.await.unwrap_or_else(|_| Err(FlushError::uncertain(TimedOut(limit))))
+}
+
+fn caught<R>(call: impl FnOnce() -> R) -> Result<R, FlushError> {
+    // Unwind safe: what the call borrows is the sink's, which decides by its own poisoning, and the batch, whose items the
+    // sink can only mark.
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        FlushError::uncertain(Panicked(text.unwrap_or_else(|| "no message".into())))
+    })
+}

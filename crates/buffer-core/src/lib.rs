@@ -1,0 +1,69 @@
+//! Batches items in memory and hands each batch to an async sink, with every accepted item accounted for.
+//!
+//! A program [inserts](Buffer::insert) items one at a time, from any thread or task. The buffer groups them, by size and by
+//! time, and hands each [`Batch`] to the sink that you write: one trait, [`Flush`]. It limits an attempt in time, catches a
+//! panic, tries again with a backoff, holds memory to a bound, and loses nothing at the end: not on [`close`](Buffer::close),
+//! not when the last handle is dropped, not when `main` returns.
+//!
+//! ```
+//! use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+//!
+//! struct Events;
+//!
+//! #[async_trait]
+//! impl Flush<String> for Events {
+//!     async fn flush(&self, batch: &mut Batch<String>) -> Result<(), FlushError> {
+//!         post("/events", &batch.join("\n")).await.map_err(FlushError::transient)
+//!     }
+//! }
+//! # async fn post(_: &str, _: &str) -> Result<(), std::io::Error> { Ok(()) }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let events = Buffer::builder().batch_size(500).build(Events)?;
+//! for number in 0..1_200 {
+//!     events.insert(format!("event {number}")).await?;
+//! }
+//! let summary = events.close().await;
+//! assert_eq!(summary.ledger.accepted, 1_200);
+//! assert_eq!(summary.ledger.delivered, 1_200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Concepts
+//!
+//! * An item that was accepted is *pending* until it is *settled*: delivered, dropped with a [reason](DropReason), or
+//!   returned by a close. The [`Ledger`] counts them, and it adds up at all times.
+//! * A buffer has *partitions*: lanes with an open batch and a queue of sealed ones. A thread inserts at its home partition;
+//!   the [`Router`] names it. One worker for each flushes one batch at a time, in order.
+//! * A batch is sealed by a [`Trigger`]: size, interval, request or close.
+//! * The sink says what went wrong with the kind of its [`FlushError`]; the buffer decides what follows.
+
+mod backoff;
+mod batch;
+mod buffer;
+mod builder;
+mod drain;
+mod error;
+mod flush;
+mod flusher;
+mod outcome;
+mod partition;
+mod rescue;
+mod router;
+mod shared;
+mod sync;
+mod trigger;
+mod worker;
+
+pub use async_trait::async_trait;
+
+pub use crate::batch::{Batch, BatchId};
+pub use crate::buffer::Buffer;
+pub use crate::builder::Builder;
+pub use crate::error::{BuildError, InsertBatchError, InsertError, TryInsertBatchError, TryInsertError};
+pub use crate::flush::{Flush, FlushError, FlushErrorKind};
+pub use crate::outcome::{DropReason, Dropped, FlushReport, Ledger, Summary};
+pub use crate::router::Router;
+pub use crate::trigger::Trigger;

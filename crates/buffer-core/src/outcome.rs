@@ -1,0 +1,237 @@
+//! What became of the items: outcomes, the ledger that counts them, and the summary of a close.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use crate::FlushError;
+
+/// Why items were dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// The sink refused the whole batch for good: [`FlushError::permanent`].
+    Permanent,
+    /// The sink set the item aside: [`Batch::reject`](crate::Batch::reject).
+    Rejected,
+    /// The batch used up its retries.
+    RetriesExhausted,
+    /// The drain's deadline passed and nobody waited for the close, so that the items could not be returned.
+    DrainTimeout,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Permanent, Self::Rejected, Self::RetriesExhausted, Self::DrainTimeout];
+
+    /// The reason's name in logs and metrics, such as `retries_exhausted`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Rejected => "rejected",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::DrainTimeout => "drain_timeout",
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What became of an item once it is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Outcome {
+    Delivered,
+    Dropped(DropReason),
+    Returned,
+}
+
+/// How many items were dropped, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped([u64; DropReason::ALL.len()]);
+
+impl Dropped {
+    /// The items dropped for `reason`.
+    pub fn count(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// The items dropped for any reason.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The reasons that occurred, each with its number of items.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        DropReason::ALL.into_iter().map(|reason| (reason, self.count(reason))).filter(|(_, items)| *items > 0)
+    }
+}
+
+impl AddAssign for Dropped {
+    fn add_assign(&mut self, other: Self) {
+        for (sum, items) in self.0.iter_mut().zip(other.0) {
+            *sum += items;
+        }
+    }
+}
+
+/// The settled items, by outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) delivered: u64,
+    pub(crate) dropped: Dropped,
+    pub(crate) returned: u64,
+    pub(crate) retried: u64,
+}
+
+impl Tally {
+    pub(crate) fn settle(&mut self, outcome: Outcome, items: u64) {
+        match outcome {
+            Outcome::Delivered => self.delivered += items,
+            Outcome::Dropped(reason) => self.dropped.0[reason as usize] += items,
+            Outcome::Returned => self.returned += items,
+        }
+    }
+
+    pub(crate) fn settled(&self) -> u64 {
+        self.delivered + self.dropped.total() + self.returned
+    }
+
+    /// What was settled after `earlier`, a copy of this tally from before.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let mut dropped = Dropped::default();
+        for (difference, (now, then)) in dropped.0.iter_mut().zip(self.dropped.0.iter().zip(earlier.dropped.0)) {
+            *difference = now - then;
+        }
+        Self {
+            delivered: self.delivered - earlier.delivered,
+            dropped,
+            returned: self.returned - earlier.returned,
+            retried: self.retried - earlier.retried,
+        }
+    }
+}
+
+/// Every accepted item, by what became of it: `accepted = delivered + dropped + returned + pending`, at all times.
+///
+/// # Examples
+///
+/// ```
+/// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+/// # struct Nowhere;
+/// # #[async_trait]
+/// # impl Flush<u32> for Nowhere {
+/// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let buffer = Buffer::builder().build(Nowhere)?;
+/// buffer.insert(1).await?;
+/// assert_eq!(buffer.ledger().pending, 1);
+/// buffer.flush().await;
+/// assert_eq!(buffer.ledger().delivered, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// Items that an insert accepted.
+    pub accepted: u64,
+    /// Items that the sink delivered.
+    pub delivered: u64,
+    /// Items that were dropped, by reason.
+    pub dropped: Dropped,
+    /// Items handed back by a close.
+    pub returned: u64,
+    /// Items accepted and not settled yet.
+    pub pending: u64,
+    /// Items offered to the sink again, counted once for each attempt after the first.
+    pub retried: u64,
+}
+
+impl Ledger {
+    /// The ledger of one partition.
+    pub(crate) fn of(accepted: u64, tally: Tally) -> Self {
+        let settled = tally.settled();
+        let Tally { delivered, dropped, returned, retried } = tally;
+        Self { accepted, delivered, dropped, returned, pending: accepted - settled, retried }
+    }
+}
+
+impl AddAssign for Ledger {
+    fn add_assign(&mut self, other: Self) {
+        let Self { accepted, delivered, dropped, returned, pending, retried } = other;
+        self.accepted += accepted;
+        self.delivered += delivered;
+        self.dropped += dropped;
+        self.returned += returned;
+        self.pending += pending;
+        self.retried += retried;
+    }
+}
+
+/// What became of the items that were pending when [`Buffer::flush`](crate::Buffer::flush) was called.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlushReport {
+    /// Items that the sink delivered.
+    pub delivered: u64,
+    /// Items that were dropped, by reason.
+    pub dropped: Dropped,
+    /// Items that a close, which came in between, hands back.
+    pub returned: u64,
+}
+
+impl FlushReport {
+    pub(crate) fn add(&mut self, tally: Tally) {
+        let Tally { delivered, dropped, returned, retried: _ } = tally;
+        self.delivered += delivered;
+        self.dropped += dropped;
+        self.returned += returned;
+    }
+}
+
+/// What a close leaves: the final ledger, and the items that could not be delivered in time.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Summary<T> {
+    /// The final ledger; nothing is pending.
+    pub ledger: Ledger,
+    /// The items that the drain's deadline left over: counted as `returned`, in the order of each partition.
+    ///
+    /// When several callers wait for one close, the first to be answered gets them.
+    pub undelivered: Vec<T>,
+    /// What [`Flush::close`](crate::Flush::close) answered, if it failed.
+    pub sink_error: Option<FlushError>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_drop_reason_has_its_own_counter() {
+        let mut tally = Tally::default();
+        for (index, reason) in DropReason::ALL.into_iter().enumerate() {
+            tally.settle(Outcome::Dropped(reason), index as u64 + 1);
+        }
+        for (index, reason) in DropReason::ALL.into_iter().enumerate() {
+            assert_eq!(tally.dropped.count(reason), index as u64 + 1, "{reason}");
+        }
+        assert_eq!(tally.settled(), (1..=DropReason::ALL.len() as u64).sum::<u64>());
+    }
+
+    #[test]
+    fn a_tally_since_an_earlier_one_holds_the_difference() {
+        let mut earlier = Tally::default();
+        earlier.settle(Outcome::Delivered, 3);
+        let mut later = earlier;
+        later.settle(Outcome::Delivered, 4);
+        later.settle(Outcome::Returned, 2);
+        let between = later.since(&earlier);
+        assert_eq!((between.delivered, between.returned, between.settled()), (4, 2, 6));
+    }
+}

@@ -1,0 +1,98 @@
+//! Names the primitives that the state machines stand on: what production uses, and what the loom models put in its place.
+
+#[cfg(not(buffer_loom))]
+mod production {
+    pub(crate) use crossbeam_queue::SegQueue as Queue;
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use tokio::sync::Notify;
+}
+
+#[cfg(not(buffer_loom))]
+pub(crate) use production::*;
+
+/// The same names on loom's primitives. The queue is a locked one: crossbeam's own correctness is crossbeam's to prove.
+#[cfg(buffer_loom)]
+mod model {
+    use std::collections::VecDeque;
+    use std::ops::{Deref, DerefMut};
+
+    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    pub(crate) struct MutexGuard<'a, T>(loom::sync::MutexGuard<'a, T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            MutexGuard(self.0.lock().expect("a model that panics has failed already"))
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok().map(MutexGuard)
+        }
+    }
+
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.0
+        }
+    }
+
+    pub(crate) struct Queue<T>(Mutex<VecDeque<T>>);
+
+    impl<T> Queue<T> {
+        pub(crate) fn new() -> Self {
+            Self(Mutex::new(VecDeque::new()))
+        }
+
+        pub(crate) fn push(&self, value: T) {
+            self.0.lock().push_back(value);
+        }
+
+        pub(crate) fn pop(&self) -> Option<T> {
+            self.0.lock().pop_front()
+        }
+    }
+
+    /// tokio's Notify as far as one waiter and stored permits go; `notified` blocks the model's thread.
+    pub(crate) struct Notify(loom::sync::Mutex<bool>, loom::sync::Condvar);
+
+    impl Notify {
+        pub(crate) fn new() -> Self {
+            Self(loom::sync::Mutex::new(false), loom::sync::Condvar::new())
+        }
+
+        pub(crate) fn notify_one(&self) {
+            *self.0.lock().expect("a model that panics has failed already") = true;
+            self.1.notify_one();
+        }
+
+        pub(crate) fn notify_waiters(&self) {
+            self.notify_one();
+        }
+
+        pub(crate) async fn notified(&self) {
+            let mut permit = self.0.lock().expect("a model that panics has failed already");
+            while !*permit {
+                permit = self.1.wait(permit).expect("a model that panics has failed already");
+            }
+            *permit = false;
+        }
+    }
+}
+
+#[cfg(buffer_loom)]
+pub(crate) use model::*;

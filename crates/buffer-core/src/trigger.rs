@@ -1,0 +1,91 @@
+//! Says when an open batch is sealed: by size, by time, on request or at the close.
+
+use std::fmt;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::time::Instant;
+
+/// What sealed a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Trigger {
+    /// The batch reached its size.
+    Size,
+    /// The batch reached its age.
+    Interval,
+    /// Somebody asked for a flush.
+    Request,
+    /// The buffer was closed, or its last handle was dropped.
+    Close,
+}
+
+impl Trigger {
+    /// The trigger's name in logs and metrics: `size`, `interval`, `request` or `close`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Interval => "interval",
+            Self::Request => "request",
+            Self::Close => "close",
+        }
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The settings behind [`Trigger::Size`] and [`Trigger::Interval`].
+#[derive(Debug, Clone)]
+pub(crate) struct Triggers {
+    pub(crate) batch_size: usize,
+    pub(crate) batch_size_jitter: usize,
+    pub(crate) flush_interval: Duration,
+    pub(crate) flush_jitter: Duration,
+}
+
+/// When one open batch is sealed, drawn anew for every batch so that partitions and processes spread out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The number of items that seals it: `batch_size` less a part of `batch_size_jitter`.
+    pub(crate) items: usize,
+    /// The moment that seals it: `flush_interval` and a part of `flush_jitter` after its first item.
+    pub(crate) due: Instant,
+}
+
+impl Triggers {
+    pub(crate) fn draw(&self, first_item: Instant) -> Limits {
+        let mut rng = rand::rng();
+        let fewer = rng.random_range(0..=self.batch_size_jitter);
+        let later = self.flush_jitter.mul_f64(rng.random_range(0.0..=1.0));
+        Limits { items: self.batch_size - fewer, due: first_item + self.flush_interval + later }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_stay_within_the_settings_and_differ_from_batch_to_batch() {
+        let triggers = Triggers {
+            batch_size: 100,
+            batch_size_jitter: 30,
+            flush_interval: Duration::from_secs(10),
+            flush_jitter: Duration::from_secs(2),
+        };
+        let now = Instant::now();
+        let drawn: Vec<Limits> = (0..1_000).map(|_| triggers.draw(now)).collect();
+        for limits in &drawn {
+            assert!((70..=100).contains(&limits.items), "{limits:?}");
+            assert!(limits.due >= now + Duration::from_secs(10), "{limits:?}");
+            assert!(limits.due <= now + Duration::from_secs(12), "{limits:?}");
+        }
+        assert!(drawn.iter().any(|limits| limits.items < 75) && drawn.iter().any(|limits| limits.items > 95));
+        let spread = drawn.iter().map(|l| l.due).max().zip(drawn.iter().map(|l| l.due).min());
+        assert!(spread.is_some_and(|(last, first)| last - first > Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,167 @@
+//! Drives one partition: takes its batches one by one, flushes each until it is settled, and drains at the end.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::batch::{Batch, Marked};
+use crate::drain::Left;
+use crate::flusher::{Flight, Flusher, Verdict};
+use crate::outcome::{DropReason, Outcome};
+use crate::partition::{Entry, Next, Partition, Sealed};
+use crate::shared::Shared;
+
+/// The one task of a partition. All its state lies in this struct and none in its futures, so that a worker whose runtime
+/// dies can go on elsewhere.
+pub(crate) struct Worker<T> {
+    pub(crate) shared: Arc<Shared<T>>,
+    flusher: Flusher<T>,
+    index: usize,
+    /// The batch in hand.
+    flight: Option<Flight<T>>,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Flushing,
+    /// This worker was the last to leave, so it closes the sink.
+    ClosingSink,
+    Ended,
+}
+
+/// The drain's deadline has passed.
+struct OutOfTime;
+
+impl<T: Send + 'static> Worker<T> {
+    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
+        Self { shared, flusher, index, flight: None, stage: Stage::Flushing }
+    }
+
+    /// Works until the partition is closed and drained, or the drain's deadline has passed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a second call goes on where the first was dropped.
+    pub(crate) async fn run(&mut self) {
+        if self.stage == Stage::Flushing {
+            let left = match self.flush_all().await {
+                ControlFlow::Continue(()) => Vec::new(),
+                ControlFlow::Break(OutOfTime) => self.give_up(),
+            };
+            let last = self.shared.drain.leave(Left { partition: self.index, items: left });
+            self.stage = if last { Stage::ClosingSink } else { Stage::Ended };
+        }
+        if self.stage == Stage::ClosingSink {
+            let closed = self.flusher.close_sink().await;
+            self.shared.finish(closed.err());
+            self.stage = Stage::Ended;
+        }
+    }
+
+    /// Prepares the worker to go on in another runtime, after its own died.
+    pub(crate) fn prepare_rescue(&mut self) {
+        self.settle_marked();
+        self.flusher.policy = self.flusher.policy.for_rescue(self.shared.drain_timeout);
+        self.flight = self.flight.take().map(|flight| flight.restart(&self.flusher.policy));
+    }
+
+    async fn flush_all(&mut self) -> ControlFlow<OutOfTime> {
+        loop {
+            if self.flight.is_some() {
+                self.flush_one().await?;
+            }
+            match self.partition().next(Instant::now()) {
+                Next::Take(Entry::Sealed(Sealed { items, trigger, opened })) => {
+                    let batch = Batch::new(items, trigger, self.index, Arc::clone(&self.shared.name), opened);
+                    self.flight = Some(Flight::new(batch, &self.flusher.policy));
+                }
+                Next::Take(Entry::Barrier(reached)) => {
+                    // An error means that nobody waits there any more.
+                    let _ = reached.send(self.partition().tally());
+                }
+                Next::WaitUntil(due) => tokio::select! {
+                    () = self.partition().woken() => {}
+                    () = sleep_until(due) => {}
+                },
+                Next::Wait => self.partition().woken().await,
+                Next::End => return ControlFlow::Continue(()),
+            }
+            // A sink that is always ready would keep other tasks off this thread.
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Flushes the batch in hand until it is settled.
+    async fn flush_one(&mut self) -> ControlFlow<OutOfTime> {
+        while let Some(flight) = &mut self.flight {
+            let verdict = tokio::select! {
+                biased;
+                () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+                verdict = self.flusher.attempt(flight) => verdict,
+            };
+            if let Some(delay) = self.settle(verdict) {
+                tokio::select! {
+                    biased;
+                    () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+                    () = sleep(delay) => {}
+                }
+                self.count_retry();
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Settles what the attempt decided; says how long to wait when there is something to try again.
+    fn settle(&mut self, verdict: Verdict) -> Option<Duration> {
+        self.settle_marked();
+        let Self { shared, index, flight, .. } = self;
+        let batch = &mut flight.as_mut()?.batch;
+        match verdict {
+            Verdict::Again { .. } if batch.is_empty() => {}
+            Verdict::Again { delay, error } => {
+                let (id, attempt, cause) = (batch.id(), batch.attempt(), std::error::Error::source(&error));
+                tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again");
+                return Some(delay);
+            }
+            Verdict::Delivered => shared.settle(*index, Outcome::Delivered, batch.take_items()),
+            Verdict::Dropped { reason, error } => {
+                shared.drop_items(*index, reason, batch.take_items(), Some(&error));
+            }
+        }
+        *flight = None;
+        None
+    }
+
+    /// Settles the items of the batch in hand that the sink said something of.
+    fn settle_marked(&mut self) {
+        let Self { shared, index, flight, .. } = self;
+        let Some(flight) = flight else { return };
+        let Marked { delivered, rejected } = flight.batch.take_marked();
+        shared.settle(*index, Outcome::Delivered, delivered);
+        for (item, cause) in rejected {
+            tracing::debug!(buffer = &*shared.name, partition = index, %cause, "the sink rejected an item");
+            shared.settle(*index, Outcome::Dropped(DropReason::Rejected), vec![item]);
+        }
+    }
+
+    fn count_retry(&self) {
+        if let Some(flight) = &self.flight {
+            self.partition().count_retry(flight.batch.len());
+        }
+    }
+
+    /// Takes everything that is left: the batch in hand first, as it is the oldest.
+    fn give_up(&mut self) -> Vec<T> {
+        self.settle_marked();
+        let mut left = self.flight.take().map_or_else(Vec::new, |mut flight| flight.batch.take_items());
+        left.append(&mut self.partition().end());
+        left
+    }
+
+    fn partition(&self) -> &Partition<T> {
+        &self.shared.partitions[self.index]
+    }
+}

@@ -1,0 +1,192 @@
+//! Flush, close and drop: what is promised at the end.
+
+mod scripted;
+
+use std::time::Duration;
+
+use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, InsertError, TryInsertError, async_trait};
+use scripted::{Reply, ScriptedSink};
+use tokio::time::{Instant, timeout};
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_returns_when_what_was_accepted_before_is_settled_and_says_what_became_of_it() {
+    let sink = ScriptedSink::new([Reply::Transient, Reply::Ok, Reply::Permanent]);
+    let buffer = Buffer::builder().partitions(1).batch_size(10).build(sink.clone()).unwrap();
+    buffer.insert_batch(&mut (0..25).collect()).await.unwrap();
+    let report = buffer.flush().await;
+    assert_eq!((report.delivered, report.dropped.count(DropReason::Permanent), report.returned), (15, 10, 0));
+    let nothing = buffer.flush().await;
+    assert_eq!((nothing.delivered, nothing.dropped.total()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_requested_flush_does_not_wait_for_the_interval() {
+    let sink = ScriptedSink::new([]);
+    let buffer = Buffer::builder().flush_interval(Duration::from_secs(3_600)).build(sink.clone()).unwrap();
+    let before = Instant::now();
+    buffer.insert(1).await.unwrap();
+    buffer.request_flush();
+    while sink.delivered().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_delivers_everything_and_closes_the_sink_once() {
+    let sink = ScriptedSink::new([Reply::Transient]);
+    let buffer = Buffer::builder().partitions(4).batch_size(7).build(sink.clone()).unwrap();
+    buffer.insert_batch(&mut (0..100).collect()).await.unwrap();
+    let summary = buffer.close().await;
+    assert_eq!((summary.ledger.accepted, summary.ledger.delivered, summary.ledger.pending), (100, 100, 0));
+    assert!(summary.undelivered.is_empty() && summary.sink_error.is_none());
+    assert_eq!(sink.closed(), 1);
+    assert_eq!(sink.delivered(), (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_twice_is_fine_and_inserts_after_it_hand_the_item_back() {
+    let sink = ScriptedSink::new([]);
+    let buffer = Buffer::builder().build(sink.clone()).unwrap();
+    buffer.insert(1).await.unwrap();
+    let (first, second) = tokio::join!(buffer.close(), buffer.close());
+    assert_eq!(first.ledger, second.ledger);
+    assert_eq!(buffer.close().await.ledger, first.ledger);
+    assert_eq!(buffer.insert(2).await, Err(InsertError::Closed(2)));
+    assert_eq!(buffer.try_insert(3), Err(TryInsertError::Closed(3)));
+    assert_eq!(buffer.flush().await.delivered, 0);
+    assert_eq!(sink.closed(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_in_an_outage_returns_in_time_with_the_items() {
+    let sink = ScriptedSink::new(std::iter::repeat_n(Reply::Unavailable, 10_000));
+    let buffer = Buffer::builder().partitions(1).batch_size(10).build(sink.clone()).unwrap();
+    buffer.insert_batch(&mut (0..35).collect()).await.unwrap();
+    let before = Instant::now();
+    let summary = buffer.close_within(Duration::from_secs(3)).await;
+    assert!(before.elapsed() < Duration::from_millis(3_100), "{:?}", before.elapsed());
+    assert_eq!(summary.undelivered, (0..35).collect::<Vec<_>>());
+    assert_eq!((summary.ledger.accepted, summary.ledger.returned, summary.ledger.pending), (35, 35, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_reaches_into_a_hanging_attempt_and_into_a_backoff() {
+    for reply in [Reply::Never, Reply::TransientAfter(Duration::from_secs(200))] {
+        let sink = ScriptedSink::new([reply]);
+        let buffer = Buffer::builder()
+            .partitions(1)
+            .flush_timeout(Duration::from_secs(200))
+            .build(sink.clone())
+            .unwrap();
+        buffer.insert(7).await.unwrap();
+        buffer.request_flush();
+        while sink.attempts().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let before = Instant::now();
+        let summary = buffer.close_within(Duration::from_secs(3)).await;
+        assert!(before.elapsed() < Duration::from_millis(3_100), "{:?}", before.elapsed());
+        assert_eq!(summary.undelivered, [7]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_close_can_bring_the_deadline_forward() {
+    let sink = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder().flush_timeout(Duration::from_secs(900)).build(sink).unwrap();
+    buffer.insert(7).await.unwrap();
+    let before = Instant::now();
+    let patient = buffer.close_within(Duration::from_secs(800));
+    let impatient = buffer.close_within(Duration::from_secs(2));
+    let (patient, impatient) = tokio::join!(patient, impatient);
+    assert!(before.elapsed() < Duration::from_secs(3));
+    assert_eq!(patient.undelivered.len() + impatient.undelivered.len(), 1);
+    assert_eq!(patient.ledger.returned.max(impatient.ledger.returned), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_cancelled_close_would_have_returned_is_dropped_and_counted() {
+    let sink = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder().partitions(1).build(sink).unwrap();
+    buffer.insert(7).await.unwrap();
+    let cancelled = timeout(Duration::from_secs(1), buffer.close_within(Duration::from_secs(3))).await;
+    assert!(cancelled.is_err());
+    let summary = buffer.close().await;
+    // The second close waits for the same drain, so it gets the item.
+    assert_eq!(summary.undelivered, [7]);
+
+    let sink = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder().partitions(1).build(sink).unwrap();
+    buffer.insert(7).await.unwrap();
+    let cancelled = timeout(Duration::from_secs(1), buffer.close_within(Duration::from_secs(3))).await;
+    assert!(cancelled.is_err());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let ledger = buffer.ledger();
+    assert_eq!(ledger.dropped.count(DropReason::DrainTimeout), 1);
+    assert_eq!((ledger.accepted, ledger.pending), (1, 0));
+    assert!(buffer.close().await.undelivered.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_during_a_drain_that_runs_out_of_time_returns_and_counts_what_is_returned() {
+    let sink = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder().partitions(1).build(sink).unwrap();
+    buffer.insert(7).await.unwrap();
+    let (report, summary) = tokio::join!(buffer.flush(), buffer.close_within(Duration::from_secs(3)));
+    assert_eq!(summary.undelivered, [7]);
+    assert_eq!((report.delivered, report.dropped.total() + report.returned), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_last_handle_drains_while_the_runtime_lives() {
+    let sink = ScriptedSink::new([Reply::Transient]);
+    let buffer = Buffer::builder().partitions(2).batch_size(10).build(sink.clone()).unwrap();
+    buffer.insert_batch(&mut (0..25).collect()).await.unwrap();
+    let clone = buffer.clone();
+    drop(buffer);
+    clone.insert(25).await.unwrap();
+    drop(clone);
+    while sink.closed() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut delivered = sink.delivered();
+    delivered.sort_unstable();
+    assert_eq!(delivered, (0..26).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_items_join_the_drain_beyond_the_capacity() {
+    let sink = ScriptedSink::new([]);
+    let buffer = Buffer::builder()
+        .partitions(2)
+        .batch_size(2)
+        .capacity(4)
+        .last_items(|| (100..150).collect())
+        .build(sink.clone())
+        .unwrap();
+    buffer.insert(1).await.unwrap();
+    let summary = buffer.close().await;
+    assert_eq!((summary.ledger.accepted, summary.ledger.delivered), (51, 51));
+    assert!(sink.attempts().iter().all(|attempt| attempt.items.len() <= 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_sink_that_does_not_close_well_is_in_the_summary() {
+    struct BadGoodbye;
+    #[async_trait]
+    impl Flush<u32> for BadGoodbye {
+        async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+            Ok(())
+        }
+        async fn close(&self) -> Result<(), FlushError> {
+            panic!("scripted")
+        }
+    }
+    let buffer = Buffer::builder().build(BadGoodbye).unwrap();
+    buffer.insert(1).await.unwrap();
+    let summary = buffer.close().await;
+    assert_eq!(summary.ledger.delivered, 1);
+    let error = summary.sink_error.expect("the panic is reported");
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("scripted"));
+}

@@ -1,0 +1,159 @@
+//! What happens when a buffer is full: who waits, who is refused, and who is woken.
+
+mod scripted;
+
+use buffer_core::{Buffer, InsertBatchError, InsertError, TryInsertBatchError, TryInsertError};
+use scripted::ScriptedSink;
+use tokio_test::{assert_pending, assert_ready, task};
+
+/// A buffer of one partition that holds four items, and whose sink waits at a gate.
+fn full_buffer() -> (Buffer<u32>, ScriptedSink<u32>, std::sync::Arc<tokio::sync::Semaphore>) {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = Buffer::builder().partitions(1).batch_size(2).capacity(4).build(sink.clone()).unwrap();
+    for item in 0..4 {
+        buffer.try_insert(item).unwrap();
+    }
+    (buffer, sink, gate)
+}
+
+#[tokio::test(start_paused = true)]
+async fn try_insert_hands_the_item_back_and_counts_nothing() {
+    let (buffer, _sink, gate) = full_buffer();
+    assert_eq!(buffer.try_insert(9), Err(TryInsertError::Full(9)));
+    assert_eq!(buffer.ledger().accepted, 4);
+    gate.add_permits(9);
+    buffer.flush().await;
+    buffer.try_insert(9).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_insert_waits_until_a_batch_is_settled_and_not_only_cut() {
+    let (buffer, sink, gate) = full_buffer();
+    let mut insert = task::spawn(buffer.insert(4));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        // Both batches are cut and one is in flight; none is settled.
+        assert_pending!(insert.poll());
+    }
+    gate.add_permits(1);
+    while !insert.is_woken() {
+        tokio::task::yield_now().await;
+    }
+    assert_ready!(insert.poll()).unwrap();
+    gate.add_permits(9);
+    buffer.flush().await;
+    assert_eq!(sink.delivered(), [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_waiting_inserts_all_get_in() {
+    let (buffer, sink, gate) = full_buffer();
+    let inserts: Vec<_> = (4..1_004)
+        .map(|item| {
+            let buffer = buffer.clone();
+            tokio::spawn(async move { buffer.insert(item).await })
+        })
+        .collect();
+    gate.add_permits(1_000);
+    for insert in inserts {
+        insert.await.unwrap().unwrap();
+    }
+    buffer.flush().await;
+    let mut delivered = sink.delivered();
+    delivered.sort_unstable();
+    assert_eq!(delivered, (0..1_004).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_insert_passes_its_wake_up_on() {
+    let (buffer, _sink, gate) = full_buffer();
+    let mut first = task::spawn(buffer.insert(4));
+    let mut second = task::spawn(buffer.insert(5));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
+    gate.add_permits(1);
+    while !first.is_woken() {
+        tokio::task::yield_now().await;
+    }
+    drop(first);
+    assert!(second.is_woken());
+    assert_ready!(second.poll()).unwrap();
+    assert_eq!(buffer.ledger().accepted, 5);
+    gate.add_permits(9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_hands_waiting_inserts_their_items_back() {
+    let (buffer, _sink, gate) = full_buffer();
+    let mut insert = task::spawn(buffer.insert(4));
+    let mut items = vec![5, 6, 7];
+    let mut insert_batch = task::spawn(buffer.insert_batch(&mut items));
+    assert_pending!(insert.poll());
+    assert_pending!(insert_batch.poll());
+    gate.add_permits(9);
+    let summary = buffer.close().await;
+    assert_eq!(assert_ready!(insert.poll()), Err(InsertError::Closed(4)));
+    assert_eq!(assert_ready!(insert_batch.poll()), Err(InsertBatchError::Closed));
+    drop(insert_batch);
+    assert_eq!(items, [5, 6, 7]);
+    assert_eq!((summary.ledger.accepted, summary.ledger.delivered), (4, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn insert_batch_takes_more_than_the_capacity_and_keeps_its_order() {
+    let sink = ScriptedSink::new([]);
+    let buffer = Buffer::builder().partitions(2).batch_size(10).capacity(40).build(sink.clone()).unwrap();
+    let mut items: Vec<u32> = (0..1_234).collect();
+    buffer.insert_batch(&mut items).await.unwrap();
+    assert!(items.is_empty());
+    buffer.flush().await;
+    assert_eq!(sink.delivered(), (0..1_234).collect::<Vec<_>>());
+    let partitions: Vec<usize> = sink.attempts().iter().map(|attempt| attempt.partition).collect();
+    assert!(partitions.iter().all(|partition| *partition == partitions[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_insert_batch_leaves_the_rest_with_the_caller() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = Buffer::builder().partitions(1).batch_size(2).capacity(4).build(sink.clone()).unwrap();
+    let mut items: Vec<u32> = (0..10).collect();
+    let mut insert = task::spawn(buffer.insert_batch(&mut items));
+    assert_pending!(insert.poll());
+    drop(insert);
+    assert_eq!(items, [4, 5, 6, 7, 8, 9]);
+    assert_eq!(buffer.ledger().accepted, 4);
+    gate.add_permits(9);
+    buffer.flush().await;
+    assert_eq!(sink.delivered(), [0, 1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn try_insert_batch_takes_what_there_is_room_for() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = Buffer::builder().partitions(1).batch_size(2).capacity(4).build(sink.clone()).unwrap();
+    let mut items: Vec<u32> = (0..6).collect();
+    assert_eq!(buffer.try_insert_batch(&mut items), Err(TryInsertBatchError::Full));
+    assert_eq!(items, [4, 5]);
+    assert_eq!(buffer.try_insert_batch(&mut items), Err(TryInsertBatchError::Full));
+    gate.add_permits(9);
+    buffer.flush().await;
+    assert_eq!(buffer.try_insert_batch(&mut items), Ok(()));
+    buffer.close().await;
+    assert_eq!(buffer.try_insert_batch(&mut vec![6]), Err(TryInsertBatchError::Closed));
+    assert_eq!(sink.delivered(), [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_home_partition_sends_items_to_the_next() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = Buffer::builder().partitions(3).batch_size(2).capacity(6).build(sink.clone()).unwrap();
+    for item in 0..6 {
+        buffer.try_insert(item).unwrap();
+    }
+    assert_eq!(buffer.try_insert(6), Err(TryInsertError::Full(6)));
+    gate.add_permits(9);
+    buffer.flush().await;
+    let mut partitions: Vec<usize> = sink.attempts().iter().map(|attempt| attempt.partition).collect();
+    partitions.sort_unstable();
+    assert_eq!(partitions, [0, 1, 2]);
+}
