@@ -3,12 +3,16 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::builder::Builder;
-use crate::error::{InsertBatchError, InsertError, TryInsertBatchError, TryInsertError};
+use crate::error::{
+    InsertBatchError, InsertBlockingError, InsertError, TryInsertBatchError, TryInsertError,
+};
 use crate::outcome::{FlushReport, Ledger, Summary};
 use crate::partition::{Barrier, Refused};
 use crate::shared::{Shared, deadline_in};
@@ -116,6 +120,40 @@ impl<T: Send + 'static> Buffer<T> {
             Refused::Closed(item) => TryInsertError::Closed(item),
             Refused::Full(item) | Refused::Taken(item) => TryInsertError::Full(item),
         })
+    }
+
+    /// Inserts `item` from a plain thread, and blocks the thread while the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertBlockingError::Closed`] and [`InsertBlockingError::InsideRuntime`] hand the item back. The threads of
+    /// `spawn_blocking` belong to a runtime too; there, `Handle::current().block_on(buffer.insert(item))` does it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().build(Nowhere)?;
+    /// let inserted = std::thread::spawn({
+    ///     let buffer = buffer.clone();
+    ///     move || buffer.insert_blocking(1)
+    /// });
+    /// assert_eq!(inserted.join().expect("no panic"), Ok(()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn insert_blocking(&self, item: T) -> Result<(), InsertBlockingError<T>> {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return Err(InsertBlockingError::InsideRuntime(item));
+        }
+        block_on(self.insert(item)).map_err(|InsertError::Closed(item)| InsertBlockingError::Closed(item))
     }
 
     /// Inserts all of `items` into one partition, in their order, and waits as often as there is no room for the next part.
@@ -303,6 +341,24 @@ async fn with_room<R>(room: &Notify, mut attempt: impl FnMut() -> Option<R>) -> 
         }
         notified.await;
         waited = true;
+    }
+}
+
+/// Drives a future that needs no runtime on this thread.
+fn block_on<R>(future: impl Future<Output = R>) -> R {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => thread::park(),
+        }
     }
 }
 

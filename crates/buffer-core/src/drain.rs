@@ -57,6 +57,12 @@ impl<T> Drain<T> {
         *self.deadline.borrow()
     }
 
+    /// Resolves when the drain has begun.
+    pub(crate) async fn begun(&self) {
+        // An error would mean that the sender is gone, and this very struct owns it.
+        let _ = self.deadline.subscribe().wait_for(Option::is_some).await;
+    }
+
     /// Resolves when the deadline has passed; without a drain it never does.
     pub(crate) async fn deadline_passed(&self) {
         let mut deadline = self.deadline.subscribe();

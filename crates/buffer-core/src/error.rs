@@ -41,6 +41,27 @@ impl<T> TryInsertError<T> {
     }
 }
 
+/// Why [`Buffer::insert_blocking`](crate::Buffer::insert_blocking) refused an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InsertBlockingError<T> {
+    /// The buffer is closed; the item is handed back.
+    #[error("the buffer is closed; the item is handed back in this error")]
+    Closed(T),
+    /// The calling thread belongs to a tokio runtime, which waiting would stall; the item is handed back.
+    #[error("this thread belongs to a tokio runtime and must not block; use insert; the item is handed back in this error")]
+    InsideRuntime(T),
+}
+
+impl<T> InsertBlockingError<T> {
+    /// The item that was refused.
+    pub fn into_item(self) -> T {
+        match self {
+            Self::Closed(item) | Self::InsideRuntime(item) => item,
+        }
+    }
+}
+
 /// Why [`Buffer::insert_batch`](crate::Buffer::insert_batch) stopped; what it did not accept is still in the caller's `Vec`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]

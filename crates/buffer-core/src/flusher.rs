@@ -54,6 +54,11 @@ impl<T> Flight<T> {
     pub(crate) fn restart(self, policy: &Policy) -> Self {
         Self::new(self.batch, policy)
     }
+
+    /// Starts over with short delays.
+    pub(crate) fn restart_delays(&mut self, policy: &Policy) {
+        self.delays = policy.backoff.delays();
+    }
 }
 
 /// What is to become of the items that the sink did not mark.

@@ -62,7 +62,9 @@ pub use async_trait::async_trait;
 pub use crate::batch::{Batch, BatchId};
 pub use crate::buffer::Buffer;
 pub use crate::builder::Builder;
-pub use crate::error::{BuildError, InsertBatchError, InsertError, TryInsertBatchError, TryInsertError};
+pub use crate::error::{
+    BuildError, InsertBatchError, InsertBlockingError, InsertError, TryInsertBatchError, TryInsertError,
+};
 pub use crate::flush::{Flush, FlushError, FlushErrorKind};
 pub use crate::outcome::{DropReason, Dropped, FlushReport, Ledger, Summary};
 pub use crate::router::Router;

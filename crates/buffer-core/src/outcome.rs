@@ -185,6 +185,15 @@ pub struct FlushReport {
     pub returned: u64,
 }
 
+impl AddAssign for FlushReport {
+    fn add_assign(&mut self, other: Self) {
+        let Self { delivered, dropped, returned } = other;
+        self.delivered += delivered;
+        self.dropped += dropped;
+        self.returned += returned;
+    }
+}
+
 impl FlushReport {
     pub(crate) fn add(&mut self, tally: Tally) {
         let Tally { delivered, dropped, returned, retried: _ } = tally;

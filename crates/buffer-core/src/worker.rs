@@ -103,13 +103,26 @@ impl<T: Send + 'static> Worker<T> {
                 verdict = self.flusher.attempt(flight) => verdict,
             };
             if let Some(delay) = self.settle(verdict) {
-                tokio::select! {
-                    biased;
-                    () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
-                    () = sleep(delay) => {}
-                }
+                self.back_off(delay).await?;
                 self.count_retry();
             }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Sleeps between two attempts. The begin of a drain ends the sleep: it may be longer than the drain has time.
+    async fn back_off(&mut self, delay: Duration) -> ControlFlow<OutOfTime> {
+        let drain = &self.shared.drain;
+        let draining = drain.deadline().is_some();
+        tokio::select! {
+            biased;
+            () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+            () = drain.begun(), if !draining => {
+                if let Some(flight) = &mut self.flight {
+                    flight.restart_delays(&self.flusher.policy);
+                }
+            }
+            () = sleep(delay) => {}
         }
         ControlFlow::Continue(())
     }

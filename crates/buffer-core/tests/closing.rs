@@ -71,9 +71,23 @@ async fn a_close_in_an_outage_returns_in_time_with_the_items() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_ends_a_backoff_that_is_longer_than_the_drain_has_time() {
+    let sink = ScriptedSink::new([Reply::TransientAfter(Duration::from_secs(200))]);
+    let buffer = Buffer::builder().partitions(1).build(sink.clone()).unwrap();
+    buffer.insert(7).await.unwrap();
+    buffer.request_flush();
+    while sink.attempts().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let summary = buffer.close().await;
+    assert_eq!((summary.ledger.delivered, summary.ledger.retried), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_deadline_reaches_into_a_hanging_attempt_and_into_a_backoff() {
-    for reply in [Reply::Never, Reply::TransientAfter(Duration::from_secs(200))] {
-        let sink = ScriptedSink::new([reply]);
+    let long = || Reply::TransientAfter(Duration::from_secs(200));
+    for script in [vec![Reply::Never], vec![long(), long()]] {
+        let sink = ScriptedSink::new(script);
         let buffer = Buffer::builder()
             .partitions(1)
             .flush_timeout(Duration::from_secs(200))

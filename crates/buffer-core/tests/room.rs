@@ -2,7 +2,9 @@
 
 mod scripted;
 
-use buffer_core::{Buffer, InsertBatchError, InsertError, TryInsertBatchError, TryInsertError};
+use buffer_core::{
+    Buffer, InsertBatchError, InsertBlockingError, InsertError, TryInsertBatchError, TryInsertError,
+};
 use scripted::ScriptedSink;
 use tokio_test::{assert_pending, assert_ready, task};
 
@@ -156,4 +158,23 @@ async fn a_full_home_partition_sends_items_to_the_next() {
     let mut partitions: Vec<usize> = sink.attempts().iter().map(|attempt| attempt.partition).collect();
     partitions.sort_unstable();
     assert_eq!(partitions, [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn insert_blocking_waits_on_a_plain_thread_and_is_refused_inside_a_runtime() {
+    let (buffer, sink, gate) = full_buffer();
+    assert_eq!(buffer.insert_blocking(9), Err(InsertBlockingError::InsideRuntime(9)));
+    let waiting = std::thread::spawn({
+        let buffer = buffer.clone();
+        move || (4..100).try_for_each(|item| buffer.insert_blocking(item))
+    });
+    gate.add_permits(100);
+    while !waiting.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    waiting.join().unwrap().unwrap();
+    buffer.close().await;
+    assert_eq!(sink.delivered(), (0..100).collect::<Vec<_>>());
+    let refused = std::thread::spawn(move || buffer.insert_blocking(9)).join().unwrap();
+    assert_eq!(refused, Err(InsertBlockingError::Closed(9)));
 }

@@ -1,0 +1,51 @@
+//! Keyed counters that are summed in memory and flushed in batches.
+//!
+//! [`increment`](StatBuffer::increment) adds to a key's sum in memory, from any thread. Once a window the sums go to the sink
+//! that you write, a [`Flush`] of [`Count`]s, one for each key that changed, in batches, with the retries, the ledger and the
+//! drain of [`buffer_core::Buffer`].
+//!
+//! ```
+//! use buffer_core::{Batch, Flush, FlushError, async_trait};
+//! use buffer_stat::{Count, StatBuffer};
+//!
+//! struct Database;
+//!
+//! #[async_trait]
+//! impl Flush<Count<String>> for Database {
+//!     async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
+//!         for Count { key, delta, .. } in batch.iter() {
+//!             println!("UPDATE pages SET views = views + {delta} WHERE path = '{key}'");
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let views = StatBuffer::builder().build(Database)?;
+//! views.increment("/index.html", 1)?;
+//! views.increment("/index.html", 2)?;
+//! assert_eq!(views.count("/index.html"), 3);
+//! let summary = views.close().await;
+//! assert_eq!(summary.ledger.delivered, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Concepts
+//!
+//! * A *window* runs from the first increment to the next hand-over of the sums to the buffer. A key occurs once in a window.
+//! * Sums are kept in partitions, picked by the same [`Router`](buffer_core::Router) as in a buffer, and merged at the
+//!   hand-over.
+//! * Where the buffer has no room, because its sink is out, the sums stay and go on summing: memory is bounded by the number of
+//!   keys and not by the length of the outage.
+
+mod builder;
+mod driver;
+mod stat_buffer;
+mod sums;
+
+pub use buffer_core::{Flush, Ledger, Summary};
+
+pub use crate::builder::StatBuilder;
+pub use crate::stat_buffer::{Closed, Count, StatBuffer};

@@ -1,0 +1,228 @@
+//! Increments arrive in the sink as sums, one for each key and window, through failures, the close and the drop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use buffer_core::{Batch, Flush, FlushError, async_trait};
+use buffer_stat::{Closed, Count, StatBuffer};
+use parking_lot::Mutex;
+use tokio::time::advance;
+
+/// Keeps the counts, after failing so many attempts as unavailable.
+#[derive(Clone, Default)]
+struct Database {
+    counts: Arc<Mutex<Vec<Count<String>>>>,
+    outage: Arc<AtomicUsize>,
+}
+
+impl Database {
+    fn counts(&self) -> Vec<Count<String>> {
+        self.counts.lock().clone()
+    }
+
+    fn totals(&self) -> HashMap<String, i128> {
+        let mut totals = HashMap::new();
+        for count in self.counts() {
+            *totals.entry(count.key).or_default() += i128::from(count.delta);
+        }
+        totals
+    }
+}
+
+#[async_trait]
+impl Flush<Count<String>> for Database {
+    async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
+        // Relaxed: the number alone matters.
+        let out = self.outage.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if out.is_ok() {
+            return Err(FlushError::unavailable("scripted"));
+        }
+        self.counts.lock().extend_from_slice(batch);
+        Ok(())
+    }
+}
+
+async fn settle_down() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn total(key: &str, sum: i128) -> HashMap<String, i128> {
+    HashMap::from([(key.to_owned(), sum)])
+}
+
+#[tokio::test(start_paused = true)]
+async fn increments_are_summed_and_sent_once_for_each_key_and_window() {
+    let database = Database::default();
+    let stats = StatBuffer::builder().build(database.clone()).unwrap();
+    for _ in 0..10 {
+        stats.increment("a", 3).unwrap();
+        stats.increment("b", -1).unwrap();
+    }
+    assert_eq!((stats.count("a"), stats.count("b"), stats.count("c")), (30, -10, 0));
+    settle_down().await;
+    assert!(database.counts().is_empty());
+    advance(Duration::from_millis(1_201)).await;
+    settle_down().await;
+    let mut counts: Vec<_> = database.counts().into_iter().map(|count| (count.key, count.delta)).collect();
+    counts.sort();
+    assert_eq!(counts, [("a".to_owned(), 30), ("b".to_owned(), -10)]);
+    assert_eq!(stats.count("a"), 0);
+
+    stats.increment("a", 5).unwrap();
+    settle_down().await;
+    advance(Duration::from_millis(1_201)).await;
+    settle_down().await;
+    assert_eq!(database.totals()["a"], 35);
+    let starts: Vec<SystemTime> =
+        database.counts().into_iter().filter(|count| count.key == "a").map(|count| count.window_start).collect();
+    assert!(starts[0] < starts[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_ends_the_window_and_says_what_became_of_its_counts() {
+    let database = Database::default();
+    let stats = StatBuffer::builder().build(database.clone()).unwrap();
+    stats.increment("a", 1).unwrap();
+    assert_eq!(stats.flush().await.delivered, 1);
+    stats.increment("a", 1).unwrap();
+    assert_eq!(stats.flush().await.delivered, 1);
+    assert_eq!(database.totals(), total("a", 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sum_of_zero_is_not_sent() {
+    let database = Database::default();
+    let stats = StatBuffer::builder().build(database.clone()).unwrap();
+    stats.increment("a", 4).unwrap();
+    stats.increment("a", -4).unwrap();
+    assert_eq!(stats.flush().await.delivered, 0);
+    assert!(database.counts().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sum_beyond_64_bits_arrives_exactly() {
+    for negative in [false, true] {
+        let database = Database::default();
+        let stats = StatBuffer::builder().build(database.clone()).unwrap();
+        let n = if negative { i64::MIN } else { i64::MAX };
+        for _ in 0..5 {
+            stats.increment("a", n).unwrap();
+        }
+        assert_eq!(stats.count("a"), n);
+        stats.flush().await;
+        for _ in 0..3 {
+            stats.increment("a", n).unwrap();
+        }
+        stats.close().await;
+        assert_eq!(database.totals(), total("a", 8 * i128::from(n)));
+        let mut windows: Vec<SystemTime> = database.counts().into_iter().map(|count| count.window_start).collect();
+        windows.dedup();
+        assert_eq!(windows.len(), 8, "a key occurs once in a window");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_sums_stay_bounded_by_their_keys_and_arrive_exactly_after_it() {
+    let database = Database::default();
+    database.outage.store(usize::MAX, Ordering::Relaxed);
+    let small = |buffer: buffer_core::Builder<_>| buffer.partitions(1).batch_size(2).capacity(2);
+    let stats = StatBuffer::builder().buffer(small).build(database.clone()).unwrap();
+    let keys: Vec<String> = (0..10).map(|key| key.to_string()).collect();
+    for _ in 0..50 {
+        for key in &keys {
+            stats.increment(key.as_str(), 1).unwrap();
+        }
+        advance(Duration::from_millis(1_201)).await;
+        settle_down().await;
+        assert!(stats.ledger().pending <= 2);
+    }
+    database.outage.store(0, Ordering::Relaxed);
+    let summary = stats.close().await;
+    assert_eq!((summary.ledger.pending, summary.ledger.dropped.total(), summary.undelivered.len()), (0, 0, 0));
+    assert_eq!(database.totals(), keys.into_iter().map(|key| (key, 50)).collect::<HashMap<_, _>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_takes_the_sums_along_and_refuses_what_comes_after() {
+    let database = Database::default();
+    let stats = StatBuffer::builder().flush_interval(Duration::from_secs(3_600)).build(database.clone()).unwrap();
+    stats.increment("a", 7).unwrap();
+    let summary = stats.close().await;
+    assert_eq!((summary.ledger.accepted, summary.ledger.delivered), (1, 1));
+    assert_eq!(stats.increment("a", 1), Err(Closed));
+    assert_eq!(database.totals(), total("a", 7));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_threads_on_the_same_keys_with_windows_turning_come_to_exact_totals() {
+    let database = Database::default();
+    let stats = StatBuffer::builder()
+        .flush_interval(Duration::from_millis(1))
+        .flush_jitter(Duration::ZERO)
+        .build(database.clone())
+        .unwrap();
+    let producers: Vec<_> = (0..4)
+        .map(|_| {
+            let stats = stats.clone();
+            std::thread::spawn(move || {
+                for number in 0..100_000 {
+                    stats.increment(["a", "b", "c"][number % 3], 1).unwrap();
+                }
+            })
+        })
+        .collect();
+    while !producers.iter().all(std::thread::JoinHandle::is_finished) {
+        stats.flush().await;
+    }
+    for producer in producers {
+        producer.join().unwrap();
+    }
+    stats.close().await;
+    let totals = database.totals();
+    assert_eq!((totals["a"], totals["b"], totals["c"]), (4 * 33_334, 4 * 33_333, 4 * 33_333));
+}
+
+#[test]
+fn sums_arrive_when_the_runtime_dies_with_handles_alive() {
+    let database = Database::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stats = StatBuffer::builder().runtime(runtime.handle().clone()).build(database.clone()).unwrap();
+    stats.increment("a", 5).unwrap();
+    drop(runtime);
+    assert_eq!(database.totals(), total("a", 5));
+    assert_eq!(stats.increment("a", 1), Err(Closed));
+}
+
+#[test]
+fn a_key_whose_comparison_panics_poisons_nothing() {
+    #[derive(Clone, Hash)]
+    struct Touchy(u32);
+    impl PartialEq for Touchy {
+        fn eq(&self, other: &Self) -> bool {
+            assert!(self.0 == other.0 && self.0 != 13, "scripted");
+            true
+        }
+    }
+    impl Eq for Touchy {}
+    struct Sum(Arc<Mutex<i64>>);
+    #[async_trait]
+    impl Flush<Count<Touchy>> for Sum {
+        async fn flush(&self, batch: &mut Batch<Count<Touchy>>) -> Result<(), FlushError> {
+            *self.0.lock() += batch.iter().map(|count| count.delta).sum::<i64>();
+            Ok(())
+        }
+    }
+    let sum = Arc::new(Mutex::new(0));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stats = StatBuffer::builder().runtime(runtime.handle().clone()).build(Sum(Arc::clone(&sum))).unwrap();
+    stats.increment(&Touchy(13), 1).unwrap();
+    let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stats.increment(&Touchy(13), 1)));
+    assert!(again.is_err());
+    stats.increment(&Touchy(7), 2).unwrap();
+    runtime.block_on(stats.close());
+    assert_eq!(*sum.lock(), 3);
+}
