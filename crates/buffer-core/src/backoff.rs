@@ -13,7 +13,10 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) fn delays(&self) -> Delays {
-        Delays { ceiling: self.first, longest: self.longest }
+        Delays {
+            ceiling: self.first,
+            longest: self.longest,
+        }
     }
 }
 
@@ -43,7 +46,10 @@ mod tests {
 
     #[test]
     fn delays_fill_the_whole_range_under_a_ceiling_that_doubles_up_to_the_longest() {
-        let backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_millis(350) };
+        let backoff = Backoff {
+            first: Duration::from_millis(100),
+            longest: Duration::from_millis(350),
+        };
         let mut longest_seen = [Duration::ZERO; 4];
         let mut shortest_seen = [Duration::MAX; 4];
         for _ in 0..1_000 {
@@ -52,8 +58,15 @@ mod tests {
                 shortest_seen[index] = shortest_seen[index].min(delay);
             }
         }
-        for (index, ceiling) in [100, 200, 350, 350].map(Duration::from_millis).into_iter().enumerate() {
-            assert!(longest_seen[index] <= ceiling && longest_seen[index] > ceiling.mul_f64(0.9), "{index}");
+        for (index, ceiling) in [100, 200, 350, 350]
+            .map(Duration::from_millis)
+            .into_iter()
+            .enumerate()
+        {
+            assert!(
+                longest_seen[index] <= ceiling && longest_seen[index] > ceiling.mul_f64(0.9),
+                "{index}"
+            );
             assert!(shortest_seen[index] < ceiling.mul_f64(0.1), "{index}");
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::Trigger;
+use crate::trigger::Trigger;
 
 /// A boxed error, as sinks hand them in.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
@@ -77,7 +77,17 @@ impl<T> Batch<T> {
         opened: Instant,
     ) -> Self {
         let id = BatchId::next();
-        Self { items, marks: Vec::new(), id, parent: None, attempt: 0, trigger, partition, buffer, opened }
+        Self {
+            items,
+            marks: Vec::new(),
+            id,
+            parent: None,
+            attempt: 0,
+            trigger,
+            partition,
+            buffer,
+            opened,
+        }
     }
 
     /// The name of exactly these items: unique across processes and the same in every attempt, so it serves as an
@@ -173,7 +183,10 @@ impl<T> Batch<T> {
 
     /// Takes the items out that the sink marked; what stays is a batch of its own, with a new id.
     pub(crate) fn take_marked(&mut self) -> Marked<T> {
-        let mut marked = Marked { delivered: Vec::new(), rejected: Vec::new() };
+        let mut marked = Marked {
+            delivered: Vec::new(),
+            rejected: Vec::new(),
+        };
         if self.marks.is_empty() {
             return marked;
         }
@@ -256,7 +269,10 @@ mod tests {
         batch.reject(3, "bad");
         let marked = batch.take_marked();
         assert_eq!(marked.delivered, [10, 11]);
-        assert_eq!(marked.rejected.iter().map(|(item, _)| *item).collect::<Vec<_>>(), [13]);
+        assert_eq!(
+            marked.rejected.iter().map(|(item, _)| *item).collect::<Vec<_>>(),
+            [13]
+        );
         assert_eq!(&batch[..], [12, 14]);
         assert_ne!(batch.id(), id);
         assert_eq!(batch.parent(), Some(id));

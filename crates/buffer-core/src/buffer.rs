@@ -9,10 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::builder::Builder;
-use crate::error::{
-    InsertBatchError, InsertBlockingError, InsertError, TryInsertBatchError, TryInsertError,
-};
+use crate::error::{InsertBatchError, InsertBlockingError, InsertError, TryInsertBatchError, TryInsertError};
 use crate::outcome::{FlushReport, Ledger, Summary};
 use crate::partition::{Barrier, Refused};
 use crate::shared::{Shared, deadline_in};
@@ -56,11 +53,6 @@ struct Handle<T> {
 }
 
 impl<T: Send + 'static> Buffer<T> {
-    /// The settings of a new buffer.
-    pub fn builder() -> Builder<T> {
-        Builder::new()
-    }
-
     /// Inserts `item`, and waits while the buffer is full.
     ///
     /// # Errors
@@ -229,7 +221,11 @@ impl<T: Send + 'static> Buffer<T> {
     /// Safe: the flush goes on, and only its report is lost.
     pub async fn flush(&self) -> FlushReport {
         let shared = self.shared();
-        let barriers: Vec<_> = shared.partitions.iter().map(|partition| (partition, partition.place_barrier())).collect();
+        let barriers: Vec<_> = shared
+            .partitions
+            .iter()
+            .map(|partition| (partition, partition.place_barrier()))
+            .collect();
         let mut report = FlushReport::default();
         for (partition, barrier) in barriers {
             let Some(Barrier { reached, before }) = barrier else {
@@ -295,7 +291,9 @@ impl<T: Send + 'static> Buffer<T> {
 
 impl<T> Buffer<T> {
     pub(crate) fn new(shared: Arc<Shared<T>>) -> Self {
-        Self { handle: Arc::new(Handle { shared }) }
+        Self {
+            handle: Arc::new(Handle { shared }),
+        }
     }
 
     fn shared(&self) -> &Shared<T> {
@@ -305,14 +303,19 @@ impl<T> Buffer<T> {
 
 impl<T> Clone for Buffer<T> {
     fn clone(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle) }
+        Self {
+            handle: Arc::clone(&self.handle),
+        }
     }
 }
 
 impl<T> fmt::Debug for Buffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shared = self.shared();
-        f.debug_struct("Buffer").field("name", &shared.name).field("ledger", &shared.ledger()).finish()
+        f.debug_struct("Buffer")
+            .field("name", &shared.name)
+            .field("ledger", &shared.ledger())
+            .finish()
     }
 }
 
@@ -381,7 +384,11 @@ impl<'a, T> Claim<'a, T> {
             self.shared.count_returned(&left);
             undelivered.append(&mut left.items);
         }
-        Summary { ledger: self.shared.ledger(), undelivered, sink_error }
+        Summary {
+            ledger: self.shared.ledger(),
+            undelivered,
+            sink_error,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::backoff::Backoff;
 use crate::buffer::Buffer;
 use crate::drain::Drain;
 use crate::error::BuildError;
+use crate::flush::Flush;
 use crate::flusher::{Flusher, Policy};
 use crate::partition::Partition;
 use crate::rescue;
@@ -18,7 +19,6 @@ use crate::shared::{LastItems, Shared};
 use crate::sync::{Mutex, Notify};
 use crate::trigger::Triggers;
 use crate::worker::Worker;
-use crate::Flush;
 
 /// The settings of a [`Buffer`], made by [`Buffer::builder`].
 ///
@@ -68,10 +68,11 @@ const DEFAULT_BATCHES_FOR_EACH_PARTITION: usize = 10;
 /// Above it a duration is a mistake, and near it the clock's arithmetic would overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-impl<T: Send + 'static> Builder<T> {
-    pub(crate) fn new() -> Self {
+impl<T: Send + 'static> Buffer<T> {
+    /// The settings of a new buffer.
+    pub fn builder() -> Builder<T> {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self {
+        Builder {
             name: "buffer".into(),
             partitions: cores.min(DEFAULT_PARTITIONS_AT_MOST),
             batch_size: 5_000,
@@ -82,12 +83,17 @@ impl<T: Send + 'static> Builder<T> {
             flush_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(20),
             retries: 5,
-            backoff: Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(30) },
+            backoff: Backoff {
+                first: Duration::from_millis(100),
+                longest: Duration::from_secs(30),
+            },
             runtime: None,
             last_items: None,
         }
     }
+}
 
+impl<T: Send + 'static> Builder<T> {
     /// The buffer's name in logs and in [`Batch::buffer`](crate::Batch::buffer). Default: `buffer`.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = name.into();
@@ -199,7 +205,10 @@ impl<T: Send + 'static> Builder<T> {
     /// A [`BuildError`] that names the setting to change, or says that there is no runtime.
     pub fn build(self, sink: impl Flush<T>) -> Result<Buffer<T>, BuildError> {
         let Some(partitions) = NonZeroUsize::new(self.partitions) else {
-            return Err(BuildError::Zero { setting: "partitions", least: "1" });
+            return Err(BuildError::Zero {
+                setting: "partitions",
+                least: "1",
+            });
         };
         let capacity = self.capacity_for_each_partition()?;
         let triggers = self.triggers()?;
@@ -211,7 +220,9 @@ impl<T: Send + 'static> Builder<T> {
         let shared = Arc::new(Shared {
             name: self.name,
             drain_timeout: self.drain_timeout,
-            partitions: (0..self.partitions).map(|_| Partition::new(triggers.clone(), capacity)).collect(),
+            partitions: (0..self.partitions)
+                .map(|_| Partition::new(triggers.clone(), capacity))
+                .collect(),
             router: Router::new(partitions),
             room: Notify::new(),
             drain: Drain::new(self.partitions),
@@ -226,7 +237,10 @@ impl<T: Send + 'static> Builder<T> {
 
     fn capacity_for_each_partition(&self) -> Result<u64, BuildError> {
         if self.batch_size == 0 {
-            return Err(BuildError::Zero { setting: "batch_size", least: "1" });
+            return Err(BuildError::Zero {
+                setting: "batch_size",
+                least: "1",
+            });
         }
         let default = self.batch_size.saturating_mul(DEFAULT_BATCHES_FOR_EACH_PARTITION);
         let capacity = self.capacity.map_or(default, |total| total / self.partitions);
@@ -271,26 +285,39 @@ impl<T: Send + 'static> Builder<T> {
                 rule: "the first delay must not be above the longest",
             });
         }
-        Ok(Policy { first_timeout: flush_timeout, flush_timeout, retries: self.retries, backoff: self.backoff })
+        Ok(Policy {
+            first_timeout: flush_timeout,
+            flush_timeout,
+            retries: self.retries,
+            backoff: self.backoff,
+        })
     }
 }
 
 impl<T> std::fmt::Debug for Builder<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 fn above_zero(setting: &'static str, duration: Duration) -> Result<Duration, BuildError> {
     if duration.is_zero() {
-        return Err(BuildError::Zero { setting, least: "a millisecond" });
+        return Err(BuildError::Zero {
+            setting,
+            least: "a millisecond",
+        });
     }
     at_most_a_year(setting, duration)
 }
 
 fn at_most_a_year(setting: &'static str, duration: Duration) -> Result<Duration, BuildError> {
     if duration > LONGEST {
-        return Err(BuildError::TooLarge { setting, most: "a year" });
+        return Err(BuildError::TooLarge {
+            setting,
+            most: "a year",
+        });
     }
     Ok(duration)
 }

@@ -8,7 +8,7 @@
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::FlushError;
+use crate::flush::FlushError;
 use crate::sync::{Mutex, Notify};
 
 /// The state of the end.
@@ -35,8 +35,18 @@ pub(crate) struct Left<T> {
 
 impl<T> Drain<T> {
     pub(crate) fn new(workers: usize) -> Self {
-        let end = End { working: workers, waiting: 0, left: Vec::new(), sink_error: None, finished: false };
-        Self { deadline: watch::Sender::new(None), end: Mutex::new(end), finished: Notify::new() }
+        let end = End {
+            working: workers,
+            waiting: 0,
+            left: Vec::new(),
+            sink_error: None,
+            finished: false,
+        };
+        Self {
+            deadline: watch::Sender::new(None),
+            end: Mutex::new(end),
+            finished: Notify::new(),
+        }
     }
 
     /// Sets the deadline, or brings it forward. Says whether this is the begin of the drain.
@@ -148,6 +158,10 @@ impl<T> Drain<T> {
 
 impl<T> End<T> {
     fn take_unclaimed(&mut self) -> Vec<Left<T>> {
-        if self.finished && self.waiting == 0 { std::mem::take(&mut self.left) } else { Vec::new() }
+        if self.finished && self.waiting == 0 {
+            std::mem::take(&mut self.left)
+        } else {
+            Vec::new()
+        }
     }
 }

@@ -25,7 +25,9 @@ impl<T> InsertError<T> {
 #[non_exhaustive]
 pub enum TryInsertError<T> {
     /// The buffer holds as many items as its capacity; the item is handed back.
-    #[error("the buffer is full; wait with insert, or raise its capacity; the item is handed back in this error")]
+    #[error(
+        "the buffer is full; wait with insert, or raise its capacity; the item is handed back in this error"
+    )]
     Full(T),
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
@@ -49,7 +51,9 @@ pub enum InsertBlockingError<T> {
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
     /// The calling thread belongs to a tokio runtime, which waiting would stall; the item is handed back.
-    #[error("this thread belongs to a tokio runtime and must not block; use insert; the item is handed back in this error")]
+    #[error(
+        "this thread belongs to a tokio runtime and must not block; use insert; the item is handed back in this error"
+    )]
     InsideRuntime(T),
 }
 
@@ -77,7 +81,9 @@ pub enum InsertBatchError {
 #[non_exhaustive]
 pub enum TryInsertBatchError {
     /// The buffer has no more room.
-    #[error("the buffer is full; wait with insert_batch, or raise its capacity; the items that it did not accept are still in the vector")]
+    #[error(
+        "the buffer is full; wait with insert_batch, or raise its capacity; the items that it did not accept are still in the vector"
+    )]
     Full,
     /// The buffer is closed.
     #[error("the buffer is closed; the items that it did not accept are still in the vector")]
@@ -115,6 +121,8 @@ pub enum BuildError {
         rule: &'static str,
     },
     /// There is no tokio runtime to run the workers on.
-    #[error("no tokio runtime here to run the workers on; call build inside one, or give the builder a handle with `runtime`")]
+    #[error(
+        "no tokio runtime here to run the workers on; call build inside one, or give the builder a handle with `runtime`"
+    )]
     NoRuntime,
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::Batch;
-use crate::batch::Cause;
+use crate::batch::{Batch, Cause};
 
 /// A sink: where batches go.
 ///
@@ -166,7 +165,11 @@ impl FlushError {
     }
 
     fn new(kind: FlushErrorKind, cause: Cause) -> Self {
-        Self { kind, retry_after: None, cause }
+        Self {
+            kind,
+            retry_after: None,
+            cause,
+        }
     }
 }
 
@@ -177,9 +180,13 @@ impl fmt::Display for FlushError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             FlushErrorKind::Transient => "the sink did not write the batch; it is tried again",
-            FlushErrorKind::Uncertain => "the sink may have written the batch; it is tried again under the same id",
+            FlushErrorKind::Uncertain => {
+                "the sink may have written the batch; it is tried again under the same id"
+            }
             FlushErrorKind::Unavailable => "the sink is out; its items are held until it is back",
-            FlushErrorKind::Permanent => "the sink refused the batch for good; see the cause, its items are dropped",
+            FlushErrorKind::Permanent => {
+                "the sink refused the batch for good; see the cause, its items are dropped"
+            }
         })
     }
 }
@@ -198,13 +205,21 @@ mod tests {
     fn an_absurd_retry_after_is_clamped() {
         let error = FlushError::transient("busy").retry_after(Duration::MAX);
         assert_eq!(error.requested_delay(), Some(LONGEST_RETRY_AFTER));
-        assert_eq!(FlushError::transient("busy").retry_after(Duration::ZERO).requested_delay(), Some(Duration::ZERO));
+        assert_eq!(
+            FlushError::transient("busy")
+                .retry_after(Duration::ZERO)
+                .requested_delay(),
+            Some(Duration::ZERO)
+        );
     }
 
     #[test]
     fn the_cause_is_the_source_and_not_part_of_the_text() {
         let error = FlushError::permanent("no such table");
         assert!(!error.to_string().contains("no such table"));
-        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("no such table"));
+        assert_eq!(
+            error.source().map(ToString::to_string).as_deref(),
+            Some("no such table")
+        );
     }
 }

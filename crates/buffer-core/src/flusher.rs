@@ -9,8 +9,9 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::backoff::{Backoff, Delays};
+use crate::batch::Batch;
+use crate::flush::{Flush, FlushError, FlushErrorKind};
 use crate::outcome::DropReason;
-use crate::{Batch, Flush, FlushError, FlushErrorKind};
 
 /// How attempts are made.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +48,12 @@ pub(crate) struct Flight<T> {
 
 impl<T> Flight<T> {
     pub(crate) fn new(batch: Batch<T>, policy: &Policy) -> Self {
-        Self { batch, retries: 0, timeout: policy.first_timeout, delays: policy.backoff.delays() }
+        Self {
+            batch,
+            retries: 0,
+            timeout: policy.first_timeout,
+            delays: policy.backoff.delays(),
+        }
     }
 
     /// Starts over under another policy, with the same batch.
@@ -85,7 +91,10 @@ struct Panicked(String);
 
 impl<T> Clone for Flusher<T> {
     fn clone(&self) -> Self {
-        Self { sink: Arc::clone(&self.sink), policy: self.policy }
+        Self {
+            sink: Arc::clone(&self.sink),
+            policy: self.policy,
+        }
     }
 }
 
@@ -100,7 +109,12 @@ impl<T: Send + 'static> Flusher<T> {
     ///
     /// Safe: the batch stays in `flight`, and the attempt counts as made.
     pub(crate) async fn attempt(&self, flight: &mut Flight<T>) -> Verdict {
-        let Flight { batch, retries, timeout, delays } = flight;
+        let Flight {
+            batch,
+            retries,
+            timeout,
+            delays,
+        } = flight;
         batch.begin_attempt();
         let limit = *timeout;
         *timeout = limit.saturating_mul(2).min(self.policy.flush_timeout);
@@ -108,17 +122,28 @@ impl<T: Send + 'static> Flusher<T> {
             return Verdict::Delivered;
         };
         match error.kind() {
-            FlushErrorKind::Permanent => return Verdict::Dropped { reason: DropReason::Permanent, error },
+            FlushErrorKind::Permanent => {
+                return Verdict::Dropped {
+                    reason: DropReason::Permanent,
+                    error,
+                };
+            }
             FlushErrorKind::Unavailable => {}
             FlushErrorKind::Transient | FlushErrorKind::Uncertain => {
                 if *retries >= self.policy.retries {
-                    return Verdict::Dropped { reason: DropReason::RetriesExhausted, error };
+                    return Verdict::Dropped {
+                        reason: DropReason::RetriesExhausted,
+                        error,
+                    };
                 }
                 *retries += 1;
             }
         }
         let drawn = delays.next().expect("delays never end");
-        Verdict::Again { delay: drawn.max(error.requested_delay().unwrap_or_default()), error }
+        Verdict::Again {
+            delay: drawn.max(error.requested_delay().unwrap_or_default()),
+            error,
+        }
     }
 
     /// Tells the sink that the last batch is through.
@@ -142,7 +167,9 @@ async fn limited<'a>(limit: Duration, call: impl FnOnce() -> Answer<'a> + Send) 
         caught(|| drop(answer)).and(polled)
     };
     let caught = tokio::time::timeout(limit, caught);
-    caught.await.unwrap_or_else(|_| Err(FlushError::uncertain(TimedOut(limit))))
+    caught
+        .await
+        .unwrap_or_else(|_| Err(FlushError::uncertain(TimedOut(limit))))
 }
 
 fn caught<R>(call: impl FnOnce() -> R) -> Result<R, FlushError> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-use crate::FlushError;
+use crate::flush::FlushError;
 
 /// Why items were dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,7 +21,12 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Permanent, Self::Rejected, Self::RetriesExhausted, Self::DrainTimeout];
+    pub const ALL: [Self; 4] = [
+        Self::Permanent,
+        Self::Rejected,
+        Self::RetriesExhausted,
+        Self::DrainTimeout,
+    ];
 
     /// The reason's name in logs and metrics, such as `retries_exhausted`.
     pub fn as_str(self) -> &'static str {
@@ -65,7 +70,10 @@ impl Dropped {
 
     /// The reasons that occurred, each with its number of items.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
-        DropReason::ALL.into_iter().map(|reason| (reason, self.count(reason))).filter(|(_, items)| *items > 0)
+        DropReason::ALL
+            .into_iter()
+            .map(|reason| (reason, self.count(reason)))
+            .filter(|(_, items)| *items > 0)
     }
 }
 
@@ -102,7 +110,11 @@ impl Tally {
     /// What was settled after `earlier`, a copy of this tally from before.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut dropped = Dropped::default();
-        for (difference, (now, then)) in dropped.0.iter_mut().zip(self.dropped.0.iter().zip(earlier.dropped.0)) {
+        for (difference, (now, then)) in dropped
+            .0
+            .iter_mut()
+            .zip(self.dropped.0.iter().zip(earlier.dropped.0))
+        {
             *difference = now - then;
         }
         Self {
@@ -156,14 +168,33 @@ impl Ledger {
     /// The ledger of one partition.
     pub(crate) fn of(accepted: u64, tally: Tally) -> Self {
         let settled = tally.settled();
-        let Tally { delivered, dropped, returned, retried } = tally;
-        Self { accepted, delivered, dropped, returned, pending: accepted - settled, retried }
+        let Tally {
+            delivered,
+            dropped,
+            returned,
+            retried,
+        } = tally;
+        Self {
+            accepted,
+            delivered,
+            dropped,
+            returned,
+            pending: accepted - settled,
+            retried,
+        }
     }
 }
 
 impl AddAssign for Ledger {
     fn add_assign(&mut self, other: Self) {
-        let Self { accepted, delivered, dropped, returned, pending, retried } = other;
+        let Self {
+            accepted,
+            delivered,
+            dropped,
+            returned,
+            pending,
+            retried,
+        } = other;
         self.accepted += accepted;
         self.delivered += delivered;
         self.dropped += dropped;
@@ -187,7 +218,11 @@ pub struct FlushReport {
 
 impl AddAssign for FlushReport {
     fn add_assign(&mut self, other: Self) {
-        let Self { delivered, dropped, returned } = other;
+        let Self {
+            delivered,
+            dropped,
+            returned,
+        } = other;
         self.delivered += delivered;
         self.dropped += dropped;
         self.returned += returned;
@@ -196,7 +231,12 @@ impl AddAssign for FlushReport {
 
 impl FlushReport {
     pub(crate) fn add(&mut self, tally: Tally) {
-        let Tally { delivered, dropped, returned, retried: _ } = tally;
+        let Tally {
+            delivered,
+            dropped,
+            returned,
+            retried: _,
+        } = tally;
         self.delivered += delivered;
         self.dropped += dropped;
         self.returned += returned;
@@ -241,6 +281,9 @@ mod tests {
         later.settle(Outcome::Delivered, 4);
         later.settle(Outcome::Returned, 2);
         let between = later.since(&earlier);
-        assert_eq!((between.delivered, between.returned, between.settled()), (4, 2, 6));
+        assert_eq!(
+            (between.delivered, between.returned, between.settled()),
+            (4, 2, 6)
+        );
     }
 }

@@ -182,7 +182,8 @@ impl<T> Partition<T> {
     fn room_in(&self, open: &Open<T>) -> u64 {
         // SeqCst, paired with `settle`: a waiter registers, then reads this; a settle raises it, then looks for waiters. In
         // any weaker order each could miss the other.
-        self.capacity.saturating_sub(open.admitted - self.settled.load(Ordering::SeqCst))
+        self.capacity
+            .saturating_sub(open.admitted - self.settled.load(Ordering::SeqCst))
     }
 
     /// Invariant 1: `open` is the locked one.
@@ -316,6 +317,10 @@ impl<T> Open<T> {
         let First { at, limits: _ } = self.first.take()?;
         let items = std::mem::take(&mut self.items);
         self.expected = items.len();
-        Some(Sealed { items, trigger, opened: at })
+        Some(Sealed {
+            items,
+            trigger,
+            opened: at,
+        })
     }
 }

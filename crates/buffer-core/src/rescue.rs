@@ -38,7 +38,10 @@ struct Guard<T: Send + 'static> {
 impl<T: Send + 'static> Guard<T> {
     fn new(worker: Worker<T>, runtime: Id) -> Self {
         enter(runtime);
-        Self { worker: Some(worker), runtime }
+        Self {
+            worker: Some(worker),
+            runtime,
+        }
     }
 
     async fn run(&mut self) {
@@ -71,7 +74,11 @@ fn enter(runtime: Id) {
     let mut all = LIVE.lock();
     match all.iter_mut().find(|live| live.runtime == runtime) {
         Some(live) => live.guards += 1,
-        None => all.push(Live { runtime, guards: 1, rescues: Vec::new() }),
+        None => all.push(Live {
+            runtime,
+            guards: 1,
+            rescues: Vec::new(),
+        }),
     }
 }
 
@@ -83,7 +90,11 @@ fn leave(runtime: Id, rescue: Option<Rescue>) -> Vec<Rescue> {
     let live = &mut all[index];
     live.rescues.extend(rescue);
     live.guards -= 1;
-    if live.guards > 0 { Vec::new() } else { all.swap_remove(index).rescues }
+    if live.guards > 0 {
+        Vec::new()
+    } else {
+        all.swap_remove(index).rescues
+    }
 }
 
 /// One worker on the rescue thread.
@@ -111,7 +122,10 @@ impl Rescue {
                 return None;
             }
         }
-        let deadline = shared.drain.deadline().map_or_else(Instant::now, tokio::time::Instant::into_std);
+        let deadline = shared
+            .drain
+            .deadline()
+            .map_or_else(Instant::now, tokio::time::Instant::into_std);
         Some(Self { through, deadline })
     }
 
@@ -135,12 +149,14 @@ fn thread() -> Result<&'static UnboundedSender<Job>, &'static io::Error> {
 fn start_thread() -> io::Result<UnboundedSender<Job>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (sender, mut jobs) = unbounded_channel::<Job>();
-    std::thread::Builder::new().name("buffer-rescue".into()).spawn(move || {
-        runtime.block_on(async {
-            while let Some(job) = jobs.recv().await {
-                tokio::spawn(job);
-            }
-        });
-    })?;
+    std::thread::Builder::new()
+        .name("buffer-rescue".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                while let Some(job) = jobs.recv().await {
+                    tokio::spawn(job);
+                }
+            });
+        })?;
     Ok(sender)
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::FlushError;
 use crate::drain::{Drain, Left};
+use crate::flush::FlushError;
 use crate::outcome::{DropReason, Ledger, Outcome};
 use crate::partition::{Partition, Refused};
 use crate::router::Router;
@@ -75,7 +75,13 @@ impl<T> Shared<T> {
         drop_caught(items);
     }
 
-    pub(crate) fn drop_items(&self, partition: usize, reason: DropReason, items: Vec<T>, error: Option<&FlushError>) {
+    pub(crate) fn drop_items(
+        &self,
+        partition: usize,
+        reason: DropReason,
+        items: Vec<T>,
+        error: Option<&FlushError>,
+    ) {
         if items.is_empty() {
             return;
         }
@@ -104,7 +110,11 @@ impl<T> Shared<T> {
         let mut last = last.unwrap_or_default();
         let home = self.router.home();
         for (index, partition) in self.partitions.iter().enumerate() {
-            partition.close(if index == home { std::mem::take(&mut last) } else { Vec::new() });
+            partition.close(if index == home {
+                std::mem::take(&mut last)
+            } else {
+                Vec::new()
+            });
         }
         self.room.notify_waiters();
     }

@@ -87,7 +87,10 @@ mod model {
         pub(crate) async fn notified(&self) {
             let mut permit = self.0.lock().expect("a model that panics has failed already");
             while !*permit {
-                permit = self.1.wait(permit).expect("a model that panics has failed already");
+                permit = self
+                    .1
+                    .wait(permit)
+                    .expect("a model that panics has failed already");
             }
             *permit = false;
         }

@@ -61,7 +61,10 @@ impl Triggers {
         let mut rng = rand::rng();
         let fewer = rng.random_range(0..=self.batch_size_jitter);
         let later = self.flush_jitter.mul_f64(rng.random_range(0.0..=1.0));
-        Limits { items: self.batch_size - fewer, due: first_item + self.flush_interval + later }
+        Limits {
+            items: self.batch_size - fewer,
+            due: first_item + self.flush_interval + later,
+        }
     }
 }
 
@@ -85,7 +88,11 @@ mod tests {
             assert!(limits.due <= now + Duration::from_secs(12), "{limits:?}");
         }
         assert!(drawn.iter().any(|limits| limits.items < 75) && drawn.iter().any(|limits| limits.items > 95));
-        let spread = drawn.iter().map(|l| l.due).max().zip(drawn.iter().map(|l| l.due).min());
+        let spread = drawn
+            .iter()
+            .map(|l| l.due)
+            .max()
+            .zip(drawn.iter().map(|l| l.due).min());
         assert!(spread.is_some_and(|(last, first)| last - first > Duration::from_secs(1)));
     }
 }

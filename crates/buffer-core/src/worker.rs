@@ -37,7 +37,13 @@ struct OutOfTime;
 
 impl<T: Send + 'static> Worker<T> {
     pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
-        Self { shared, flusher, index, flight: None, stage: Stage::Flushing }
+        Self {
+            shared,
+            flusher,
+            index,
+            flight: None,
+            stage: Stage::Flushing,
+        }
     }
 
     /// Works until the partition is closed and drained, or the drain's deadline has passed.
@@ -51,7 +57,10 @@ impl<T: Send + 'static> Worker<T> {
                 ControlFlow::Continue(()) => Vec::new(),
                 ControlFlow::Break(OutOfTime) => self.give_up(),
             };
-            let last = self.shared.drain.leave(Left { partition: self.index, items: left });
+            let last = self.shared.drain.leave(Left {
+                partition: self.index,
+                items: left,
+            });
             self.stage = if last { Stage::ClosingSink } else { Stage::Ended };
         }
         if self.stage == Stage::ClosingSink {
@@ -65,7 +74,10 @@ impl<T: Send + 'static> Worker<T> {
     pub(crate) fn prepare_rescue(&mut self) {
         self.settle_marked();
         self.flusher.policy = self.flusher.policy.for_rescue(self.shared.drain_timeout);
-        self.flight = self.flight.take().map(|flight| flight.restart(&self.flusher.policy));
+        self.flight = self
+            .flight
+            .take()
+            .map(|flight| flight.restart(&self.flusher.policy));
     }
 
     async fn flush_all(&mut self) -> ControlFlow<OutOfTime> {
@@ -74,7 +86,11 @@ impl<T: Send + 'static> Worker<T> {
                 self.flush_one().await?;
             }
             match self.partition().next(Instant::now()) {
-                Next::Take(Entry::Sealed(Sealed { items, trigger, opened })) => {
+                Next::Take(Entry::Sealed(Sealed {
+                    items,
+                    trigger,
+                    opened,
+                })) => {
                     let batch = Batch::new(items, trigger, self.index, Arc::clone(&self.shared.name), opened);
                     self.flight = Some(Flight::new(batch, &self.flusher.policy));
                 }
@@ -130,7 +146,12 @@ impl<T: Send + 'static> Worker<T> {
     /// Settles what the attempt decided; says how long to wait when there is something to try again.
     fn settle(&mut self, verdict: Verdict) -> Option<Duration> {
         self.settle_marked();
-        let Self { shared, index, flight, .. } = self;
+        let Self {
+            shared,
+            index,
+            flight,
+            ..
+        } = self;
         let batch = &mut flight.as_mut()?.batch;
         match verdict {
             Verdict::Again { .. } if batch.is_empty() => {}
@@ -150,7 +171,12 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Settles the items of the batch in hand that the sink said something of.
     fn settle_marked(&mut self) {
-        let Self { shared, index, flight, .. } = self;
+        let Self {
+            shared,
+            index,
+            flight,
+            ..
+        } = self;
         let Some(flight) = flight else { return };
         let Marked { delivered, rejected } = flight.batch.take_marked();
         shared.settle(*index, Outcome::Delivered, delivered);
@@ -169,7 +195,10 @@ impl<T: Send + 'static> Worker<T> {
     /// Takes everything that is left: the batch in hand first, as it is the oldest.
     fn give_up(&mut self) -> Vec<T> {
         self.settle_marked();
-        let mut left = self.flight.take().map_or_else(Vec::new, |mut flight| flight.batch.take_items());
+        let mut left = self
+            .flight
+            .take()
+            .map_or_else(Vec::new, |mut flight| flight.batch.take_items());
         left.append(&mut self.partition().end());
         left
     }

@@ -18,13 +18,24 @@ async fn settle_down() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_sealed_when_it_reaches_its_size() {
     let sink = ScriptedSink::new([]);
-    let buffer = Buffer::builder().partitions(1).batch_size(3).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(3)
+        .build(sink.clone())
+        .unwrap();
     for item in 0..7 {
         buffer.insert(item).await.unwrap();
     }
     settle_down().await;
-    let batches: Vec<_> = sink.attempts().into_iter().map(|a| (a.items, a.trigger)).collect();
-    assert_eq!(batches, [(vec![0, 1, 2], Trigger::Size), (vec![3, 4, 5], Trigger::Size)]);
+    let batches: Vec<_> = sink
+        .attempts()
+        .into_iter()
+        .map(|a| (a.items, a.trigger))
+        .collect();
+    assert_eq!(
+        batches,
+        [(vec![0, 1, 2], Trigger::Size), (vec![3, 4, 5], Trigger::Size)]
+    );
     assert_eq!(buffer.ledger().pending, 1);
 }
 
@@ -49,7 +60,10 @@ async fn a_partial_batch_is_flushed_when_the_interval_passes_after_its_first_ite
     settle_down().await;
     let attempts = sink.attempts();
     assert_eq!(attempts.len(), 1);
-    assert_eq!((&attempts[0].items[..], attempts[0].trigger), (&[1, 2][..], Trigger::Interval));
+    assert_eq!(
+        (&attempts[0].items[..], attempts[0].trigger),
+        (&[1, 2][..], Trigger::Interval)
+    );
     assert!(attempts[0].at - first_item >= Duration::from_secs(10));
 
     // A second batch, with nothing after its one item, is not stuck either.
@@ -63,7 +77,11 @@ async fn a_partial_batch_is_flushed_when_the_interval_passes_after_its_first_ite
 #[tokio::test(start_paused = true)]
 async fn the_interval_still_fires_after_a_size_flush() {
     let sink = ScriptedSink::new([]);
-    let buffer = Buffer::builder().partitions(1).batch_size(2).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(2)
+        .build(sink.clone())
+        .unwrap();
     for item in 0..3 {
         buffer.insert(item).await.unwrap();
     }
@@ -97,8 +115,18 @@ async fn a_batch_due_during_a_flush_is_offered_when_that_flush_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn items_of_one_partition_keep_their_order_across_retries() {
-    let sink = ScriptedSink::new([Reply::Transient, Reply::Ok, Reply::Uncertain, Reply::Panic, Reply::Ok]);
-    let buffer = Buffer::builder().partitions(1).batch_size(10).build(sink.clone()).unwrap();
+    let sink = ScriptedSink::new([
+        Reply::Transient,
+        Reply::Ok,
+        Reply::Uncertain,
+        Reply::Panic,
+        Reply::Ok,
+    ]);
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(10)
+        .build(sink.clone())
+        .unwrap();
     for item in 0..95 {
         buffer.insert(item).await.unwrap();
     }
@@ -109,7 +137,11 @@ async fn items_of_one_partition_keep_their_order_across_retries() {
 #[tokio::test(start_paused = true)]
 async fn every_attempt_at_the_same_items_has_the_same_id_and_a_batch_of_its_own_another() {
     let sink = ScriptedSink::new([Reply::Transient, Reply::Never, Reply::Ok]);
-    let buffer = Buffer::builder().partitions(1).batch_size(1).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .build(sink.clone())
+        .unwrap();
     buffer.insert('a').await.unwrap();
     buffer.insert('b').await.unwrap();
     buffer.flush().await;
@@ -126,7 +158,9 @@ async fn threads_at_home_in_different_partitions_fill_different_batches() {
     let buffer = Buffer::builder().partitions(2).build(sink.clone()).unwrap();
     for thread in 0..2 {
         let buffer = buffer.clone();
-        std::thread::spawn(move || buffer.try_insert(thread).unwrap()).join().unwrap();
+        std::thread::spawn(move || buffer.try_insert(thread).unwrap())
+            .join()
+            .unwrap();
     }
     buffer.flush().await;
     let mut partitions: Vec<usize> = sink.attempts().iter().map(|attempt| attempt.partition).collect();

@@ -11,10 +11,21 @@ use tokio::time::{Instant, timeout};
 #[tokio::test(start_paused = true)]
 async fn a_flush_returns_when_what_was_accepted_before_is_settled_and_says_what_became_of_it() {
     let sink = ScriptedSink::new([Reply::Transient, Reply::Ok, Reply::Permanent]);
-    let buffer = Buffer::builder().partitions(1).batch_size(10).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(10)
+        .build(sink.clone())
+        .unwrap();
     buffer.insert_batch(&mut (0..25).collect()).await.unwrap();
     let report = buffer.flush().await;
-    assert_eq!((report.delivered, report.dropped.count(DropReason::Permanent), report.returned), (15, 10, 0));
+    assert_eq!(
+        (
+            report.delivered,
+            report.dropped.count(DropReason::Permanent),
+            report.returned
+        ),
+        (15, 10, 0)
+    );
     let nothing = buffer.flush().await;
     assert_eq!((nothing.delivered, nothing.dropped.total()), (0, 0));
 }
@@ -22,7 +33,10 @@ async fn a_flush_returns_when_what_was_accepted_before_is_settled_and_says_what_
 #[tokio::test(start_paused = true)]
 async fn a_requested_flush_does_not_wait_for_the_interval() {
     let sink = ScriptedSink::new([]);
-    let buffer = Buffer::builder().flush_interval(Duration::from_secs(3_600)).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .flush_interval(Duration::from_secs(3_600))
+        .build(sink.clone())
+        .unwrap();
     let before = Instant::now();
     buffer.insert(1).await.unwrap();
     buffer.request_flush();
@@ -35,10 +49,21 @@ async fn a_requested_flush_does_not_wait_for_the_interval() {
 #[tokio::test(start_paused = true)]
 async fn a_close_delivers_everything_and_closes_the_sink_once() {
     let sink = ScriptedSink::new([Reply::Transient]);
-    let buffer = Buffer::builder().partitions(4).batch_size(7).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(4)
+        .batch_size(7)
+        .build(sink.clone())
+        .unwrap();
     buffer.insert_batch(&mut (0..100).collect()).await.unwrap();
     let summary = buffer.close().await;
-    assert_eq!((summary.ledger.accepted, summary.ledger.delivered, summary.ledger.pending), (100, 100, 0));
+    assert_eq!(
+        (
+            summary.ledger.accepted,
+            summary.ledger.delivered,
+            summary.ledger.pending
+        ),
+        (100, 100, 0)
+    );
     assert!(summary.undelivered.is_empty() && summary.sink_error.is_none());
     assert_eq!(sink.closed(), 1);
     assert_eq!(sink.delivered(), (0..100).collect::<Vec<_>>());
@@ -61,13 +86,28 @@ async fn closing_twice_is_fine_and_inserts_after_it_hand_the_item_back() {
 #[tokio::test(start_paused = true)]
 async fn a_close_in_an_outage_returns_in_time_with_the_items() {
     let sink = ScriptedSink::new(std::iter::repeat_n(Reply::Unavailable, 10_000));
-    let buffer = Buffer::builder().partitions(1).batch_size(10).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(10)
+        .build(sink.clone())
+        .unwrap();
     buffer.insert_batch(&mut (0..35).collect()).await.unwrap();
     let before = Instant::now();
     let summary = buffer.close_within(Duration::from_secs(3)).await;
-    assert!(before.elapsed() < Duration::from_millis(3_100), "{:?}", before.elapsed());
+    assert!(
+        before.elapsed() < Duration::from_millis(3_100),
+        "{:?}",
+        before.elapsed()
+    );
     assert_eq!(summary.undelivered, (0..35).collect::<Vec<_>>());
-    assert_eq!((summary.ledger.accepted, summary.ledger.returned, summary.ledger.pending), (35, 35, 0));
+    assert_eq!(
+        (
+            summary.ledger.accepted,
+            summary.ledger.returned,
+            summary.ledger.pending
+        ),
+        (35, 35, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +140,11 @@ async fn the_deadline_reaches_into_a_hanging_attempt_and_into_a_backoff() {
         }
         let before = Instant::now();
         let summary = buffer.close_within(Duration::from_secs(3)).await;
-        assert!(before.elapsed() < Duration::from_millis(3_100), "{:?}", before.elapsed());
+        assert!(
+            before.elapsed() < Duration::from_millis(3_100),
+            "{:?}",
+            before.elapsed()
+        );
         assert_eq!(summary.undelivered, [7]);
     }
 }
@@ -108,7 +152,10 @@ async fn the_deadline_reaches_into_a_hanging_attempt_and_into_a_backoff() {
 #[tokio::test(start_paused = true)]
 async fn a_second_close_can_bring_the_deadline_forward() {
     let sink = ScriptedSink::new([Reply::Never]);
-    let buffer = Buffer::builder().flush_timeout(Duration::from_secs(900)).build(sink).unwrap();
+    let buffer = Buffer::builder()
+        .flush_timeout(Duration::from_secs(900))
+        .build(sink)
+        .unwrap();
     buffer.insert(7).await.unwrap();
     let before = Instant::now();
     let patient = buffer.close_within(Duration::from_secs(800));
@@ -124,7 +171,11 @@ async fn what_a_cancelled_close_would_have_returned_is_dropped_and_counted() {
     let sink = ScriptedSink::new([Reply::Never]);
     let buffer = Buffer::builder().partitions(1).build(sink).unwrap();
     buffer.insert(7).await.unwrap();
-    let cancelled = timeout(Duration::from_secs(1), buffer.close_within(Duration::from_secs(3))).await;
+    let cancelled = timeout(
+        Duration::from_secs(1),
+        buffer.close_within(Duration::from_secs(3)),
+    )
+    .await;
     assert!(cancelled.is_err());
     let summary = buffer.close().await;
     // The second close waits for the same drain, so it gets the item.
@@ -133,7 +184,11 @@ async fn what_a_cancelled_close_would_have_returned_is_dropped_and_counted() {
     let sink = ScriptedSink::new([Reply::Never]);
     let buffer = Buffer::builder().partitions(1).build(sink).unwrap();
     buffer.insert(7).await.unwrap();
-    let cancelled = timeout(Duration::from_secs(1), buffer.close_within(Duration::from_secs(3))).await;
+    let cancelled = timeout(
+        Duration::from_secs(1),
+        buffer.close_within(Duration::from_secs(3)),
+    )
+    .await;
     assert!(cancelled.is_err());
     tokio::time::sleep(Duration::from_secs(5)).await;
     let ledger = buffer.ledger();
@@ -149,13 +204,20 @@ async fn a_flush_during_a_drain_that_runs_out_of_time_returns_and_counts_what_is
     buffer.insert(7).await.unwrap();
     let (report, summary) = tokio::join!(buffer.flush(), buffer.close_within(Duration::from_secs(3)));
     assert_eq!(summary.undelivered, [7]);
-    assert_eq!((report.delivered, report.dropped.total() + report.returned), (0, 1));
+    assert_eq!(
+        (report.delivered, report.dropped.total() + report.returned),
+        (0, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_last_handle_drains_while_the_runtime_lives() {
     let sink = ScriptedSink::new([Reply::Transient]);
-    let buffer = Buffer::builder().partitions(2).batch_size(10).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(2)
+        .batch_size(10)
+        .build(sink.clone())
+        .unwrap();
     buffer.insert_batch(&mut (0..25).collect()).await.unwrap();
     let clone = buffer.clone();
     drop(buffer);
@@ -202,5 +264,10 @@ async fn the_error_of_a_sink_that_does_not_close_well_is_in_the_summary() {
     let summary = buffer.close().await;
     assert_eq!(summary.ledger.delivered, 1);
     let error = summary.sink_error.expect("the panic is reported");
-    assert!(std::error::Error::source(&error).unwrap().to_string().contains("scripted"));
+    assert!(
+        std::error::Error::source(&error)
+            .unwrap()
+            .to_string()
+            .contains("scripted")
+    );
 }

@@ -9,7 +9,12 @@ use scripted::{Reply, ScriptedSink};
 
 /// A buffer of one partition with batches of ten items.
 fn buffer_on(sink: &ScriptedSink<u32>, retries: u32) -> Buffer<u32> {
-    Buffer::builder().partitions(1).batch_size(10).retries(retries).build(sink.clone()).unwrap()
+    Buffer::builder()
+        .partitions(1)
+        .batch_size(10)
+        .retries(retries)
+        .build(sink.clone())
+        .unwrap()
 }
 
 /// Inserts ten items for a first batch and ten for a second, and flushes.
@@ -27,7 +32,10 @@ async fn a_panic_in_the_sink_is_tried_again_and_costs_nothing() {
     let buffer = buffer_on(&sink, 1);
     two_batches(&buffer).await;
     let ledger = buffer.ledger();
-    assert_eq!((ledger.accepted, ledger.delivered, ledger.retried, ledger.pending), (20, 20, 10, 0));
+    assert_eq!(
+        (ledger.accepted, ledger.delivered, ledger.retried, ledger.pending),
+        (20, 20, 10, 0)
+    );
     assert_eq!(sink.delivered(), FIRST.chain(SECOND).collect::<Vec<_>>());
 }
 
@@ -38,7 +46,10 @@ async fn a_sink_that_keeps_panicking_costs_the_batch_and_not_the_next() {
     two_batches(&buffer).await;
     let ledger = buffer.ledger();
     assert_eq!(ledger.dropped.count(DropReason::RetriesExhausted), 10);
-    assert_eq!((ledger.accepted, ledger.delivered, ledger.retried, ledger.pending), (20, 10, 20, 0));
+    assert_eq!(
+        (ledger.accepted, ledger.delivered, ledger.retried, ledger.pending),
+        (20, 10, 20, 0)
+    );
     assert_eq!(sink.delivered(), SECOND.collect::<Vec<_>>());
 }
 
@@ -50,7 +61,10 @@ async fn a_sink_that_hangs_past_the_time_out_is_tried_again_with_the_same_items(
     let ledger = buffer.ledger();
     assert_eq!((ledger.delivered, ledger.retried, ledger.pending), (20, 10, 0));
     let attempts = sink.attempts();
-    assert!(attempts[1].at - attempts[0].at >= Duration::from_secs(10), "the time-out is 10 s");
+    assert!(
+        attempts[1].at - attempts[0].at >= Duration::from_secs(10),
+        "the time-out is 10 s"
+    );
     assert_eq!(attempts[0].items, attempts[1].items);
 }
 
@@ -61,7 +75,10 @@ async fn a_sink_that_always_hangs_costs_the_batch_and_not_the_next() {
     two_batches(&buffer).await;
     let ledger = buffer.ledger();
     assert_eq!(ledger.dropped.count(DropReason::RetriesExhausted), 10);
-    assert_eq!((ledger.delivered, ledger.dropped.total(), ledger.pending), (10, 10, 0));
+    assert_eq!(
+        (ledger.delivered, ledger.dropped.total(), ledger.pending),
+        (10, 10, 0)
+    );
     assert_eq!(sink.delivered(), SECOND.collect::<Vec<_>>());
 }
 
@@ -72,14 +89,22 @@ async fn a_permanent_error_drops_the_batch_at_once_and_not_the_next() {
     two_batches(&buffer).await;
     let ledger = buffer.ledger();
     assert_eq!(ledger.dropped.count(DropReason::Permanent), 10);
-    assert_eq!((ledger.accepted, ledger.delivered, ledger.retried, ledger.pending), (20, 10, 0, 0));
+    assert_eq!(
+        (ledger.accepted, ledger.delivered, ledger.retried, ledger.pending),
+        (20, 10, 0, 0)
+    );
     assert_eq!(sink.delivered(), SECOND.collect::<Vec<_>>());
     assert_eq!(sink.attempts().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_transient_error_is_tried_as_often_as_retries_says() {
-    let sink = ScriptedSink::new([Reply::Transient, Reply::Uncertain, Reply::Transient, Reply::Transient]);
+    let sink = ScriptedSink::new([
+        Reply::Transient,
+        Reply::Uncertain,
+        Reply::Transient,
+        Reply::Transient,
+    ]);
     let buffer = buffer_on(&sink, 3);
     two_batches(&buffer).await;
     let ledger = buffer.ledger();
@@ -94,7 +119,10 @@ async fn a_sink_that_is_out_holds_the_items_at_no_cost_to_their_retries() {
     let buffer = buffer_on(&sink, 0);
     two_batches(&buffer).await;
     let ledger = buffer.ledger();
-    assert_eq!((ledger.delivered, ledger.dropped.total(), ledger.pending), (20, 0, 0));
+    assert_eq!(
+        (ledger.delivered, ledger.dropped.total(), ledger.pending),
+        (20, 0, 0)
+    );
     assert_eq!(sink.attempts().len(), 202);
 }
 
@@ -115,8 +143,14 @@ async fn a_rejected_item_costs_itself_alone() {
     two_batches(&buffer).await;
     let ledger = buffer.ledger();
     assert_eq!(ledger.dropped.count(DropReason::Rejected), 1);
-    assert_eq!((ledger.delivered, ledger.dropped.total(), ledger.pending), (19, 1, 0));
-    assert_eq!(sink.delivered(), (0..20).filter(|item| *item != 3).collect::<Vec<_>>());
+    assert_eq!(
+        (ledger.delivered, ledger.dropped.total(), ledger.pending),
+        (19, 1, 0)
+    );
+    assert_eq!(
+        sink.delivered(),
+        (0..20).filter(|item| *item != 3).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,8 +164,14 @@ async fn what_was_delivered_before_an_error_is_not_sent_again_and_the_rest_has_a
     assert_eq!(attempts[1].parent, Some(attempts[0].id));
     assert_eq!(attempts[2].parent, Some(attempts[1].id));
     let ledger = buffer.ledger();
-    assert_eq!((ledger.delivered, ledger.dropped.count(DropReason::Rejected)), (19, 1));
-    assert_eq!(sink.delivered(), (0..20).filter(|item| *item != 4).collect::<Vec<_>>());
+    assert_eq!(
+        (ledger.delivered, ledger.dropped.count(DropReason::Rejected)),
+        (19, 1)
+    );
+    assert_eq!(
+        sink.delivered(),
+        (0..20).filter(|item| *item != 4).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +195,9 @@ async fn a_partition_whose_sink_hangs_does_not_hold_up_the_others() {
         .unwrap();
     for item in 0..2 {
         let buffer = buffer.clone();
-        std::thread::spawn(move || buffer.try_insert(item).unwrap()).join().unwrap();
+        std::thread::spawn(move || buffer.try_insert(item).unwrap())
+            .join()
+            .unwrap();
     }
     while buffer.ledger().delivered == 0 {
         tokio::task::yield_now().await;
@@ -181,9 +223,16 @@ async fn an_item_whose_destructor_panics_takes_nothing_with_it() {
             Ok(())
         }
     }
-    let buffer = Buffer::builder().partitions(1).batch_size(1).build(Nowhere).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .build(Nowhere)
+        .unwrap();
     for _ in 0..3 {
-        buffer.insert(Explosive).await.unwrap_or_else(|_| unreachable!("the buffer is open"));
+        buffer
+            .insert(Explosive)
+            .await
+            .unwrap_or_else(|_| unreachable!("the buffer is open"));
     }
     assert_eq!(buffer.flush().await.delivered, 3);
 }

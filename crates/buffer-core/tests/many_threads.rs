@@ -17,7 +17,12 @@ async fn every_item_of_every_producer_is_delivered_once_while_the_ledger_adds_up
     const PRODUCERS: u64 = 8;
     const ITEMS: u64 = 20_000;
     let sink = ScriptedSink::new([]);
-    let buffer = Buffer::builder().partitions(3).batch_size(50).capacity(600).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(3)
+        .batch_size(50)
+        .capacity(600)
+        .build(sink.clone())
+        .unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -64,19 +69,31 @@ async fn every_item_of_every_producer_is_delivered_once_while_the_ledger_adds_up
 async fn a_close_in_the_middle_of_inserts_accounts_for_each_as_accepted_or_handed_back() {
     for _ in 0..50 {
         let sink = ScriptedSink::new([]);
-        let buffer = Buffer::builder().partitions(2).batch_size(7).build(sink.clone()).unwrap();
+        let buffer = Buffer::builder()
+            .partitions(2)
+            .batch_size(7)
+            .build(sink.clone())
+            .unwrap();
         let producers: Vec<_> = (0..4)
             .map(|_| {
                 let buffer = buffer.clone();
-                std::thread::spawn(move || (0..).take_while(|item| buffer.try_insert(*item).is_ok()).count() as u64)
+                std::thread::spawn(move || {
+                    (0..).take_while(|item| buffer.try_insert(*item).is_ok()).count() as u64
+                })
             })
             .collect();
         while buffer.ledger().delivered == 0 {
             tokio::task::yield_now().await;
         }
         let summary = buffer.close().await;
-        let accepted: u64 = producers.into_iter().map(|producer| producer.join().unwrap()).sum();
-        assert_eq!((summary.ledger.accepted, summary.ledger.delivered), (accepted, accepted));
+        let accepted: u64 = producers
+            .into_iter()
+            .map(|producer| producer.join().unwrap())
+            .sum();
+        assert_eq!(
+            (summary.ledger.accepted, summary.ledger.delivered),
+            (accepted, accepted)
+        );
         assert_eq!(sink.delivered().len() as u64, accepted);
     }
 }

@@ -9,9 +9,18 @@ use scripted::ScriptedSink;
 use tokio_test::{assert_pending, assert_ready, task};
 
 /// A buffer of one partition that holds four items, and whose sink waits at a gate.
-fn full_buffer() -> (Buffer<u32>, ScriptedSink<u32>, std::sync::Arc<tokio::sync::Semaphore>) {
+fn full_buffer() -> (
+    Buffer<u32>,
+    ScriptedSink<u32>,
+    std::sync::Arc<tokio::sync::Semaphore>,
+) {
     let (sink, gate) = ScriptedSink::gated();
-    let buffer = Buffer::builder().partitions(1).batch_size(2).capacity(4).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(2)
+        .capacity(4)
+        .build(sink.clone())
+        .unwrap();
     for item in 0..4 {
         buffer.try_insert(item).unwrap();
     }
@@ -104,7 +113,12 @@ async fn a_close_hands_waiting_inserts_their_items_back() {
 #[tokio::test(start_paused = true)]
 async fn insert_batch_takes_more_than_the_capacity_and_keeps_its_order() {
     let sink = ScriptedSink::new([]);
-    let buffer = Buffer::builder().partitions(2).batch_size(10).capacity(40).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(2)
+        .batch_size(10)
+        .capacity(40)
+        .build(sink.clone())
+        .unwrap();
     let mut items: Vec<u32> = (0..1_234).collect();
     buffer.insert_batch(&mut items).await.unwrap();
     assert!(items.is_empty());
@@ -117,7 +131,12 @@ async fn insert_batch_takes_more_than_the_capacity_and_keeps_its_order() {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_insert_batch_leaves_the_rest_with_the_caller() {
     let (sink, gate) = ScriptedSink::gated();
-    let buffer = Buffer::builder().partitions(1).batch_size(2).capacity(4).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(2)
+        .capacity(4)
+        .build(sink.clone())
+        .unwrap();
     let mut items: Vec<u32> = (0..10).collect();
     let mut insert = task::spawn(buffer.insert_batch(&mut items));
     assert_pending!(insert.poll());
@@ -132,23 +151,42 @@ async fn a_cancelled_insert_batch_leaves_the_rest_with_the_caller() {
 #[tokio::test(start_paused = true)]
 async fn try_insert_batch_takes_what_there_is_room_for() {
     let (sink, gate) = ScriptedSink::gated();
-    let buffer = Buffer::builder().partitions(1).batch_size(2).capacity(4).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(2)
+        .capacity(4)
+        .build(sink.clone())
+        .unwrap();
     let mut items: Vec<u32> = (0..6).collect();
-    assert_eq!(buffer.try_insert_batch(&mut items), Err(TryInsertBatchError::Full));
+    assert_eq!(
+        buffer.try_insert_batch(&mut items),
+        Err(TryInsertBatchError::Full)
+    );
     assert_eq!(items, [4, 5]);
-    assert_eq!(buffer.try_insert_batch(&mut items), Err(TryInsertBatchError::Full));
+    assert_eq!(
+        buffer.try_insert_batch(&mut items),
+        Err(TryInsertBatchError::Full)
+    );
     gate.add_permits(9);
     buffer.flush().await;
     assert_eq!(buffer.try_insert_batch(&mut items), Ok(()));
     buffer.close().await;
-    assert_eq!(buffer.try_insert_batch(&mut vec![6]), Err(TryInsertBatchError::Closed));
+    assert_eq!(
+        buffer.try_insert_batch(&mut vec![6]),
+        Err(TryInsertBatchError::Closed)
+    );
     assert_eq!(sink.delivered(), [0, 1, 2, 3, 4, 5]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_home_partition_sends_items_to_the_next() {
     let (sink, gate) = ScriptedSink::gated();
-    let buffer = Buffer::builder().partitions(3).batch_size(2).capacity(6).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .partitions(3)
+        .batch_size(2)
+        .capacity(6)
+        .build(sink.clone())
+        .unwrap();
     for item in 0..6 {
         buffer.try_insert(item).unwrap();
     }
@@ -163,7 +201,10 @@ async fn a_full_home_partition_sends_items_to_the_next() {
 #[tokio::test]
 async fn insert_blocking_waits_on_a_plain_thread_and_is_refused_inside_a_runtime() {
     let (buffer, sink, gate) = full_buffer();
-    assert_eq!(buffer.insert_blocking(9), Err(InsertBlockingError::InsideRuntime(9)));
+    assert_eq!(
+        buffer.insert_blocking(9),
+        Err(InsertBlockingError::InsideRuntime(9))
+    );
     let waiting = std::thread::spawn({
         let buffer = buffer.clone();
         move || (4..100).try_for_each(|item| buffer.insert_blocking(item))
@@ -175,6 +216,8 @@ async fn insert_blocking_waits_on_a_plain_thread_and_is_refused_inside_a_runtime
     waiting.join().unwrap().unwrap();
     buffer.close().await;
     assert_eq!(sink.delivered(), (0..100).collect::<Vec<_>>());
-    let refused = std::thread::spawn(move || buffer.insert_blocking(9)).join().unwrap();
+    let refused = std::thread::spawn(move || buffer.insert_blocking(9))
+        .join()
+        .unwrap();
     assert_eq!(refused, Err(InsertBlockingError::Closed(9)));
 }

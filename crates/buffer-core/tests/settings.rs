@@ -4,11 +4,14 @@ mod scripted;
 
 use std::time::Duration;
 
-use buffer_core::{BuildError, Buffer, Builder};
+use buffer_core::{Buffer, BuildError, Builder};
 use scripted::ScriptedSink;
 
 fn refusal(builder: Builder<u32>) -> String {
-    builder.build(ScriptedSink::new([])).expect_err("these settings make no sense").to_string()
+    builder
+        .build(ScriptedSink::new([]))
+        .expect_err("these settings make no sense")
+        .to_string()
 }
 
 #[tokio::test]
@@ -28,21 +31,35 @@ async fn each_senseless_setting_is_named() {
 async fn settings_that_contradict_each_other_are_both_named() {
     let builder = Buffer::<u32>::builder;
     let refused = refusal(builder().partitions(4).batch_size(100).capacity(399));
-    assert!(refused.contains("`capacity`") && refused.contains("`batch_size`"), "{refused}");
+    assert!(
+        refused.contains("`capacity`") && refused.contains("`batch_size`"),
+        "{refused}"
+    );
     let refused = refusal(builder().batch_size(100).batch_size_jitter(100));
-    assert!(refused.contains("`batch_size_jitter`") && refused.contains("`batch_size`"), "{refused}");
+    assert!(
+        refused.contains("`batch_size_jitter`") && refused.contains("`batch_size`"),
+        "{refused}"
+    );
     let refused = refusal(builder().backoff(Duration::from_secs(2), Duration::from_secs(1)));
-    assert!(refused.contains("first") && refused.contains("longest"), "{refused}");
+    assert!(
+        refused.contains("first") && refused.contains("longest"),
+        "{refused}"
+    );
 }
 
 #[test]
 fn building_outside_of_a_runtime_is_a_typed_error_and_a_handle_helps() {
-    let refused = Buffer::<u32>::builder().build(ScriptedSink::new([])).expect_err("there is no runtime here");
+    let refused = Buffer::<u32>::builder()
+        .build(ScriptedSink::new([]))
+        .expect_err("there is no runtime here");
     assert_eq!(refused, BuildError::NoRuntime);
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let sink = ScriptedSink::new([]);
-    let buffer = Buffer::builder().runtime(runtime.handle().clone()).build(sink.clone()).unwrap();
+    let buffer = Buffer::builder()
+        .runtime(runtime.handle().clone())
+        .build(sink.clone())
+        .unwrap();
     buffer.try_insert(1).unwrap();
     assert_eq!(runtime.block_on(buffer.close()).ledger.delivered, 1);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use buffer_core::{BuildError, Buffer, Builder, Flush};
+use buffer_core::{Buffer, BuildError, Builder, Flush};
 use tokio::runtime::Handle;
 
 use crate::driver::Driver;
@@ -49,16 +49,19 @@ const PARTITIONS_AT_MOST: usize = 16;
 /// Above it a duration is a mistake, as in the settings of a buffer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
-    pub(crate) fn new() -> Self {
-        Self {
+impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
+    /// The settings of new counters.
+    pub fn builder() -> StatBuilder<K> {
+        StatBuilder {
             buffer: Buffer::builder().name("counters"),
             flush_interval: Duration::from_secs(1),
             flush_jitter: None,
             runtime: None,
         }
     }
+}
 
+impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     /// The length of a window, counted from its first increment. Default: 1 s.
     ///
     /// A long window sends each key less often; a crash loses as much.
@@ -95,12 +98,18 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     /// A [`BuildError`] that names the setting to change, or says that there is no runtime.
     pub fn build(self, sink: impl Flush<Count<K>>) -> Result<StatBuffer<K>, BuildError> {
         if self.flush_interval.is_zero() {
-            return Err(BuildError::Zero { setting: "flush_interval", least: "a millisecond" });
+            return Err(BuildError::Zero {
+                setting: "flush_interval",
+                least: "a millisecond",
+            });
         }
         let jitter = self.flush_jitter.unwrap_or(self.flush_interval / 5);
         for (setting, duration) in [("flush_interval", self.flush_interval), ("flush_jitter", jitter)] {
             if duration > LONGEST {
-                return Err(BuildError::TooLarge { setting, most: "a year" });
+                return Err(BuildError::TooLarge {
+                    setting,
+                    most: "a year",
+                });
             }
         }
         let runtime = match self.runtime {
@@ -111,8 +120,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
         let partitions = partitions.min(const { NonZeroUsize::new(PARTITIONS_AT_MOST).expect("not zero") });
         let windows = Arc::new(Windows::new(Sums::new(partitions)));
         let last_counts = Arc::clone(&windows);
-        let buffer = self.buffer.runtime(runtime.clone()).last_items(move || last_counts.last_counts());
-        let counters = Arc::new(Counters { windows, buffer: buffer.build(sink)? });
+        let buffer = self
+            .buffer
+            .runtime(runtime.clone())
+            .last_items(move || last_counts.last_counts());
+        let counters = Arc::new(Counters {
+            windows,
+            buffer: buffer.build(sink)?,
+        });
         runtime.spawn(Driver::new(&counters, self.flush_interval, jitter).run());
         Ok(StatBuffer { counters })
     }
@@ -120,6 +135,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
 
 impl<K> std::fmt::Debug for StatBuilder<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StatBuilder").field("buffer", &self.buffer).finish_non_exhaustive()
+        f.debug_struct("StatBuilder")
+            .field("buffer", &self.buffer)
+            .finish_non_exhaustive()
     }
 }

@@ -23,13 +23,20 @@ struct Closed;
 
 impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
     pub(crate) fn new(counters: &Arc<Counters<K>>, interval: Duration, jitter: Duration) -> Self {
-        Self { windows: Arc::clone(&counters.windows), counters: Arc::downgrade(counters), interval, jitter }
+        Self {
+            windows: Arc::clone(&counters.windows),
+            counters: Arc::downgrade(counters),
+            interval,
+            jitter,
+        }
     }
 
     /// Runs until the counters are closed.
     pub(crate) async fn run(self) {
         while let Ok(()) = self.window().await {
-            let Some(counters) = self.counters.upgrade() else { return };
+            let Some(counters) = self.counters.upgrade() else {
+                return;
+            };
             counters.hand_over();
         }
     }

@@ -10,7 +10,6 @@ use buffer_core::{Buffer, FlushReport, Ledger, Summary};
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use crate::builder::StatBuilder;
 use crate::sums::{Sums, TablesClosed};
 
 /// What a key changed by in one window: the item that the sink gets.
@@ -64,11 +63,6 @@ struct Window {
 }
 
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
-    /// The settings of new counters.
-    pub fn builder() -> StatBuilder<K> {
-        StatBuilder::new()
-    }
-
     /// Adds `n` to the sum of `key`, which may be negative. The key is cloned only when it is new in this window.
     ///
     /// # Errors
@@ -87,7 +81,11 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.counters.windows.sums.add(key, n).map_err(|TablesClosed| Closed)
+        self.counters
+            .windows
+            .sums
+            .add(key, n)
+            .map_err(|TablesClosed| Closed)
     }
 
     /// The sum of `key` in the running window, without what was already handed to the buffer.
@@ -136,13 +134,17 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
 
 impl<K> Clone for StatBuffer<K> {
     fn clone(&self) -> Self {
-        Self { counters: Arc::clone(&self.counters) }
+        Self {
+            counters: Arc::clone(&self.counters),
+        }
     }
 }
 
 impl<K> fmt::Debug for StatBuffer<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatBuffer").field("buffer", &self.counters.buffer).finish_non_exhaustive()
+        f.debug_struct("StatBuffer")
+            .field("buffer", &self.counters.buffer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,8 +177,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> Counters<K> {
 
 impl<K: Hash + Eq + Clone> Windows<K> {
     pub(crate) fn new(sums: Sums<K>) -> Self {
-        let window = Window { begun: None, last: SystemTime::UNIX_EPOCH };
-        Self { sums, current: Mutex::new(window) }
+        let window = Window {
+            begun: None,
+            last: SystemTime::UNIX_EPOCH,
+        };
+        Self {
+            sums,
+            current: Mutex::new(window),
+        }
     }
 
     /// Notes the begin of a window.
@@ -218,7 +226,11 @@ fn counts<K: Clone>(
             rest.push((key.clone(), sum - i128::from(delta)));
         }
         if delta != 0 {
-            counts.push(Count { key, delta, window_start });
+            counts.push(Count {
+                key,
+                delta,
+                window_start,
+            });
         }
     }
     (counts, rest)

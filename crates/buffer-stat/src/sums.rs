@@ -41,7 +41,12 @@ pub(crate) struct TablesClosed;
 
 impl<K: Hash + Eq> Sums<K> {
     pub(crate) fn new(partitions: NonZeroUsize) -> Self {
-        let table = || CachePadded::new(Mutex::new(Table { entries: HashTable::new(), closed: false }));
+        let table = || {
+            CachePadded::new(Mutex::new(Table {
+                entries: HashTable::new(),
+                closed: false,
+            }))
+        };
         Self {
             router: Router::new(partitions),
             tables: (0..partitions.get()).map(|_| table()).collect(),
@@ -57,7 +62,10 @@ impl<K: Hash + Eq> Sums<K> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        let free = self.router.order().find_map(|index| self.tables[index].try_lock());
+        let free = self
+            .router
+            .order()
+            .find_map(|index| self.tables[index].try_lock());
         let mut table = free.unwrap_or_else(|| self.tables[self.router.home()].lock());
         if table.closed {
             return Err(TablesClosed);
@@ -68,7 +76,11 @@ impl<K: Hash + Eq> Sums<K> {
             return Ok(());
         }
         let first = table.entries.is_empty();
-        let entry = Entry { hash, key: key.to_owned(), sum: n.into() };
+        let entry = Entry {
+            hash,
+            key: key.to_owned(),
+            sum: n.into(),
+        };
         table.entries.insert_unique(hash, entry, |entry| entry.hash);
         drop(table);
         if first {
@@ -97,7 +109,10 @@ impl<K: Hash + Eq> Sums<K> {
         let hash = self.hasher.hash_one(key);
         let in_table = |table: &CachePadded<Mutex<Table<K>>>| {
             let table = table.lock();
-            table.entries.find(hash, |entry| entry.key.borrow() == key).map_or(0, |entry| entry.sum)
+            table
+                .entries
+                .find(hash, |entry| entry.key.borrow() == key)
+                .map_or(0, |entry| entry.sum)
         };
         self.tables.iter().map(in_table).sum()
     }
@@ -177,13 +192,17 @@ mod tests {
                 let sums = &sums;
                 scope.spawn(move || {
                     for number in 0..3_000 {
-                        sums.add(if number % 3 == thread % 3 { "a" } else { "b" }, 1).expect("open");
+                        sums.add(if number % 3 == thread % 3 { "a" } else { "b" }, 1)
+                            .expect("open");
                     }
                 });
             }
         });
         assert_eq!((sums.sum("a"), sums.sum("b"), sums.sum("c")), (6_000, 12_000, 0));
-        assert_eq!(sorted(sums.take()), [("a".to_owned(), 6_000), ("b".to_owned(), 12_000)]);
+        assert_eq!(
+            sorted(sums.take()),
+            [("a".to_owned(), 6_000), ("b".to_owned(), 12_000)]
+        );
         assert!(sums.is_empty());
     }
 
@@ -216,7 +235,10 @@ mod tests {
                     .collect();
                 let mut taken: i128 = sums.take().map(|(_, sum)| sum).sum();
                 taken += sums.take_last().map(|(_, sum)| sum).sum::<i128>();
-                let added: i128 = producers.into_iter().map(|producer| producer.join().expect("no panic")).sum();
+                let added: i128 = producers
+                    .into_iter()
+                    .map(|producer| producer.join().expect("no panic"))
+                    .sum();
                 (added, taken)
             });
             assert_eq!(added.0, added.1);

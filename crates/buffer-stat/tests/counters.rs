@@ -35,7 +35,9 @@ impl Database {
 impl Flush<Count<String>> for Database {
     async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
         // Relaxed: the number alone matters.
-        let out = self.outage.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let out = self
+            .outage
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if out.is_ok() {
             return Err(FlushError::unavailable("scripted"));
         }
@@ -62,12 +64,19 @@ async fn increments_are_summed_and_sent_once_for_each_key_and_window() {
         stats.increment("a", 3).unwrap();
         stats.increment("b", -1).unwrap();
     }
-    assert_eq!((stats.count("a"), stats.count("b"), stats.count("c")), (30, -10, 0));
+    assert_eq!(
+        (stats.count("a"), stats.count("b"), stats.count("c")),
+        (30, -10, 0)
+    );
     settle_down().await;
     assert!(database.counts().is_empty());
     advance(Duration::from_millis(1_201)).await;
     settle_down().await;
-    let mut counts: Vec<_> = database.counts().into_iter().map(|count| (count.key, count.delta)).collect();
+    let mut counts: Vec<_> = database
+        .counts()
+        .into_iter()
+        .map(|count| (count.key, count.delta))
+        .collect();
     counts.sort();
     assert_eq!(counts, [("a".to_owned(), 30), ("b".to_owned(), -10)]);
     assert_eq!(stats.count("a"), 0);
@@ -77,8 +86,12 @@ async fn increments_are_summed_and_sent_once_for_each_key_and_window() {
     advance(Duration::from_millis(1_201)).await;
     settle_down().await;
     assert_eq!(database.totals()["a"], 35);
-    let starts: Vec<SystemTime> =
-        database.counts().into_iter().filter(|count| count.key == "a").map(|count| count.window_start).collect();
+    let starts: Vec<SystemTime> = database
+        .counts()
+        .into_iter()
+        .filter(|count| count.key == "a")
+        .map(|count| count.window_start)
+        .collect();
     assert!(starts[0] < starts[1]);
 }
 
@@ -119,7 +132,11 @@ async fn a_sum_beyond_64_bits_arrives_exactly() {
         }
         stats.close().await;
         assert_eq!(database.totals(), total("a", 8 * i128::from(n)));
-        let mut windows: Vec<SystemTime> = database.counts().into_iter().map(|count| count.window_start).collect();
+        let mut windows: Vec<SystemTime> = database
+            .counts()
+            .into_iter()
+            .map(|count| count.window_start)
+            .collect();
         windows.dedup();
         assert_eq!(windows.len(), 8, "a key occurs once in a window");
     }
@@ -130,7 +147,10 @@ async fn in_an_outage_sums_stay_bounded_by_their_keys_and_arrive_exactly_after_i
     let database = Database::default();
     database.outage.store(usize::MAX, Ordering::Relaxed);
     let small = |buffer: buffer_core::Builder<_>| buffer.partitions(1).batch_size(2).capacity(2);
-    let stats = StatBuffer::builder().buffer(small).build(database.clone()).unwrap();
+    let stats = StatBuffer::builder()
+        .buffer(small)
+        .build(database.clone())
+        .unwrap();
     let keys: Vec<String> = (0..10).map(|key| key.to_string()).collect();
     for _ in 0..50 {
         for key in &keys {
@@ -142,14 +162,27 @@ async fn in_an_outage_sums_stay_bounded_by_their_keys_and_arrive_exactly_after_i
     }
     database.outage.store(0, Ordering::Relaxed);
     let summary = stats.close().await;
-    assert_eq!((summary.ledger.pending, summary.ledger.dropped.total(), summary.undelivered.len()), (0, 0, 0));
-    assert_eq!(database.totals(), keys.into_iter().map(|key| (key, 50)).collect::<HashMap<_, _>>());
+    assert_eq!(
+        (
+            summary.ledger.pending,
+            summary.ledger.dropped.total(),
+            summary.undelivered.len()
+        ),
+        (0, 0, 0)
+    );
+    assert_eq!(
+        database.totals(),
+        keys.into_iter().map(|key| (key, 50)).collect::<HashMap<_, _>>()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_close_takes_the_sums_along_and_refuses_what_comes_after() {
     let database = Database::default();
-    let stats = StatBuffer::builder().flush_interval(Duration::from_secs(3_600)).build(database.clone()).unwrap();
+    let stats = StatBuffer::builder()
+        .flush_interval(Duration::from_secs(3_600))
+        .build(database.clone())
+        .unwrap();
     stats.increment("a", 7).unwrap();
     let summary = stats.close().await;
     assert_eq!((summary.ledger.accepted, summary.ledger.delivered), (1, 1));
@@ -183,14 +216,23 @@ async fn many_threads_on_the_same_keys_with_windows_turning_come_to_exact_totals
     }
     stats.close().await;
     let totals = database.totals();
-    assert_eq!((totals["a"], totals["b"], totals["c"]), (4 * 33_334, 4 * 33_333, 4 * 33_333));
+    assert_eq!(
+        (totals["a"], totals["b"], totals["c"]),
+        (4 * 33_334, 4 * 33_333, 4 * 33_333)
+    );
 }
 
 #[test]
 fn sums_arrive_when_the_runtime_dies_with_handles_alive() {
     let database = Database::default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let stats = StatBuffer::builder().runtime(runtime.handle().clone()).build(database.clone()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let stats = StatBuffer::builder()
+        .runtime(runtime.handle().clone())
+        .build(database.clone())
+        .unwrap();
     stats.increment("a", 5).unwrap();
     drop(runtime);
     assert_eq!(database.totals(), total("a", 5));
@@ -199,8 +241,13 @@ fn sums_arrive_when_the_runtime_dies_with_handles_alive() {
 
 #[test]
 fn a_key_whose_comparison_panics_poisons_nothing() {
-    #[derive(Clone, Hash)]
+    #[derive(Clone)]
     struct Touchy(u32);
+    impl std::hash::Hash for Touchy {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+        }
+    }
     impl PartialEq for Touchy {
         fn eq(&self, other: &Self) -> bool {
             assert!(self.0 == other.0 && self.0 != 13, "scripted");
@@ -217,8 +264,14 @@ fn a_key_whose_comparison_panics_poisons_nothing() {
         }
     }
     let sum = Arc::new(Mutex::new(0));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let stats = StatBuffer::builder().runtime(runtime.handle().clone()).build(Sum(Arc::clone(&sum))).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let stats = StatBuffer::builder()
+        .runtime(runtime.handle().clone())
+        .build(Sum(Arc::clone(&sum)))
+        .unwrap();
     stats.increment(&Touchy(13), 1).unwrap();
     let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stats.increment(&Touchy(13), 1)));
     assert!(again.is_err());

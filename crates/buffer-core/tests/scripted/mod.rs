@@ -70,13 +70,22 @@ impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
             delivered: Vec::new(),
             closed: 0,
         };
-        Self { state: Arc::new(Mutex::new(state)), gate: None }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            gate: None,
+        }
     }
 
     /// A sink whose attempts wait until the test opens the gate for them.
     pub fn gated() -> (Self, Arc<Semaphore>) {
         let gate = Arc::new(Semaphore::new(0));
-        (Self { gate: Some(Arc::clone(&gate)), ..Self::new([]) }, gate)
+        (
+            Self {
+                gate: Some(Arc::clone(&gate)),
+                ..Self::new([])
+            },
+            gate,
+        )
     }
 
     pub fn delivered(&self) -> Vec<T> {
