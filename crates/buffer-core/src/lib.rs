@@ -81,3 +81,13 @@ pub use crate::flush::{Flush, FlushError, FlushErrorKind};
 pub use crate::outcome::{DropReason, Dropped, FlushReport, Ledger, Summary};
 pub use crate::router::Router;
 pub use crate::trigger::Trigger;
+
+/// Compiles and runs the examples of the READMEs.
+#[cfg(doctest)]
+mod readmes {
+    #[doc = include_str!("../README.md")]
+    struct Crate;
+
+    #[doc = include_str!("../../../README.md")]
+    struct Workspace;
+}

@@ -49,3 +49,8 @@ pub use buffer_core::{Flush, Ledger, Summary};
 
 pub use crate::builder::StatBuilder;
 pub use crate::stat_buffer::{Closed, Count, StatBuffer};
+
+/// Compiles and runs the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
