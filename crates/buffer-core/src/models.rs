@@ -52,7 +52,11 @@ fn every_admitted_item_is_taken_before_the_end() {
         let partition = partition(2, 10);
         let producer = thread::spawn({
             let partition = Arc::clone(&partition);
-            move || (0..2).filter(|item| partition.admit(*item).is_ok()).collect::<Vec<_>>()
+            move || {
+                (0..2)
+                    .filter(|item| partition.admit(*item).is_ok())
+                    .collect::<Vec<_>>()
+            }
         });
         let closer = thread::spawn({
             let partition = Arc::clone(&partition);
@@ -103,7 +107,10 @@ fn pending_items_never_exceed_the_capacity_and_the_ledger_adds_up() {
         assert_eq!(ledger.pending, 1, "{ledger:?}");
         partition.settle(Outcome::Delivered, taken.len());
         assert!(partition.ledger().pending <= 1);
-        let accepted = producers.into_iter().map(|producer| u64::from(producer.join().unwrap())).sum();
+        let accepted = producers
+            .into_iter()
+            .map(|producer| u64::from(producer.join().unwrap()))
+            .sum();
         let ledger = partition.ledger();
         assert_eq!((ledger.accepted, ledger.delivered), (accepted, 1));
         assert_eq!(ledger.pending, accepted - 1);
@@ -120,11 +127,18 @@ fn leftovers_are_claimed_once_whoever_waits_or_gives_up() {
             let drain = Arc::clone(&drain);
             move || drain.unregister()
         });
-        let left = Left { partition: 0, items: vec![7] };
+        let left = Left {
+            partition: 0,
+            items: vec![7],
+        };
         assert!(drain.leave(left));
         let unclaimed = drain.finish(None);
         let given_up = waiter.join().unwrap();
-        let items: Vec<u32> = unclaimed.into_iter().chain(given_up).flat_map(|left| left.items).collect();
+        let items: Vec<u32> = unclaimed
+            .into_iter()
+            .chain(given_up)
+            .flat_map(|left| left.items)
+            .collect();
         assert_eq!(items, [7]);
         assert!(drain.claim().0.is_empty());
     });
@@ -140,7 +154,10 @@ fn a_waiter_sees_the_finish() {
             .map(|partition| {
                 let drain = Arc::clone(&drain);
                 thread::spawn(move || {
-                    if drain.leave(Left { partition, items: vec![7] }) {
+                    if drain.leave(Left {
+                        partition,
+                        items: vec![7],
+                    }) {
                         assert!(drain.finish(None).is_empty());
                     }
                 })

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// What the sink does in one attempt.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(dead_code, reason = "each test binary uses the replies it needs")]
-pub enum Reply {
+pub(crate) enum Reply {
     Ok,
     Transient,
     TransientAfter(Duration),
@@ -35,19 +35,19 @@ pub enum Reply {
 /// One attempt, as the sink saw it.
 #[derive(Debug, Clone)]
 #[allow(dead_code, reason = "each test binary looks at what it needs")]
-pub struct Attempt<T> {
-    pub items: Vec<T>,
-    pub id: BatchId,
-    pub parent: Option<BatchId>,
-    pub number: u32,
-    pub trigger: Trigger,
-    pub partition: usize,
-    pub at: Instant,
+pub(crate) struct Attempt<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) id: BatchId,
+    pub(crate) parent: Option<BatchId>,
+    pub(crate) number: u32,
+    pub(crate) trigger: Trigger,
+    pub(crate) partition: usize,
+    pub(crate) at: Instant,
 }
 
 /// Plays its script attempt by attempt, then answers `Ok`.
 #[derive(Debug, Clone)]
-pub struct ScriptedSink<T> {
+pub(crate) struct ScriptedSink<T> {
     state: Arc<Mutex<State<T>>>,
     /// A permit for each attempt that may begin.
     gate: Option<Arc<Semaphore>>,
@@ -63,7 +63,7 @@ struct State<T> {
 
 #[allow(dead_code, reason = "each test binary uses what it needs")]
 impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
-    pub fn new(script: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) fn new(script: impl IntoIterator<Item = Reply>) -> Self {
         let state = State {
             script: script.into_iter().collect(),
             attempts: Vec::new(),
@@ -77,7 +77,7 @@ impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
     }
 
     /// A sink whose attempts wait until the test opens the gate for them.
-    pub fn gated() -> (Self, Arc<Semaphore>) {
+    pub(crate) fn gated() -> (Self, Arc<Semaphore>) {
         let gate = Arc::new(Semaphore::new(0));
         (
             Self {
@@ -88,15 +88,15 @@ impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
         )
     }
 
-    pub fn delivered(&self) -> Vec<T> {
+    pub(crate) fn delivered(&self) -> Vec<T> {
         self.state.lock().delivered.clone()
     }
 
-    pub fn attempts(&self) -> Vec<Attempt<T>> {
+    pub(crate) fn attempts(&self) -> Vec<Attempt<T>> {
         self.state.lock().attempts.clone()
     }
 
-    pub fn closed(&self) -> usize {
+    pub(crate) fn closed(&self) -> usize {
         self.state.lock().closed
     }
 }
