@@ -40,6 +40,7 @@
 //! * A batch is sealed by a [`Trigger`]: size, interval, request or close.
 //! * The sink says what went wrong with the kind of its [`FlushError`]; the buffer decides what follows.
 
+#![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 // The models compile the state machines alone, and what those stand on.
 #![cfg_attr(buffer_loom, allow(dead_code, reason = "what uses it is not modelled"))]
 

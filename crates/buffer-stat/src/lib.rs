@@ -40,6 +40,8 @@
 //! * Where the buffer has no room, because its sink is out, the sums stay and go on summing: memory is bounded by the number of
 //!   keys and not by the length of the outage.
 
+#![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod builder;
 mod driver;
 mod stat_buffer;
