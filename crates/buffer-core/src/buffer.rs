@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::error::{InsertBatchError, InsertBlockingError, InsertError, TryInsertBatchError, TryInsertError};
+use crate::error::{
+    InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertBatchError,
+    TryInsertError,
+};
 use crate::outcome::{FlushReport, Ledger, Summary};
 use crate::partition::{Barrier, Refused};
+use crate::router::Route;
 use crate::shared::{Shared, deadline_in};
 
 /// A buffer: takes items one by one from any thread or task, and hands them to its sink in batches.
@@ -63,25 +67,67 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// A future that is dropped while it waits has inserted nothing; the item is dropped with it and not counted.
     pub async fn insert(&self, item: T) -> Result<(), InsertError<T>> {
+        self.insert_from(&mut Some(item)).await
+    }
+
+    /// Inserts `item`, and waits for at most `limit` while the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertTimeoutError::TimedOut`] and [`InsertTimeoutError::Closed`] hand the item back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`insert`](Buffer::insert).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().build(Nowhere)?;
+    /// buffer.insert_timeout(1, Duration::from_millis(50)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn insert_timeout(&self, item: T, limit: Duration) -> Result<(), InsertTimeoutError<T>> {
+        let mut waiting = Some(item);
+        match tokio::time::timeout(limit, self.insert_from(&mut waiting)).await {
+            Ok(inserted) => inserted.map_err(|InsertError::Closed(item)| InsertTimeoutError::Closed(item)),
+            Err(_) => Err(InsertTimeoutError::TimedOut(
+                waiting.expect("an item that waits is not inserted"),
+            )),
+        }
+    }
+
+    /// Inserts the item out of `waiting`, where it stays while there is no room.
+    async fn insert_from(&self, waiting: &mut Option<T>) -> Result<(), InsertError<T>> {
         let shared = self.shared();
-        let item = match shared.admit(item) {
+        let Some(item) = waiting.take() else { return Ok(()) };
+        let route = shared.router.route(&shared.routing, &item);
+        match shared.admit(route, item) {
             Ok(()) => return Ok(()),
             Err(Refused::Closed(item)) => return Err(InsertError::Closed(item)),
-            Err(Refused::Full(item) | Refused::Taken(item)) => item,
-        };
-        let mut waiting = Some(item);
-        let admitted = with_room(&shared.room, || {
-            let item = waiting.take()?;
-            match shared.admit(item) {
+            Err(Refused::Full(item) | Refused::Taken(item)) => *waiting = Some(item),
+        }
+        with_room(shared.room(route), || {
+            match shared.admit(route, waiting.take()?) {
                 Ok(()) => Some(Ok(())),
                 Err(Refused::Closed(item)) => Some(Err(InsertError::Closed(item))),
                 Err(Refused::Full(item) | Refused::Taken(item)) => {
-                    waiting = Some(item);
+                    *waiting = Some(item);
                     None
                 }
             }
-        });
-        admitted.await
+        })
+        .await
     }
 
     /// Inserts `item` if there is room.
@@ -108,7 +154,9 @@ impl<T: Send + 'static> Buffer<T> {
     /// # }
     /// ```
     pub fn try_insert(&self, item: T) -> Result<(), TryInsertError<T>> {
-        self.shared().admit(item).map_err(|refused| match refused {
+        let shared = self.shared();
+        let route = shared.router.route(&shared.routing, &item);
+        shared.admit(route, item).map_err(|refused| match refused {
             Refused::Closed(item) => TryInsertError::Closed(item),
             Refused::Full(item) | Refused::Taken(item) => TryInsertError::Full(item),
         })
@@ -151,7 +199,8 @@ impl<T: Send + 'static> Buffer<T> {
     /// Inserts all of `items` into one partition, in their order, and waits as often as there is no room for the next part.
     ///
     /// Any number is fine: parts are as large as there is room. On return `items` holds what was not accepted: nothing, if
-    /// the answer is `Ok`.
+    /// the answer is `Ok`. With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their
+    /// keys, and `items` keeps each key's order only.
     ///
     /// # Errors
     ///
@@ -181,35 +230,46 @@ impl<T: Send + 'static> Buffer<T> {
     /// ```
     pub async fn insert_batch(&self, items: &mut Vec<T>) -> Result<(), InsertBatchError> {
         let shared = self.shared();
-        let first_part = with_room(&shared.room, || match shared.admit_many(items) {
-            Ok(partition) => Some(Ok(partition)),
-            Err(Refused::Closed(())) => Some(Err(InsertBatchError::Closed)),
-            Err(Refused::Full(()) | Refused::Taken(())) => None,
-        });
-        let partition = &shared.partitions[first_part.await?];
         while !items.is_empty() {
-            let next_part = with_room(&partition.room, || match partition.admit_many(items) {
-                Ok(()) => Some(Ok(())),
-                Err(Refused::Closed(())) => Some(Err(InsertBatchError::Closed)),
-                Err(Refused::Full(()) | Refused::Taken(())) => None,
-            });
-            next_part.await?;
+            let (mut route, mut count) = shared.route_many(items);
+            // The first part settles the partition of those that share the route.
+            while count > 0 {
+                let before = items.len();
+                let part = with_room(shared.room(route), || {
+                    match shared.admit_many(route, items, count) {
+                        Ok(partition) => Some(Ok(partition)),
+                        Err(Refused::Closed(())) => Some(Err(InsertBatchError::Closed)),
+                        Err(Refused::Full(()) | Refused::Taken(())) => None,
+                    }
+                });
+                route = Route::To(part.await?);
+                count -= before - items.len();
+            }
         }
         Ok(())
     }
 
-    /// Inserts as many of `items` as one partition has room for, from the front; the rest stays in `items`.
+    /// Inserts as many of `items` as there is room for, from the front, into one partition; the rest stays in `items`.
+    ///
+    /// With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their keys, and it stops at
+    /// the first that has no room; `items` keeps each key's order.
     ///
     /// # Errors
     ///
     /// [`TryInsertBatchError::Full`] when something stayed for want of room, [`TryInsertBatchError::Closed`] when the buffer
     /// is closed.
     pub fn try_insert_batch(&self, items: &mut Vec<T>) -> Result<(), TryInsertBatchError> {
-        match self.shared().admit_many(items) {
-            Ok(_) if items.is_empty() => Ok(()),
-            Ok(_) | Err(Refused::Full(()) | Refused::Taken(())) => Err(TryInsertBatchError::Full),
-            Err(Refused::Closed(())) => Err(TryInsertBatchError::Closed),
+        let shared = self.shared();
+        while !items.is_empty() {
+            let (route, count) = shared.route_many(items);
+            let before = items.len();
+            match shared.admit_many(route, items, count) {
+                Ok(_) if before - items.len() == count => {}
+                Ok(_) | Err(Refused::Full(()) | Refused::Taken(())) => return Err(TryInsertBatchError::Full),
+                Err(Refused::Closed(())) => return Err(TryInsertBatchError::Closed),
+            }
         }
+        Ok(())
     }
 
     /// Flushes what is pending and waits until all of it is settled; says what became of it.

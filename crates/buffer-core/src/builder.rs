@@ -14,7 +14,7 @@ use crate::flush::Flush;
 use crate::flusher::{Flusher, Policy};
 use crate::partition::Partition;
 use crate::rescue;
-use crate::router::Router;
+use crate::router::{Router, Routing};
 use crate::shared::{LastItems, Shared};
 use crate::sync::{Mutex, Notify};
 use crate::trigger::Triggers;
@@ -58,6 +58,7 @@ pub struct Builder<T> {
     drain_timeout: Duration,
     retries: u32,
     backoff: Backoff,
+    routing: Routing<T>,
     runtime: Option<Handle>,
     last_items: Option<LastItems<T>>,
 }
@@ -87,6 +88,7 @@ impl<T: Send + 'static> Buffer<T> {
                 first: Duration::from_millis(100),
                 longest: Duration::from_secs(30),
             },
+            routing: Routing::ThreadHome,
             runtime: None,
             last_items: None,
         }
@@ -181,6 +183,12 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
+    /// How the partition of an item is chosen. Default: [`Routing::ThreadHome`].
+    pub fn routing(mut self, routing: Routing<T>) -> Self {
+        self.routing = routing;
+        self
+    }
+
     /// The runtime that the workers run on. Default: the one that `build` is called in.
     ///
     /// Its timer must be enabled.
@@ -224,6 +232,7 @@ impl<T: Send + 'static> Builder<T> {
                 .map(|_| Partition::new(triggers.clone(), capacity))
                 .collect(),
             router: Router::new(partitions),
+            routing: self.routing,
             room: Notify::new(),
             drain: Drain::new(self.partitions),
             last_items: Mutex::new(self.last_items),

@@ -43,6 +43,29 @@ impl<T> TryInsertError<T> {
     }
 }
 
+/// Why [`Buffer::insert_timeout`](crate::Buffer::insert_timeout) refused an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InsertTimeoutError<T> {
+    /// The buffer was full for the whole time; the item is handed back.
+    #[error(
+        "the buffer was full for the whole time; try again later, or raise its capacity; the item is handed back in this error"
+    )]
+    TimedOut(T),
+    /// The buffer is closed; the item is handed back.
+    #[error("the buffer is closed; the item is handed back in this error")]
+    Closed(T),
+}
+
+impl<T> InsertTimeoutError<T> {
+    /// The item that was refused.
+    pub fn into_item(self) -> T {
+        match self {
+            Self::TimedOut(item) | Self::Closed(item) => item,
+        }
+    }
+}
+
 /// Why [`Buffer::insert_blocking`](crate::Buffer::insert_blocking) refused an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]

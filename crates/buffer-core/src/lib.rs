@@ -76,11 +76,12 @@ pub use crate::buffer::Buffer;
 #[cfg(not(buffer_loom))]
 pub use crate::builder::Builder;
 pub use crate::error::{
-    BuildError, InsertBatchError, InsertBlockingError, InsertError, TryInsertBatchError, TryInsertError,
+    BuildError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertBatchError,
+    TryInsertError,
 };
 pub use crate::flush::{Flush, FlushError, FlushErrorKind};
 pub use crate::outcome::{DropReason, Dropped, FlushReport, Ledger, Summary};
-pub use crate::router::Router;
+pub use crate::router::{KeyHash, Router, Routing};
 pub use crate::trigger::Trigger;
 
 /// Compiles and runs the examples of the READMEs.

@@ -148,18 +148,18 @@ impl<T> Partition<T> {
         Ok(())
     }
 
-    /// Admits as many of `items` as there is room for, from the front; what is not admitted stays. Says whether it admitted
-    /// any, or all of none.
-    pub(crate) fn admit_many(&self, items: &mut Vec<T>) -> Result<(), Refused<()>> {
+    /// Admits as many of the first `count` of `items` as there is room for; what is not admitted stays. Full means that
+    /// there was room for none.
+    pub(crate) fn admit_many(&self, items: &mut Vec<T>, count: usize) -> Result<(), Refused<()>> {
         let mut open = self.open.lock();
         if open.closed {
             return Err(Refused::Closed(()));
         }
         let room = usize::try_from(self.room_in(&open)).unwrap_or(usize::MAX);
-        if room == 0 && !items.is_empty() {
+        if room == 0 && count > 0 {
             return Err(Refused::Full(()));
         }
-        let count = items.len().min(room);
+        let count = count.min(room);
         self.store(&mut open, items.drain(..count));
         drop(open);
         self.wake.notify_one();

@@ -1,7 +1,85 @@
 //! Picks the partition for the next item.
 
+use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// How a buffer chooses the partition of an item.
+#[derive(Default)]
+#[non_exhaustive]
+pub enum Routing<T> {
+    /// The thread's home partition; the next one where home is taken or full. The fastest, with the fullest batches.
+    #[default]
+    ThreadHome,
+    /// Strictly one partition after the other, from insert to insert; waits where its turn is full. The partitions are filled
+    /// evenly, and all threads share the cursor.
+    PerCall,
+    /// The partition that the item's key hashes to; waits where that is full. Items of one key leave in order.
+    ///
+    /// Made by [`Routing::by_key`].
+    ByKey(KeyHash<T>),
+}
+
+/// Hashes the key of an item; see [`Routing::by_key`].
+pub struct KeyHash<T>(Arc<dyn Fn(&T) -> u64 + Send + Sync>);
+
+impl<T> Routing<T> {
+    /// Routes by the key that `key` finds in an item.
+    ///
+    /// `key` runs on the inserting thread, once for each item, and must name the same key for an item every time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, BuildError, Flush, FlushError, Routing, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<Event> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<Event>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// struct Event {
+    ///     user: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BuildError> {
+    /// let buffer = Buffer::builder().routing(Routing::by_key(|event: &Event| &event.user)).build(Nowhere)?;
+    /// # drop(buffer);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn by_key<K: Hash + ?Sized>(key: impl Fn(&T) -> &K + Send + Sync + 'static) -> Self {
+        // A fixed seed: the same key goes to the same partition in every process.
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        Self::ByKey(KeyHash(Arc::new(move |item| hasher.hash_one(key(item)))))
+    }
+}
+
+impl<T> fmt::Debug for Routing<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ThreadHome => "ThreadHome",
+            Self::PerCall => "PerCall",
+            Self::ByKey(_) => "ByKey(..)",
+        })
+    }
+}
+
+impl<T> fmt::Debug for KeyHash<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash(..)")
+    }
+}
+
+/// Where an item may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Home, or the next that has room.
+    Anywhere,
+    To(usize),
+}
 
 /// Hands threads their home partitions round-robin, and names the others in the order in which to try them.
 ///
@@ -22,9 +100,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// assert_eq!(order.len(), 4);
 /// # Ok::<(), &str>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Router {
     partitions: NonZeroUsize,
+    /// The turns taken by [`Routing::PerCall`], which alone touches it.
+    turns: AtomicUsize,
 }
 
 /// The number that the next thread gets.
@@ -38,7 +118,10 @@ thread_local! {
 impl Router {
     /// A router over `partitions` partitions, counted from 0.
     pub fn new(partitions: NonZeroUsize) -> Self {
-        Self { partitions }
+        Self {
+            partitions,
+            turns: AtomicUsize::new(0),
+        }
     }
 
     /// The number of partitions.
@@ -58,6 +141,25 @@ impl Router {
     pub fn order(&self) -> impl Iterator<Item = usize> + use<> {
         let (home, partitions) = (self.home(), self.partitions.get());
         (home..partitions).chain(0..home)
+    }
+
+    /// Where `item` may go.
+    pub(crate) fn route<T>(&self, routing: &Routing<T>, item: &T) -> Route {
+        match routing {
+            Routing::ThreadHome => Route::Anywhere,
+            Routing::PerCall => self.turn(),
+            Routing::ByKey(hash) => Route::To(self.partition_of(hash, item)),
+        }
+    }
+
+    /// The next turn.
+    pub(crate) fn turn(&self) -> Route {
+        // Relaxed: the number alone matters.
+        Route::To(self.turns.fetch_add(1, Relaxed) % self.partitions)
+    }
+
+    pub(crate) fn partition_of<T>(&self, KeyHash(hash): &KeyHash<T>, item: &T) -> usize {
+        (hash(item) % self.partitions.get() as u64) as usize
     }
 }
 

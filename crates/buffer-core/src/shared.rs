@@ -10,7 +10,7 @@ use crate::drain::{Drain, Left};
 use crate::flush::FlushError;
 use crate::outcome::{DropReason, Ledger, Outcome};
 use crate::partition::{Partition, Refused};
-use crate::router::Router;
+use crate::router::{Route, Router, Routing};
 use crate::sync::{Mutex, Notify};
 
 /// Asked once, before the drain, for items that were kept outside of the buffer until then.
@@ -21,6 +21,7 @@ pub(crate) struct Shared<T> {
     pub(crate) drain_timeout: Duration,
     pub(crate) partitions: Box<[Partition<T>]>,
     pub(crate) router: Router,
+    pub(crate) routing: Routing<T>,
     /// Wakes who waits for room in whichever partition.
     pub(crate) room: Notify,
     pub(crate) drain: Drain<T>,
@@ -28,8 +29,24 @@ pub(crate) struct Shared<T> {
 }
 
 impl<T> Shared<T> {
+    /// Admits an item where its route says.
+    pub(crate) fn admit(&self, route: Route, item: T) -> Result<(), Refused<T>> {
+        match route {
+            Route::Anywhere => self.admit_anywhere(item),
+            Route::To(index) => self.partitions[index].admit(item),
+        }
+    }
+
+    /// Wakes who waits for room on a route.
+    pub(crate) fn room(&self, route: Route) -> &Notify {
+        match route {
+            Route::Anywhere => &self.room,
+            Route::To(index) => &self.partitions[index].room,
+        }
+    }
+
     /// Admits an item at home, or where there is room.
-    pub(crate) fn admit(&self, mut item: T) -> Result<(), Refused<T>> {
+    fn admit_anywhere(&self, mut item: T) -> Result<(), Refused<T>> {
         let mut taken = false;
         for index in self.router.order() {
             match self.partitions[index].try_admit(item) {
@@ -51,16 +68,42 @@ impl<T> Shared<T> {
         Err(Refused::Full(item))
     }
 
-    /// Admits the front of `items` into one partition that has room, and names the partition.
-    pub(crate) fn admit_many(&self, items: &mut Vec<T>) -> Result<usize, Refused<()>> {
+    /// Admits the front of `items` into one partition, as far as there is room, and names the partition.
+    pub(crate) fn admit_many(
+        &self,
+        route: Route,
+        items: &mut Vec<T>,
+        count: usize,
+    ) -> Result<usize, Refused<()>> {
+        if let Route::To(index) = route {
+            return self.partitions[index].admit_many(items, count).map(|()| index);
+        }
         for index in self.router.order() {
-            match self.partitions[index].admit_many(items) {
+            match self.partitions[index].admit_many(items, count) {
                 Ok(()) => return Ok(index),
                 Err(Refused::Closed(())) => return Err(Refused::Closed(())),
                 Err(Refused::Full(()) | Refused::Taken(())) => {}
             }
         }
         Err(Refused::Full(()))
+    }
+
+    /// The way of the first of `items`, and how many from the front share it. By key, items of one partition are brought
+    /// together first, each key's in their order.
+    pub(crate) fn route_many(&self, items: &mut [T]) -> (Route, usize) {
+        let Routing::ByKey(hash) = &self.routing else {
+            let route = items
+                .first()
+                .map_or(Route::Anywhere, |first| self.router.route(&self.routing, first));
+            return (route, items.len());
+        };
+        items.sort_by_cached_key(|item| self.router.partition_of(hash, item));
+        let Some(first) = items.first() else {
+            return (Route::Anywhere, 0);
+        };
+        let partition = self.router.partition_of(hash, first);
+        let count = items.partition_point(|item| self.router.partition_of(hash, item) == partition);
+        (Route::To(partition), count)
     }
 
     /// Settles `items` of a partition: the one place where items end.
@@ -107,16 +150,25 @@ impl<T> Shared<T> {
         // Taken out first: user code must not run under the lock.
         let last_items = self.last_items.lock().take();
         let last = last_items.and_then(|last_items| catch_unwind(AssertUnwindSafe(last_items)).ok());
-        let mut last = last.unwrap_or_default();
-        let home = self.router.home();
-        for (index, partition) in self.partitions.iter().enumerate() {
-            partition.close(if index == home {
-                std::mem::take(&mut last)
-            } else {
-                Vec::new()
-            });
+        for (partition, last) in self.partitions.iter().zip(self.divide(last.unwrap_or_default())) {
+            partition.close(last);
         }
         self.room.notify_waiters();
+    }
+
+    /// Divides items among the partitions, as their routes say.
+    fn divide(&self, items: Vec<T>) -> Vec<Vec<T>> {
+        let mut divided: Vec<Vec<T>> = self.partitions.iter().map(|_| Vec::new()).collect();
+        let home = self.router.home();
+        for item in items {
+            // A key that can't be found must not keep the item out: this is its last chance.
+            let route = catch_unwind(AssertUnwindSafe(|| self.router.route(&self.routing, &item)));
+            match route.unwrap_or(Route::Anywhere) {
+                Route::Anywhere => divided[home].push(item),
+                Route::To(index) => divided[index].push(item),
+            }
+        }
+        divided
     }
 
     /// The last worker is gone and the sink is closed.

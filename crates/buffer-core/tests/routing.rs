@@ -1,0 +1,150 @@
+//! Which partition an item goes to, by each routing.
+
+mod scripted;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use buffer_core::{Buffer, InsertTimeoutError, Routing, TryInsertBatchError, TryInsertError};
+use scripted::ScriptedSink;
+
+type Keyed = (u32, u32);
+
+fn keyed(sink: &ScriptedSink<Keyed>) -> Buffer<Keyed> {
+    let builder = Buffer::builder().partitions(4).batch_size(5).capacity(40);
+    builder
+        .routing(Routing::by_key(|(key, _): &Keyed| key))
+        .build(sink.clone())
+        .unwrap()
+}
+
+/// Every key went to one partition, the keys not all to the same, and each key's items came in order.
+fn assert_in_order_by_key(sink: &ScriptedSink<Keyed>, keys: u32, items: u32) {
+    let mut partitions: HashMap<u32, HashSet<usize>> = HashMap::new();
+    for attempt in sink.attempts() {
+        for (key, _) in attempt.items {
+            partitions.entry(key).or_default().insert(attempt.partition);
+        }
+    }
+    assert!(partitions.values().all(|partitions| partitions.len() == 1));
+    assert!(partitions.values().flatten().collect::<HashSet<_>>().len() > 1);
+    for key in 0..keys {
+        let numbers: Vec<u32> = sink
+            .delivered()
+            .iter()
+            .filter(|item| item.0 == key)
+            .map(|item| item.1)
+            .collect();
+        assert_eq!(numbers, (0..items).collect::<Vec<_>>(), "key {key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_of_one_key_go_to_one_partition_and_leave_in_order() {
+    let sink = ScriptedSink::new([]);
+    let buffer = keyed(&sink);
+    for number in 0..100 {
+        for key in 0..10 {
+            buffer.insert((key, number)).await.unwrap();
+        }
+    }
+    buffer.close().await;
+    assert_in_order_by_key(&sink, 10, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_by_key_is_divided_and_each_key_keeps_its_order() {
+    let sink = ScriptedSink::new([]);
+    let buffer = keyed(&sink);
+    let mut items: Vec<Keyed> = (0..100)
+        .flat_map(|number| (0..10).map(move |key| (key, number)))
+        .collect();
+    buffer.insert_batch(&mut items).await.unwrap();
+    assert!(items.is_empty());
+    buffer.close().await;
+    assert_in_order_by_key(&sink, 10, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn try_insert_batch_by_key_keeps_what_has_no_room_in_order() {
+    let sink = ScriptedSink::new([]);
+    let buffer = keyed(&sink);
+    let mut items: Vec<Keyed> = (0..100)
+        .flat_map(|number| (0..10).map(move |key| (key, number)))
+        .collect();
+    let mut rounds = 0;
+    while let Err(refused) = buffer.try_insert_batch(&mut items) {
+        assert_eq!(refused, TryInsertBatchError::Full);
+        buffer.flush().await;
+        rounds += 1;
+    }
+    assert!(rounds > 1);
+    buffer.close().await;
+    assert_in_order_by_key(&sink, 10, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_items_go_to_the_partitions_of_their_keys() {
+    let sink = ScriptedSink::new([]);
+    let buffer = Buffer::builder()
+        .partitions(4)
+        .routing(Routing::by_key(|(key, _): &Keyed| key))
+        .last_items(|| {
+            (1..100)
+                .flat_map(|number| (0..10).map(move |key| (key, number)))
+                .collect()
+        })
+        .build(sink.clone())
+        .unwrap();
+    buffer
+        .insert_batch(&mut (0..10).map(|key| (key, 0)).collect())
+        .await
+        .unwrap();
+    buffer.close().await;
+    assert_in_order_by_key(&sink, 10, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn per_call_takes_the_partitions_in_turn_and_does_not_skip_a_full_one() {
+    let (sink, gate) = ScriptedSink::gated();
+    let builder = Buffer::builder().partitions(3).batch_size(2).capacity(6);
+    let buffer = builder.routing(Routing::PerCall).build(sink.clone()).unwrap();
+    for item in 0..6 {
+        buffer.try_insert(item).unwrap();
+    }
+    assert_eq!(buffer.try_insert(6), Err(TryInsertError::Full(6)));
+    gate.add_permits(1);
+    // One partition has room now; a turn that is another's waits all the same.
+    while buffer.ledger().delivered < 2 {
+        tokio::task::yield_now().await;
+    }
+    let accepted = (7..10).filter(|item| buffer.try_insert(*item).is_ok()).count();
+    assert_eq!(accepted, 1);
+    gate.add_permits(99);
+    buffer.close().await;
+    let mut batches: Vec<_> = sink.attempts().into_iter().map(|attempt| attempt.items).collect();
+    batches.sort();
+    assert_eq!(batches[..3], [vec![0, 3], vec![1, 4], vec![2, 5]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn insert_timeout_hands_the_item_back_when_there_was_no_room_for_so_long() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .capacity(1)
+        .build(sink)
+        .unwrap();
+    buffer.insert_timeout(1, Duration::from_secs(1)).await.unwrap();
+    let refused = buffer.insert_timeout(2, Duration::from_secs(1)).await;
+    assert_eq!(refused, Err(InsertTimeoutError::TimedOut(2)));
+    assert_eq!(buffer.ledger().accepted, 1);
+    gate.add_permits(9);
+    buffer.insert_timeout(3, Duration::from_secs(1)).await.unwrap();
+    buffer.close().await;
+    assert_eq!(
+        buffer.insert_timeout(4, Duration::from_secs(1)).await,
+        Err(InsertTimeoutError::Closed(4))
+    );
+}
