@@ -1,0 +1,86 @@
+//! Makes the body of a write from its lines.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::line::Line;
+
+/// When the body of a write is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gzip {
+    /// A body of more than this many bytes is.
+    Above(usize),
+    /// Never: for a server on the same machine, where the time is worth more than the bytes.
+    Never,
+}
+
+/// A body as it is sent.
+pub(crate) struct Body {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) gzip: bool,
+}
+
+impl Body {
+    pub(crate) fn new(lines: &[Line], gzip: Gzip) -> Self {
+        let text = join(lines);
+        match gzip {
+            Gzip::Above(limit) if text.len() > limit => Self {
+                bytes: compress(&text),
+                gzip: true,
+            },
+            Gzip::Above(_) | Gzip::Never => Self {
+                bytes: text,
+                gzip: false,
+            },
+        }
+    }
+}
+
+fn join(lines: &[Line]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(lines.iter().map(|line| line.as_str().len() + 1).sum());
+    for line in lines {
+        text.extend_from_slice(line.as_str().as_bytes());
+        text.push(b'\n');
+    }
+    text
+}
+
+/// Level 1: higher ones take several times as long for some per cent fewer bytes. It runs where the request is made, as
+/// 5,000 lines take about 2 ms.
+fn compress(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::new(1));
+    encoder.write_all(text).expect("a Vec takes any number of bytes");
+    encoder.finish().expect("a Vec takes any number of bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    #[test]
+    fn a_body_is_compressed_from_the_limit_on_and_reads_back() {
+        let lines: Vec<Line> = (0..100)
+            .map(|number| Line::new(format!("m v={number}")))
+            .collect();
+        let plain = Body::new(&lines, Gzip::Never);
+        assert!(
+            !plain.gzip && plain.bytes.starts_with(b"m v=0\nm v=1\n") && plain.bytes.ends_with(b"m v=99\n")
+        );
+        assert!(!Body::new(&lines, Gzip::Above(plain.bytes.len())).gzip);
+
+        let packed = Body::new(&lines, Gzip::Above(plain.bytes.len() - 1));
+        assert!(packed.gzip && packed.bytes.len() < plain.bytes.len());
+        let mut unpacked = Vec::new();
+        GzDecoder::new(packed.bytes.as_slice())
+            .read_to_end(&mut unpacked)
+            .expect("valid gzip");
+        assert_eq!(unpacked, plain.bytes);
+    }
+}

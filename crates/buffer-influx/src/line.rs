@@ -1,0 +1,43 @@
+//! One point as the server reads it.
+
+use std::fmt;
+
+/// A checked and encoded point: one line of the line protocol, with a timestamp in nanoseconds and without the line
+/// break at its end.
+///
+/// Only [`Point::encode`](crate::Point::encode) makes one, so a line is well-formed and holds exactly one point.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::Point;
+///
+/// let line = Point::new("cpu").field("load", 0.5).timestamp_ns(7).encode()?;
+/// assert_eq!(line.as_str(), "cpu load=0.5 7");
+/// # Ok::<(), buffer_influx::PointError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Line(Box<str>);
+
+impl Line {
+    pub(crate) fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The line's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({:?})", &self.0)
+    }
+}

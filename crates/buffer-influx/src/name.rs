@@ -1,0 +1,224 @@
+//! Writes a measurement, a key or a tag value with its escapes, or says why the server could not read it back.
+
+use crate::point_error::{Element, PointError};
+
+/// Appends `name` to `line`, escaped as an `element`.
+///
+/// A backslash stays single: InfluxDB 1 keeps `\\` as two characters. Line breaks and tabs become the two characters that
+/// programmers write for them, because a raw line break would end the line and make the rest of the name a point of its own.
+pub(crate) fn push_name(line: &mut String, element: Element, name: &str) -> Result<(), PointError> {
+    let classes = match element {
+        Element::Measurement => &IN_MEASUREMENT,
+        Element::TagKey | Element::TagValue | Element::FieldKey => &IN_KEY,
+    };
+    if name
+        .bytes()
+        .fold(0, |seen, byte| seen | classes[usize::from(byte)] as u8)
+        == Class::Plain as u8
+    {
+        line.push_str(name);
+        return Ok(());
+    }
+    let bytes = name.as_bytes();
+    let mut written = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        match classes[usize::from(*byte)] {
+            Class::Plain => {}
+            Class::Separator => {
+                line.push_str(&name[written..at]);
+                line.push('\\');
+                written = at;
+            }
+            Class::Break => {
+                line.push_str(&name[written..at]);
+                line.push_str(match byte {
+                    b'\n' => r"\n",
+                    b'\r' => r"\r",
+                    _ => r"\t",
+                });
+                written = at + 1;
+            }
+            Class::Backslash => check_backslash(element, name, bytes.get(at + 1))?,
+            Class::Control => {
+                let text = name.to_owned();
+                return Err(PointError::ControlCharacter {
+                    element,
+                    text,
+                    character: char::from(*byte),
+                });
+            }
+        }
+    }
+    line.push_str(&name[written..]);
+    Ok(())
+}
+
+/// Refuses the backslashes that the server would take for the beginning of an escape.
+///
+/// InfluxDB 1.6.7 drops one before any of `,` ` ` `=` `"` in measurements and field keys. In a tag it keeps them, but one before
+/// a space makes it miss where the line ends as soon as a quote follows, and the neighbours are lost too.
+fn check_backslash(element: Element, name: &str, next: Option<&u8>) -> Result<(), PointError> {
+    let misread: &[u8] = match element {
+        Element::Measurement | Element::FieldKey => b", =\"",
+        Element::TagKey | Element::TagValue => b" ",
+    };
+    match next {
+        None => Err(PointError::TrailingBackslash {
+            element,
+            text: name.to_owned(),
+        }),
+        Some(next) if misread.contains(next) => Err(PointError::MisreadBackslash {
+            element,
+            text: name.to_owned(),
+            before: char::from(*next),
+        }),
+        Some(_) => Ok(()),
+    }
+}
+
+/// What a byte of a name asks for.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Class {
+    Plain = 0,
+    /// Escaped by a backslash.
+    Separator,
+    /// Written as a backslash and a letter.
+    Break,
+    Backslash,
+    /// Refused.
+    Control,
+}
+
+static IN_MEASUREMENT: [Class; 256] = classes(b", ");
+static IN_KEY: [Class; 256] = classes(b", =");
+
+const fn classes(separators: &[u8]) -> [Class; 256] {
+    let mut classes = [Class::Plain; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        classes[control] = Class::Control;
+        control += 1;
+    }
+    classes[0x7f] = Class::Control;
+    classes[b'\n' as usize] = Class::Break;
+    classes[b'\r' as usize] = Class::Break;
+    classes[b'\t' as usize] = Class::Break;
+    classes[b'\\' as usize] = Class::Backslash;
+    let mut index = 0;
+    while index < separators.len() {
+        classes[separators[index] as usize] = Class::Separator;
+        index += 1;
+    }
+    classes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(element: Element, name: &str) -> Result<String, PointError> {
+        let mut line = String::new();
+        push_name(&mut line, element, name).map(|()| line)
+    }
+
+    #[test]
+    fn separators_are_escaped_and_an_equals_sign_only_outside_measurements() {
+        assert_eq!(
+            written(Element::Measurement, "a,b c=d").as_deref(),
+            Ok(r"a\,b\ c=d")
+        );
+        for element in [Element::TagKey, Element::TagValue, Element::FieldKey] {
+            assert_eq!(
+                written(element, ",a,b c=d ").as_deref(),
+                Ok(r"\,a\,b\ c\=d\ "),
+                "{element}"
+            );
+        }
+    }
+
+    #[test]
+    fn quotes_and_single_backslashes_and_other_scripts_stay_as_they_are() {
+        for element in ELEMENTS {
+            for name in [r#"a"b'c"#, r"C:\dir\\x", "größe\u{85}", "🦀"] {
+                assert_eq!(written(element, name).as_deref(), Ok(name), "{element}");
+            }
+        }
+    }
+
+    #[test]
+    fn line_breaks_and_tabs_become_two_characters() {
+        for element in ELEMENTS {
+            assert_eq!(
+                written(element, "a\nb\r\n\tc\n").as_deref(),
+                Ok(r"a\nb\r\n\tc\n"),
+                "{element}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_backslash_at_the_end_is_refused() {
+        for element in ELEMENTS {
+            let text = r"a\".to_owned();
+            assert_eq!(
+                written(element, &text),
+                Err(PointError::TrailingBackslash { element, text })
+            );
+        }
+    }
+
+    #[test]
+    fn a_backslash_that_the_server_misreads_is_refused() {
+        for element in ELEMENTS {
+            for before in [',', ' ', '=', '"'] {
+                let text = format!(r"a\{before}b");
+                if matches!(element, Element::TagKey | Element::TagValue) && before != ' ' {
+                    let escaped = if before == '"' {
+                        text.clone()
+                    } else {
+                        format!(r"a\\{before}b")
+                    };
+                    assert_eq!(written(element, &text), Ok(escaped), "{element}");
+                } else {
+                    assert_eq!(
+                        written(element, &text),
+                        Err(PointError::MisreadBackslash {
+                            element,
+                            text,
+                            before
+                        })
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_other_control_character_is_refused() {
+        for character in (0..0x20_u8)
+            .chain([0x7f])
+            .map(char::from)
+            .filter(|c| !"\n\r\t".contains(*c))
+        {
+            for element in ELEMENTS {
+                let text = format!("a{character}b");
+                assert_eq!(
+                    written(element, &text),
+                    Err(PointError::ControlCharacter {
+                        element,
+                        text,
+                        character
+                    })
+                );
+            }
+        }
+    }
+
+    const ELEMENTS: [Element; 4] = [
+        Element::Measurement,
+        Element::TagKey,
+        Element::TagValue,
+        Element::FieldKey,
+    ];
+}

@@ -1,0 +1,111 @@
+//! a
+use std::fmt;
+use thiserror::Error;
+
+/// A part of a point that has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Element {
+    /// The measurement.
+    Measurement,
+    /// The key of a tag.
+    TagKey,
+    /// The value of a tag.
+    TagValue,
+    /// The key of a field.
+    FieldKey,
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Measurement => "measurement",
+            Self::TagKey => "tag key",
+            Self::TagValue => "tag value",
+            Self::FieldKey => "field key",
+        })
+    }
+}
+
+/// Why a point can't be written.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum PointError {
+    /// The measurement is empty.
+    #[error("the measurement is empty; name it")]
+    EmptyMeasurement,
+    /// The key of a field is empty.
+    #[error("a field has an empty key; name it")]
+    EmptyFieldKey,
+    /// The point has no fields.
+    #[error("the point has no fields; set at least one")]
+    NoFields,
+    /// The measurement begins with `#`: the server would take the line for a comment and answer that all is well.
+    #[error("the measurement {text:?} begins with `#`, which makes its line a comment; rename it")]
+    CommentMeasurement {
+        /// The measurement.
+        text: String,
+    },
+    /// A tag or a field has the key `time`, which the server refuses, or loses without an error.
+    #[error("the {element} `time` is reserved; rename it, or set the point's moment with `timestamp`")]
+    ReservedTime {
+        /// A tag key or a field key.
+        element: Element,
+    },
+    /// A name ends in a backslash, which would escape what follows it.
+    #[error("the {element} {text:?} ends in a backslash, which the line protocol can't express; trim it")]
+    TrailingBackslash {
+        /// The part of the point.
+        element: Element,
+        /// Its text.
+        text: String,
+    },
+    /// A name has a backslash where the server takes it for the beginning of an escape: before a space, and in measurements
+    /// and field keys also before a comma, an equals sign or a quote.
+    #[error("the {element} {text:?} has a backslash before {before:?}, which the server misreads; remove it")]
+    MisreadBackslash {
+        /// The part of the point.
+        element: Element,
+        /// Its text.
+        text: String,
+        /// What follows the backslash.
+        before: char,
+    },
+    /// A name has a control character other than a line break or a tab.
+    #[error("the {element} {text:?} holds the control character {character:?}; remove it")]
+    ControlCharacter {
+        /// The part of the point.
+        element: Element,
+        /// Its text.
+        text: String,
+        /// The first such character.
+        character: char,
+    },
+    /// A float is not a number or infinite.
+    #[error("the field {field:?} is {value}, which InfluxDB can't store; leave the field out")]
+    NotFinite {
+        /// The key of the field.
+        field: String,
+        /// Its value.
+        value: f64,
+    },
+    /// The measurement, the tags and a field key are too long together.
+    #[error(
+        "the measurement, the tags and a field key take {bytes} bytes together, above {}; shorten them",
+        Self::LONGEST_SERIES_KEY
+    )]
+    SeriesKeyTooLong {
+        /// Their bytes, with escapes and separators.
+        bytes: usize,
+    },
+    /// The timestamp is outside of what InfluxDB stores: the years 1677 to 2262.
+    #[error("the timestamp of {nanoseconds} ns is outside of the years 1677 to 2262; check its unit")]
+    TimestampOutOfRange {
+        /// Nanoseconds since 1970.
+        nanoseconds: i128,
+    },
+}
+
+impl PointError {
+    pub(crate) const LONGEST_SERIES_KEY: usize = 65_535;
+}

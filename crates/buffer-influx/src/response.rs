@@ -1,0 +1,297 @@
+//! Says what a server's answer to a write means.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use serde::Deserialize;
+
+use crate::connections::Answer;
+use crate::refusal::{Refusal, RefusalKind};
+
+/// Judges an answer to a write, the body before the status: InfluxDB answers a missing retention policy with 500, and a
+/// partial write with 400.
+pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    let message = message(answer);
+    let Some(kind) = kind(answer, &message) else {
+        return Ok(());
+    };
+    Err(Refusal {
+        kind,
+        status: answer.status.as_u16(),
+        message: message.into_owned(),
+        retry_after: retry_after(answer),
+    })
+}
+
+/// What an answer with this message means; nothing, if the lines are taken after all.
+fn kind(answer: &Answer, message: &str) -> Option<RefusalKind> {
+    // What follows repeats lines, which may hold any words.
+    let (head, repeats) = match message.split_once("unable to parse '") {
+        Some((head, _)) => (head, true),
+        None => (message, false),
+    };
+    let says = |words: &[&str]| words.iter().any(|words| head.contains(words));
+    if says(&["partial write"]) || split_dropped(message).1.is_some() {
+        return Some(RefusalKind::PartialWrite);
+    }
+    if repeats {
+        return Some(RefusalKind::Unreadable);
+    }
+    // A cluster has taken the lines and passes them on later.
+    if says(&["hinted handoff queue not empty"]) {
+        return None;
+    }
+    if says(&["database not found"]) {
+        return Some(RefusalKind::DatabaseNotFound);
+    }
+    if says(&[
+        "retention policy not found",
+        "database is required",
+        "invalid consistency level",
+    ]) {
+        return Some(RefusalKind::Misconfigured);
+    }
+    if says(&[
+        "request too large",
+        "Request Entity Too Large",
+        "points batch is too large",
+    ]) {
+        return Some(RefusalKind::TooLarge);
+    }
+    Some(kind_by_status(answer))
+}
+
+/// A message without the number of dropped lines at its end, and that number.
+///
+/// Lines that could not be parsed are not in it: InfluxDB 1.6.7 names each of them and then says `dropped=0`.
+pub(crate) fn split_dropped(message: &str) -> (&str, Option<u64>) {
+    let split = message.rsplit_once(" dropped=");
+    match split.and_then(|(before, number)| Some((before, number.parse().ok()?))) {
+        Some((before, number)) => (before, Some(number)),
+        None => (message, None),
+    }
+}
+
+fn kind_by_status(answer: &Answer) -> RefusalKind {
+    match answer.status.as_u16() {
+        401 | 403 => RefusalKind::Unauthorized,
+        413 => RefusalKind::TooLarge,
+        425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => RefusalKind::Busy,
+        408 | 500 => RefusalKind::Failed,
+        300..=399 | 404 | 405 => RefusalKind::Misconfigured,
+        // Another server's words, such as of one that speaks TLS, or of a proxy.
+        400 if influx_error(answer).is_none() => RefusalKind::Misconfigured,
+        _ => RefusalKind::Rejected,
+    }
+}
+
+/// The server's words: from the JSON body, else from the header that InfluxDB repeats them in, else the body as it is.
+pub(crate) fn message(answer: &Answer) -> Cow<'_, str> {
+    if let Some(error) = influx_error(answer) {
+        return error;
+    }
+    match answer.body.trim() {
+        "" => answer
+            .status
+            .canonical_reason()
+            .unwrap_or("no reason given")
+            .into(),
+        body => body.into(),
+    }
+}
+
+/// The words in InfluxDB's own form. A body that was cut is no JSON any more; then the header has at least their beginning,
+/// and so has the body.
+fn influx_error(answer: &Answer) -> Option<Cow<'_, str>> {
+    let body: Option<ErrorBody> = serde_json::from_str(&answer.body).ok();
+    if let Some(error) = body.and_then(|body| body.error) {
+        return Some(error.into());
+    }
+    match answer.headers.get("x-influxdb-error") {
+        Some(error) => Some(String::from_utf8_lossy(error.as_bytes())),
+        None => answer.body.strip_prefix(r#"{"error":""#).map(Cow::from),
+    }
+}
+
+/// The form with a date is not used by databases.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let seconds = answer.headers.get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The form of InfluxDB's errors, and of a statement's result.
+#[derive(Deserialize)]
+pub(crate) struct ErrorBody {
+    pub(crate) error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::connections::End;
+
+    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Answer {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        Answer {
+            status: StatusCode::from_u16(status).expect("a valid status"),
+            headers: headers.collect::<HeaderMap>(),
+            body: body.to_owned(),
+            end: End::Whole,
+        }
+    }
+
+    fn kind(status: u16, body: &str) -> Option<RefusalKind> {
+        judge(&answer(status, &[], body))
+            .err()
+            .map(|refusal| refusal.kind())
+    }
+
+    #[test]
+    fn the_answers_of_a_real_server_are_understood() {
+        use RefusalKind::*;
+        let rows = [
+            (204, "", None),
+            (
+                400,
+                r#"{"error":"unable to parse 'bad': missing fields"}"#,
+                Some(Unreadable),
+            ),
+            (
+                400,
+                r#"{"error":"partial write: unable to parse 'bad': missing fields dropped=0"}"#,
+                Some(PartialWrite),
+            ),
+            (
+                400,
+                r#"{"error":"partial write: field type conflict: input field \"v\" on measurement \"tc\" is type integer, already exists as type float dropped=2"}"#,
+                Some(PartialWrite),
+            ),
+            (
+                400,
+                r#"{"error":"partial write: points beyond retention policy dropped=2"}"#,
+                Some(PartialWrite),
+            ),
+            (400, r#"{"error":"field type conflict"}"#, Some(Rejected)),
+            (
+                404,
+                r#"{"error":"database not found: \"nodb\""}"#,
+                Some(DatabaseNotFound),
+            ),
+            (400, r#"{"error":"database is required"}"#, Some(Misconfigured)),
+            (
+                500,
+                r#"{"error":"retention policy not found: nope"}"#,
+                Some(Misconfigured),
+            ),
+            (
+                400,
+                r#"{"error":"invalid consistency level"}"#,
+                Some(Misconfigured),
+            ),
+            (401, r#"{"error":"authorization failed"}"#, Some(Unauthorized)),
+            (
+                403,
+                r#"{"error":"\"w\" user is not authorized to write to database \"t2\""}"#,
+                Some(Unauthorized),
+            ),
+            (413, r#"{"error":"Request Entity Too Large"}"#, Some(TooLarge)),
+            (503, "request throttled, queue full", Some(Busy)),
+            (
+                500,
+                r#"{"error":"engine: cache-max-memory-size exceeded: (2250/2000)"}"#,
+                Some(Failed),
+            ),
+            (500, r#"{"error":"timeout"}"#, Some(Failed)),
+            (
+                400,
+                "Client sent an HTTP request to an HTTPS server.",
+                Some(Misconfigured),
+            ),
+            (404, "404 page not found", Some(Misconfigured)),
+            (500, r#"{"error":"write: hinted handoff queue not empty"}"#, None),
+        ];
+        for (status, body, expected) in rows {
+            assert_eq!(kind(status, body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn every_status_without_a_telling_body_has_its_kind() {
+        use RefusalKind::*;
+        for status in (300..600).filter(|status| StatusCode::from_u16(*status).is_ok()) {
+            let expected = match status {
+                300..=399 | 400 | 404 | 405 => Misconfigured,
+                401 | 403 => Unauthorized,
+                413 => TooLarge,
+                408 | 500 => Failed,
+                425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => Busy,
+                _ => Rejected,
+            };
+            assert_eq!(kind(status, "<html>"), Some(expected), "{status}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_refusal_says_what_to_do() {
+        let refusal = judge(&answer(503, &[], "queue full")).expect_err("busy");
+        assert_eq!(
+            refusal.to_string(),
+            "the server answered 503: queue full; write the lines again later"
+        );
+    }
+
+    #[test]
+    fn words_inside_of_a_repeated_line_mean_nothing() {
+        let body = r#"{"error":"unable to parse 'm v=\"partial write: database not found dropped=1': unbalanced quotes"}"#;
+        assert_eq!(kind(400, body), Some(RefusalKind::Unreadable));
+    }
+
+    #[test]
+    fn a_partial_write_is_one_whatever_its_status() {
+        for status in [400, 422, 500] {
+            let body = r#"{"error":"partial write: points beyond retention policy dropped=1"}"#;
+            assert_eq!(kind(status, body), Some(RefusalKind::PartialWrite));
+        }
+    }
+
+    #[test]
+    fn a_body_that_was_cut_still_tells_what_happened() {
+        let headers = [("x-influxdb-error", "partial write: unable to parse 'bad': miss")];
+        for (headers, message) in [(&headers[..], headers[0].1), (&[], "partial write: un")] {
+            let refusal =
+                judge(&answer(400, headers, r#"{"error":"partial write: un"#)).expect_err("a refusal");
+            assert_eq!(
+                (refusal.kind(), refusal.message()),
+                (RefusalKind::PartialWrite, message)
+            );
+        }
+    }
+
+    #[test]
+    fn a_retry_after_is_read_in_seconds() {
+        let after = |value| {
+            judge(&answer(503, &[("retry-after", value)], "busy"))
+                .expect_err("busy")
+                .retry_after()
+        };
+        assert_eq!(after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(after("Wed, 21 Oct 2015 07:28:00 GMT"), None);
+        assert_eq!(after("-1"), None);
+    }
+
+    #[test]
+    fn a_long_message_is_cut_in_the_text_and_kept_in_the_refusal() {
+        let refusal = judge(&answer(503, &[], &"x".repeat(5_000))).expect_err("busy");
+        assert!(refusal.to_string().len() < 600);
+        assert_eq!(refusal.message().len(), 5_000);
+    }
+}

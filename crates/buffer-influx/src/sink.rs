@@ -1,0 +1,107 @@
+//! The sink: writes a batch of lines, and says what the answer means for it.
+
+use buffer_core::{Batch, Flush, FlushError, async_trait};
+
+use crate::client::Client;
+use crate::error::WriteError;
+use crate::line::Line;
+use crate::named_lines::NamedLines;
+use crate::refusal::{Refusal, RefusalKind};
+
+/// A sink that writes lines to one database of an InfluxDB 1 server.
+///
+/// | what happens | what the buffer does |
+/// |---|---|
+/// | no connection, a wrong login, no such database or retention policy, a wrong URL | holds the lines until it is put right |
+/// | the server or a proxy is overloaded (429, 502, 503, 504, ...) | holds the lines, for as long as a `Retry-After` asks |
+/// | the server failed (500), or its answer was lost | tries again, up to `retries`; what is stored already is overwritten |
+/// | single lines are refused by name | drops these, the others are delivered |
+/// | lines are refused without a name, or all together | drops the batch |
+///
+/// A server that refuses lines without naming them, because of a field's type or the retention policy, may have stored the
+/// others of the batch; as nothing shows which, all of them count as dropped.
+///
+/// # Examples
+///
+/// ```no_run
+/// use buffer_influx::{Client, InfluxSink, Writer};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::builder("http://localhost:8086").build()?;
+/// let writer = Writer::new(Writer::builder().build(InfluxSink::new(client, "metrics"))?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct InfluxSink {
+    client: Client,
+    database: String,
+}
+
+impl InfluxSink {
+    /// A sink that writes to the database `database` by way of `client`. The database must exist:
+    /// [`Client::create_database`] creates it.
+    pub fn new(client: Client, database: impl Into<String>) -> Self {
+        Self {
+            client,
+            database: database.into(),
+        }
+    }
+}
+
+#[async_trait]
+impl Flush<Line> for InfluxSink {
+    async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
+        match self.client.write(&self.database, batch).await {
+            Ok(()) => Ok(()),
+            Err(WriteError::Refused(refusal)) => settle(batch, refusal),
+            Err(error @ WriteError::Unreachable(_)) => Err(FlushError::unavailable(error)),
+            Err(error @ WriteError::Unconfirmed(_)) => Err(FlushError::uncertain(error)),
+        }
+    }
+}
+
+/// Says what a refusal means for `batch`.
+fn settle(batch: &mut Batch<Line>, refusal: Refusal) -> Result<(), FlushError> {
+    let delay = refusal.retry_after();
+    let error = match refusal.kind() {
+        RefusalKind::PartialWrite => match reject_named_lines(batch, &refusal) {
+            Named { complete: true, .. } => return Ok(()),
+            Named { .. } => FlushError::permanent(refusal),
+        },
+        // Nothing is stored. Without the named lines the others have a chance, and there are fewer of them each time.
+        RefusalKind::Unreadable => match reject_named_lines(batch, &refusal) {
+            Named { lines: 0, .. } => FlushError::permanent(refusal),
+            Named { lines, .. } if lines == batch.len() => return Ok(()),
+            Named { .. } => FlushError::transient(refusal),
+        },
+        RefusalKind::DatabaseNotFound
+        | RefusalKind::Misconfigured
+        | RefusalKind::Unauthorized
+        | RefusalKind::Busy => FlushError::unavailable(refusal),
+        RefusalKind::Failed => FlushError::uncertain(refusal),
+        RefusalKind::TooLarge | RefusalKind::Rejected => FlushError::permanent(refusal),
+    };
+    Err(match delay {
+        Some(delay) => error.retry_after(delay),
+        None => error,
+    })
+}
+
+/// What a refusal names.
+struct Named {
+    lines: usize,
+    complete: bool,
+}
+
+fn reject_named_lines(batch: &mut Batch<Line>, refusal: &Refusal) -> Named {
+    let NamedLines { lines, complete } = NamedLines::of(refusal.message(), batch);
+    for (index, reason) in &lines {
+        batch.reject(*index, format!("the server can't read this line: {reason}"));
+    }
+    Named {
+        lines: lines.len(),
+        complete,
+    }
+}

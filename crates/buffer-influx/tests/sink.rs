@@ -1,0 +1,210 @@
+//! What becomes of the lines of a batch, by the server's answer.
+
+mod scripted_server;
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use buffer_core::{Buffer, DropReason, Ledger};
+use buffer_influx::{Client, InfluxSink, Line, Point, Writer};
+use scripted_server::{ScriptedServer, Step, json, no_content};
+
+/// The lines `m v=0i 0`, `m v=1i 1` and so on, written in one batch.
+const LINES: i64 = 5;
+
+fn buffer(url: &str) -> Buffer<Line> {
+    let client = Client::builder(url)
+        .request_timeout(Duration::from_millis(500))
+        .build()
+        .expect("valid settings");
+    Writer::builder()
+        .partitions(1)
+        .retries(2)
+        .backoff(Duration::from_millis(1), Duration::from_millis(1))
+        .drain_timeout(Duration::from_millis(200))
+        .build(InfluxSink::new(client, "db"))
+        .expect("valid settings")
+}
+
+async fn fill(buffer: &Buffer<Line>) {
+    for index in 0..LINES {
+        let line = Point::new("m")
+            .field("v", index)
+            .timestamp_ns(index)
+            .encode()
+            .expect("a valid point");
+        buffer.insert(line).await.expect("an open buffer");
+    }
+}
+
+/// The ledger after one batch was settled, and the number of requests that took.
+async fn settled(script: impl IntoIterator<Item = Step>) -> (Ledger, usize) {
+    let server = ScriptedServer::new(script);
+    let buffer = buffer(&server.url);
+    fill(&buffer).await;
+    buffer.flush().await;
+    (buffer.ledger(), server.requests_left())
+}
+
+#[tokio::test]
+async fn a_write_that_is_carried_out_delivers_the_batch_in_one_request() {
+    let (ledger, requests) = settled([no_content()]).await;
+    assert_eq!((ledger.delivered, ledger.dropped.total(), requests), (5, 0, 1));
+}
+
+#[tokio::test]
+async fn a_partial_write_drops_the_named_lines_and_delivers_the_others() {
+    let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': missing fields\nunable to parse 'm v=3i 3': invalid field format dropped=0"}"#;
+    let (ledger, requests) = settled([json(400, "", body)]).await;
+    assert_eq!(
+        (
+            ledger.delivered,
+            ledger.dropped.count(DropReason::Rejected),
+            requests
+        ),
+        (3, 2, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_partial_write_that_names_no_line_claims_none_as_delivered() {
+    for reason in [
+        r#"field type conflict: input field \"v\" on measurement \"m\" is type integer, already exists as type float dropped=2"#,
+        "points beyond retention policy dropped=2",
+    ] {
+        let body = format!(r#"{{"error":"partial write: {reason}"}}"#);
+        let (ledger, requests) = settled([json(400, "", &body)]).await;
+        assert_eq!(
+            (
+                ledger.delivered,
+                ledger.dropped.count(DropReason::Permanent),
+                requests
+            ),
+            (0, 5, 1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_partial_write_that_names_some_of_its_lines_drops_each_for_its_own_reason() {
+    let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': missing fields dropped=1"}"#;
+    let (ledger, _) = settled([json(400, "", body)]).await;
+    let dropped = ledger.dropped;
+    assert_eq!(
+        (
+            dropped.count(DropReason::Rejected),
+            dropped.count(DropReason::Permanent)
+        ),
+        (1, 4)
+    );
+}
+
+#[tokio::test]
+async fn when_all_lines_are_unreadable_all_are_dropped_by_name() {
+    let named: Vec<String> = (0..LINES)
+        .map(|index| format!("unable to parse 'm v={index}i {index}': no"))
+        .collect();
+    let body = format!(r#"{{"error":"{}"}}"#, named.join("\\n"));
+    let (ledger, requests) = settled([json(400, "", &body)]).await;
+    assert_eq!((ledger.dropped.count(DropReason::Rejected), requests), (5, 1));
+}
+
+#[tokio::test]
+async fn lines_that_were_not_stored_because_of_unreadable_ones_are_written_again_without_them() {
+    let server = ScriptedServer::new([json(400, "", r#"{"error":"unable to parse 'm v=0i 0': no"}"#)]);
+    let buffer = buffer(&server.url);
+    fill(&buffer).await;
+    buffer.flush().await;
+    let ledger = buffer.ledger();
+    assert_eq!(
+        (ledger.delivered, ledger.dropped.count(DropReason::Rejected)),
+        (4, 1)
+    );
+    server.request();
+    assert_eq!(server.request().body, "m v=1i 1\nm v=2i 2\nm v=3i 3\nm v=4i 4\n");
+}
+
+#[tokio::test]
+async fn a_refusal_without_a_name_drops_the_batch() {
+    for (status, body) in [
+        (400, r#"{"error":"field type conflict"}"#),
+        (400, r#"{"error":"unable to parse 'what was never sent': no"}"#),
+        (413, r#"{"error":"Request Entity Too Large"}"#),
+        (501, ""),
+    ] {
+        let (ledger, requests) = settled([json(status, "", body)]).await;
+        assert_eq!(
+            (ledger.dropped.count(DropReason::Permanent), requests),
+            (5, 1),
+            "{status} {body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failed_server_is_tried_again_up_to_the_retries() {
+    let failure = json(
+        500,
+        "",
+        r#"{"error":"engine: cache-max-memory-size exceeded: (2250/2000)"}"#,
+    );
+    let (ledger, requests) = settled([failure.clone(), failure.clone()]).await;
+    assert_eq!((ledger.delivered, requests), (5, 3));
+    let (ledger, requests) = settled([failure.clone(), failure.clone(), failure]).await;
+    assert_eq!(
+        (ledger.dropped.count(DropReason::RetriesExhausted), requests),
+        (5, 3)
+    );
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_tried_again_up_to_the_retries() {
+    let (ledger, requests) = settled([Step::HangUp, Step::Silence]).await;
+    assert_eq!((ledger.delivered, requests), (5, 3));
+    let (ledger, requests) = settled([Step::HangUp, Step::HangUp, Step::HangUp]).await;
+    assert_eq!(
+        (ledger.dropped.count(DropReason::RetriesExhausted), requests),
+        (5, 3)
+    );
+}
+
+/// More of each answer than there are retries, and the batch is still delivered.
+#[tokio::test]
+async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
+    for step in [
+        json(503, "", "request throttled, queue full\n"),
+        json(429, "Retry-After: 0\r\n", "{}"),
+        json(502, "", "<html>"),
+        json(
+            401,
+            "Www-Authenticate: Basic\r\n",
+            r#"{"error":"authorization failed"}"#,
+        ),
+        json(
+            403,
+            "",
+            r#"{"error":"\"w\" user is not authorized to write to database \"db\""}"#,
+        ),
+        json(404, "", r#"{"error":"database not found: \"db\""}"#),
+        json(404, "", "404 page not found"),
+        json(500, "", r#"{"error":"retention policy not found: nope"}"#),
+        json(400, "", "Client sent an HTTP request to an HTTPS server."),
+        json(301, "Location: https://example.org/\r\n", ""),
+    ] {
+        let (ledger, requests) = settled(vec![step.clone(); 5]).await;
+        assert_eq!((ledger.delivered, requests), (5, 6), "{step:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_drops_nothing() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port();
+    let buffer = buffer(&format!("http://127.0.0.1:{port}"));
+    fill(&buffer).await;
+    let summary = buffer.close().await;
+    assert_eq!((summary.ledger.dropped.total(), summary.ledger.returned), (0, 5));
+    assert_eq!(summary.undelivered.first().map(Line::as_str), Some("m v=0i 0"));
+}

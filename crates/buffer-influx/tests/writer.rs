@@ -1,0 +1,170 @@
+//! Points go in one by one and come out in batches; a bad one comes back.
+
+mod scripted_server;
+
+use std::thread;
+use std::time::Duration;
+
+use buffer_influx::{
+    Client, InfluxSink, Point, PointError, TryWritePointError, WritePointBlockingError, WritePointError,
+    Writer,
+};
+use scripted_server::ScriptedServer;
+
+fn writer(server: &ScriptedServer) -> Writer {
+    let client = Client::builder(&server.url).build().expect("valid settings");
+    Writer::new(
+        Writer::builder()
+            .partitions(1)
+            .build(InfluxSink::new(client, "db"))
+            .expect("valid settings"),
+    )
+}
+
+fn good(value: i64) -> Point {
+    Point::new("m").field("v", value).timestamp_ns(value)
+}
+
+fn bad() -> Point {
+    Point::new("m").tag("a", "b").timestamp_ns(1)
+}
+
+#[tokio::test]
+async fn points_are_written_in_one_batch_at_the_flush() {
+    let server = ScriptedServer::new([]);
+    let writer = writer(&server);
+    for value in 0..3 {
+        writer.write(good(value)).await.expect("a good point");
+    }
+    assert_eq!(writer.flush().await.delivered, 3);
+    assert_eq!(server.request().body, "m v=0i 0\nm v=1i 1\nm v=2i 2\n");
+    assert_eq!(server.requests_left(), 0);
+}
+
+#[tokio::test]
+async fn a_bad_point_is_handed_back_and_costs_nothing_else() {
+    let server = ScriptedServer::new([]);
+    let writer = writer(&server);
+    writer.write(good(1)).await.expect("a good point");
+    let refused = writer.write(bad()).await.expect_err("no fields");
+    assert!(
+        matches!(
+            &refused,
+            WritePointError::Invalid {
+                reason: PointError::NoFields,
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(refused.into_point(), bad());
+    let refused = writer.try_write(bad()).expect_err("no fields");
+    assert!(
+        matches!(
+            &refused,
+            TryWritePointError::Invalid {
+                reason: PointError::NoFields,
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(refused.into_point(), bad());
+    writer.try_write(good(2)).expect("a good point");
+
+    let summary = writer.close().await;
+    assert_eq!((summary.ledger.accepted, summary.ledger.delivered), (2, 2));
+    assert_eq!(server.request().body, "m v=1i 1\nm v=2i 2\n");
+}
+
+#[tokio::test]
+async fn a_closed_writer_hands_points_back() {
+    let server = ScriptedServer::new([]);
+    let writer = writer(&server);
+    writer.close().await;
+    let refused = writer.write(good(1)).await.expect_err("closed");
+    assert!(matches!(refused, WritePointError::Closed(_)), "{refused:?}");
+    assert_eq!(refused.into_point(), good(1));
+    assert!(matches!(
+        writer.try_write(good(1)),
+        Err(TryWritePointError::Closed(_))
+    ));
+    assert_eq!(writer.ledger().accepted, 0);
+}
+
+#[tokio::test]
+async fn a_full_writer_hands_points_back() {
+    let server = ScriptedServer::new([]);
+    let client = Client::builder(&server.url).build().expect("valid settings");
+    let builder = Writer::builder().partitions(1).batch_size(2).capacity(2);
+    let writer = Writer::new(
+        builder
+            .build(InfluxSink::new(client, "db"))
+            .expect("valid settings"),
+    );
+    for value in 0..2 {
+        writer.try_write(good(value)).expect("room");
+    }
+    let refused = writer.try_write(good(2)).expect_err("full");
+    assert!(matches!(refused, TryWritePointError::Full(_)), "{refused:?}");
+    writer
+        .write(refused.into_point())
+        .await
+        .expect("room after the flush");
+    assert_eq!(writer.close().await.ledger.delivered, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_plain_thread_writes_blocking_and_a_task_may_not() {
+    let server = ScriptedServer::new([]);
+    let writer = writer(&server);
+    let refused = writer.write_blocking(good(1)).expect_err("inside of a runtime");
+    assert!(
+        matches!(refused, WritePointBlockingError::InsideRuntime(_)),
+        "{refused:?}"
+    );
+    assert_eq!(refused.into_point(), good(1));
+
+    let from_thread = thread::spawn({
+        let writer = writer.clone();
+        move || {
+            let refused = writer.write_blocking(bad()).expect_err("no fields");
+            assert!(
+                matches!(refused, WritePointBlockingError::Invalid { .. }),
+                "{refused:?}"
+            );
+            writer.write_blocking(good(1))
+        }
+    });
+    from_thread.join().expect("no panic").expect("a good point");
+    assert_eq!(writer.flush().await.delivered, 1);
+}
+
+#[test]
+fn what_is_pending_when_the_runtime_ends_is_still_written() {
+    let server = ScriptedServer::new([]);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let client = Client::builder(&server.url).build().expect("valid settings");
+    let writer = runtime.block_on(async {
+        let builder = Writer::builder()
+            .partitions(1)
+            .drain_timeout(Duration::from_secs(5));
+        let writer = Writer::new(
+            builder
+                .build(InfluxSink::new(client, "db"))
+                .expect("valid settings"),
+        );
+        writer.write(good(1)).await.expect("a good point");
+        writer.flush().await;
+        writer.write(good(2)).await.expect("a good point");
+        writer
+    });
+    drop(runtime);
+    assert_eq!(writer.ledger().delivered, 2);
+    server.request();
+    assert_eq!(server.request().body, "m v=2i 2\n");
+}
