@@ -13,6 +13,7 @@ use crate::error::{
     InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertBatchError,
     TryInsertError,
 };
+use crate::hold::Health;
 use crate::outcome::{FlushReport, Ledger, Summary};
 use crate::partition::{Barrier, Refused};
 use crate::router::Route;
@@ -341,6 +342,11 @@ impl<T: Send + 'static> Buffer<T> {
     /// The partitions are read one after the other, each exactly.
     pub fn ledger(&self) -> Ledger {
         self.shared().ledger()
+    }
+
+    /// Whether the sink takes batches; if not, since when and why.
+    pub fn health(&self) -> Health {
+        self.shared().hold.health()
     }
 
     /// The buffer's name.

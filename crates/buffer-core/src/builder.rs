@@ -12,6 +12,7 @@ use crate::drain::Drain;
 use crate::error::BuildError;
 use crate::flush::Flush;
 use crate::flusher::{Flusher, Policy};
+use crate::hold::Hold;
 use crate::partition::Partition;
 use crate::rescue;
 use crate::router::{Router, Routing};
@@ -58,6 +59,7 @@ pub struct Builder<T> {
     drain_timeout: Duration,
     retries: u32,
     backoff: Backoff,
+    give_up_after: Option<Duration>,
     routing: Routing<T>,
     runtime: Option<Handle>,
     last_items: Option<LastItems<T>>,
@@ -88,6 +90,7 @@ impl<T: Send + 'static> Buffer<T> {
                 first: Duration::from_millis(100),
                 longest: Duration::from_secs(30),
             },
+            give_up_after: None,
             routing: Routing::ThreadHome,
             runtime: None,
             last_items: None,
@@ -183,6 +186,15 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
+    /// How long the sink may be out without a break before batches are dropped, with the reason `given_up`. Default: no limit;
+    /// an outage by itself drops nothing.
+    ///
+    /// Zero drops a batch at its first failed attempt.
+    pub fn give_up_after(mut self, limit: Duration) -> Self {
+        self.give_up_after = Some(limit);
+        self
+    }
+
     /// How the partition of an item is chosen. Default: [`Routing::ThreadHome`].
     pub fn routing(mut self, routing: Routing<T>) -> Self {
         self.routing = routing;
@@ -234,6 +246,7 @@ impl<T: Send + 'static> Builder<T> {
             router: Router::new(partitions),
             routing: self.routing,
             room: Notify::new(),
+            hold: Hold::new(self.partitions, self.backoff),
             drain: Drain::new(self.partitions),
             last_items: Mutex::new(self.last_items),
         });
@@ -299,6 +312,7 @@ impl<T: Send + 'static> Builder<T> {
             flush_timeout,
             retries: self.retries,
             backoff: self.backoff,
+            give_up_after: self.give_up_after,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Takes one batch through one attempt, and says what is to become of it.
 
+use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use thiserror::Error;
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
 use crate::flush::{Flush, FlushError, FlushErrorKind};
+use crate::hold::Sign;
 use crate::outcome::DropReason;
 
 /// How attempts are made.
@@ -22,6 +24,8 @@ pub(crate) struct Policy {
     pub(crate) flush_timeout: Duration,
     pub(crate) retries: u32,
     pub(crate) backoff: Backoff,
+    /// How long an outage may last before its batches are dropped, if there is a limit.
+    pub(crate) give_up_after: Option<Duration>,
 }
 
 impl Policy {
@@ -33,6 +37,7 @@ impl Policy {
             flush_timeout: self.flush_timeout,
             retries: u32::MAX,
             backoff: self.backoff,
+            give_up_after: self.give_up_after,
         }
     }
 }
@@ -103,12 +108,13 @@ impl<T: Send + 'static> Flusher<T> {
         Self { sink, policy }
     }
 
-    /// One attempt. What the sink marked is still in the batch.
+    /// One attempt: what is to become of the batch, and what it shows of the sink. What the sink marked is still in the
+    /// batch.
     ///
     /// # Cancel safety
     ///
     /// Safe: the batch stays in `flight`, and the attempt counts as made.
-    pub(crate) async fn attempt(&self, flight: &mut Flight<T>) -> Verdict {
+    pub(crate) async fn attempt(&self, flight: &mut Flight<T>) -> (Verdict, Sign) {
         let Flight {
             batch,
             retries,
@@ -118,44 +124,83 @@ impl<T: Send + 'static> Flusher<T> {
         batch.begin_attempt();
         let limit = *timeout;
         *timeout = limit.saturating_mul(2).min(self.policy.flush_timeout);
-        let Err(error) = limited(limit, || self.sink.flush(batch)).await else {
-            return Verdict::Delivered;
+        let Err(error) = within(limit, || self.sink.flush(batch)).await else {
+            return (Verdict::Delivered, Sign::Answered);
         };
-        match error.kind() {
-            FlushErrorKind::Permanent => {
-                return Verdict::Dropped {
-                    reason: DropReason::Permanent,
+        let sign = sign(&error);
+        let verdict = match error.kind() {
+            FlushErrorKind::Permanent => Verdict::Dropped {
+                reason: DropReason::Permanent,
+                error,
+            },
+            FlushErrorKind::Transient | FlushErrorKind::Uncertain if *retries >= self.policy.retries => {
+                Verdict::Dropped {
+                    reason: DropReason::RetriesExhausted,
                     error,
-                };
-            }
-            FlushErrorKind::Unavailable => {}
-            FlushErrorKind::Transient | FlushErrorKind::Uncertain => {
-                if *retries >= self.policy.retries {
-                    return Verdict::Dropped {
-                        reason: DropReason::RetriesExhausted,
-                        error,
-                    };
                 }
-                *retries += 1;
             }
-        }
-        let drawn = delays.next().expect("delays never end");
-        Verdict::Again {
-            delay: drawn.max(error.requested_delay().unwrap_or_default()),
-            error,
+            FlushErrorKind::Transient | FlushErrorKind::Uncertain => {
+                *retries += 1;
+                Verdict::Again {
+                    delay: delays.next().expect("delays never end"),
+                    error,
+                }
+            }
+            FlushErrorKind::Unavailable => Verdict::Again {
+                delay: delays.next().expect("delays never end"),
+                error,
+            },
+        };
+        (verdict, sign)
+    }
+
+    /// Gives up where the sink has been out for too long.
+    pub(crate) fn give_up_late(&self, verdict: Verdict, held_for: Option<Duration>) -> Verdict {
+        match (verdict, self.policy.give_up_after.zip(held_for)) {
+            (Verdict::Again { error, .. }, Some((limit, held_for))) if held_for >= limit => {
+                Verdict::Dropped {
+                    reason: DropReason::GivenUp,
+                    error,
+                }
+            }
+            (verdict, _) => verdict,
         }
     }
 
     /// Tells the sink that the last batch is through.
     pub(crate) async fn close_sink(&self) -> Result<(), FlushError> {
-        limited(self.policy.flush_timeout, || self.sink.close()).await
+        within(self.policy.flush_timeout, || self.sink.close()).await
+    }
+}
+
+/// What an error shows of the sink as a whole.
+fn sign(error: &FlushError) -> Sign {
+    let cause = error.source().map(ToString::to_string);
+    let reason = cause.unwrap_or_else(|| error.to_string());
+    match (error.kind(), error.requested_delay()) {
+        (FlushErrorKind::Permanent, _) => Sign::Answered,
+        (FlushErrorKind::Unavailable, delay) => Sign::Out {
+            at_least: delay.unwrap_or_default(),
+            reason,
+        },
+        (FlushErrorKind::Transient | FlushErrorKind::Uncertain, Some(at_least)) => {
+            Sign::Out { at_least, reason }
+        }
+        (FlushErrorKind::Transient | FlushErrorKind::Uncertain, None) => {
+            let panicked = error.source().is_some_and(|cause| cause.is::<Panicked>());
+            if panicked {
+                Sign::Nothing
+            } else {
+                Sign::Failed { reason }
+            }
+        }
     }
 }
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + 'a>>;
 
 /// Runs a call of the sink under a time limit and turns its panic into an error.
-async fn limited<'a>(limit: Duration, call: impl FnOnce() -> Answer<'a> + Send) -> Result<(), FlushError> {
+async fn within<'a>(limit: Duration, call: impl FnOnce() -> Answer<'a> + Send) -> Result<(), FlushError> {
     let caught = async {
         let mut answer = caught(call)?;
         let polled = poll_fn(|cx| match caught(|| answer.as_mut().poll(cx)) {

@@ -54,6 +54,7 @@ mod drain;
 mod error;
 mod flush;
 mod flusher;
+mod hold;
 #[cfg(all(test, buffer_loom))]
 mod models;
 mod outcome;
@@ -80,6 +81,7 @@ pub use crate::error::{
     TryInsertError,
 };
 pub use crate::flush::{Flush, FlushError, FlushErrorKind};
+pub use crate::hold::Health;
 pub use crate::outcome::{DropReason, Dropped, FlushReport, Ledger, Summary};
 pub use crate::router::{KeyHash, Router, Routing};
 pub use crate::trigger::Trigger;

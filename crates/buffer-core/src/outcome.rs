@@ -15,16 +15,19 @@ pub enum DropReason {
     Rejected,
     /// The batch used up its retries.
     RetriesExhausted,
+    /// The sink was out for longer than [`give_up_after`](crate::Builder::give_up_after).
+    GivenUp,
     /// The drain's deadline passed and nobody waited for the close, so that the items could not be returned.
     DrainTimeout,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Permanent,
         Self::Rejected,
         Self::RetriesExhausted,
+        Self::GivenUp,
         Self::DrainTimeout,
     ];
 
@@ -34,6 +37,7 @@ impl DropReason {
             Self::Permanent => "permanent",
             Self::Rejected => "rejected",
             Self::RetriesExhausted => "retries_exhausted",
+            Self::GivenUp => "given_up",
             Self::DrainTimeout => "drain_timeout",
         }
     }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::drain::{Drain, Left};
 use crate::flush::FlushError;
+use crate::hold::Hold;
 use crate::outcome::{DropReason, Ledger, Outcome};
 use crate::partition::{Partition, Refused};
 use crate::router::{Route, Router, Routing};
@@ -24,6 +25,7 @@ pub(crate) struct Shared<T> {
     pub(crate) routing: Routing<T>,
     /// Wakes who waits for room in whichever partition.
     pub(crate) room: Notify,
+    pub(crate) hold: Hold,
     pub(crate) drain: Drain<T>,
     pub(crate) last_items: Mutex<Option<LastItems<T>>>,
 }

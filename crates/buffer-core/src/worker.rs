@@ -1,6 +1,7 @@
 //! Drives one partition: takes its batches one by one, flushes each until it is settled, and drains at the end.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::batch::{Batch, Marked};
 use crate::drain::Left;
 use crate::flusher::{Flight, Flusher, Verdict};
+use crate::hold::Pass;
 use crate::outcome::{DropReason, Outcome};
 use crate::partition::{Entry, Next, Partition, Sealed};
 use crate::shared::Shared;
@@ -112,15 +114,25 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Flushes the batch in hand until it is settled.
     async fn flush_one(&mut self) -> ControlFlow<OutOfTime> {
-        while let Some(flight) = &mut self.flight {
-            let verdict = tokio::select! {
+        let mut again = false;
+        while self.flight.is_some() {
+            wait_to_pass(&self.shared, self.index).await?;
+            if again {
+                self.count_retry();
+            }
+            let Some(flight) = &mut self.flight else { break };
+            let (verdict, sign) = tokio::select! {
                 biased;
                 () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
-                verdict = self.flusher.attempt(flight) => verdict,
+                attempted = self.flusher.attempt(flight) => attempted,
             };
-            if let Some(delay) = self.settle(verdict) {
+            let held = self.shared.hold.report(self.index, sign, Instant::now());
+            let delay = self.settle(verdict);
+            again = delay.is_some();
+            if let Some(delay) = delay
+                && !held
+            {
                 self.back_off(delay).await?;
-                self.count_retry();
             }
         }
         ControlFlow::Continue(())
@@ -150,10 +162,11 @@ impl<T: Send + 'static> Worker<T> {
             shared,
             index,
             flight,
+            flusher,
             ..
         } = self;
         let batch = &mut flight.as_mut()?.batch;
-        match verdict {
+        match flusher.give_up_late(verdict, shared.hold.held_for(Instant::now())) {
             Verdict::Again { .. } if batch.is_empty() => {}
             Verdict::Again { delay, error } => {
                 let (id, attempt, cause) = (batch.id(), batch.attempt(), std::error::Error::source(&error));
@@ -195,6 +208,7 @@ impl<T: Send + 'static> Worker<T> {
     /// Takes everything that is left: the batch in hand first, as it is the oldest.
     fn give_up(&mut self) -> Vec<T> {
         self.settle_marked();
+        self.shared.hold.leave(self.index);
         let mut left = self
             .flight
             .take()
@@ -205,5 +219,40 @@ impl<T: Send + 'static> Worker<T> {
 
     fn partition(&self) -> &Partition<T> {
         &self.shared.partitions[self.index]
+    }
+}
+
+/// Waits while the partitions are held. The begin of a drain lets a probe go at once.
+async fn wait_to_pass<T>(shared: &Shared<T>, index: usize) -> ControlFlow<OutOfTime> {
+    let Shared { hold, drain, .. } = shared;
+    loop {
+        let mut changed = pin!(hold.changed.notified());
+        changed.as_mut().enable();
+        let until = match hold.pass(index, Instant::now()) {
+            Pass::Now => return ControlFlow::Continue(()),
+            Pass::After(delay) => {
+                tokio::select! {
+                    biased;
+                    () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+                    () = sleep(delay) => continue,
+                }
+            }
+            Pass::AskAt(until) => Some(until),
+            Pass::Ask => None,
+        };
+        let draining = drain.deadline().is_some();
+        let slept = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+            () = drain.begun(), if !draining => hold.hurry(Instant::now()),
+            () = changed => {}
+            () = slept => {}
+        }
     }
 }

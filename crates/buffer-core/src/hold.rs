@@ -1,0 +1,351 @@
+//! Holds all partitions back while the sink is out, and lets one probe at a time go first.
+//!
+//! Invariants
+//! 1. While held, at most one attempt begins at a time: that of the partition that has the right to probe.
+//! 2. The right goes to the waiting partition that comes next after the one that had it last, so that one bad batch can't keep
+//!    the others from finding out that the sink is back.
+//! 3. Who has the right gives it back by `report` or `leave`.
+
+use std::time::{Duration, SystemTime};
+
+use rand::RngExt as _;
+use tokio::time::Instant;
+
+use crate::backoff::{Backoff, Delays};
+use crate::sync::{Mutex, Notify};
+
+/// Whether a buffer's sink takes batches, as its partitions see it.
+///
+/// # Examples
+///
+/// ```
+/// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+/// use buffer_core::Health;
+///
+/// # struct Nowhere;
+/// # #[async_trait]
+/// # impl Flush<u32> for Nowhere {
+/// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let buffer = Buffer::builder().build(Nowhere)?;
+/// match buffer.health() {
+///     Health::Well => println!("the sink is well"),
+///     Health::Held { since, reason } => println!("held since {since:?}: {reason}"),
+///     _ => {}
+/// }
+/// # buffer.insert(1).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// Nothing holds the partitions back.
+    Well,
+    /// The sink is out: batches are held, and one probe at a time is sent.
+    Held {
+        /// The begin of the outage, by the system's clock.
+        since: SystemTime,
+        /// What the sink said last.
+        reason: String,
+    },
+}
+
+/// The state that the partitions share.
+pub(crate) struct Hold {
+    backoff: Backoff,
+    state: Mutex<State>,
+    /// Wakes who waits to pass.
+    pub(crate) changed: Notify,
+}
+
+struct State {
+    /// The partitions that wait to pass.
+    waiting: Vec<bool>,
+    failures_in_a_row: u32,
+    held: Option<Held>,
+}
+
+struct Held {
+    since: SystemTime,
+    began: Instant,
+    /// No attempt before it.
+    until: Instant,
+    delays: Delays,
+    probing: Option<usize>,
+    last_probe: usize,
+    reason: String,
+}
+
+/// What an attempt shows of the sink as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// The sink answered, if only to refuse the batch.
+    Answered,
+    /// The sink is out, or asks to be left alone.
+    Out { at_least: Duration, reason: String },
+    /// The attempt failed, which may be this batch's fault or the sink's.
+    Failed { reason: String },
+    /// A panic says nothing of the sink.
+    Nothing,
+}
+
+/// Whether a partition may begin an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    Now,
+    /// The hold was released: after this delay, so that the partitions don't all go at once.
+    After(Duration),
+    /// Ask again then, or when something has changed.
+    AskAt(Instant),
+    /// Ask again when something has changed.
+    Ask,
+}
+
+/// So many failures in a row, of whichever partitions, are the sink's fault and not a batch's.
+const FAILURES_IN_A_ROW: u32 = 3;
+
+/// The partitions that waited begin within this time after the release.
+const LONGEST_RELEASE: Duration = Duration::from_secs(1);
+
+impl Hold {
+    pub(crate) fn new(partitions: usize, backoff: Backoff) -> Self {
+        let state = State {
+            waiting: vec![false; partitions],
+            failures_in_a_row: 0,
+            held: None,
+        };
+        Self {
+            backoff,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Asks for partition `index` whether it may begin an attempt.
+    pub(crate) fn pass(&self, index: usize, now: Instant) -> Pass {
+        let mut state = self.state.lock();
+        let waited = std::mem::replace(&mut state.waiting[index], true);
+        let State { waiting, held, .. } = &mut *state;
+        let Some(held) = held else {
+            waiting[index] = false;
+            return if waited {
+                Pass::After(self.release_delay())
+            } else {
+                Pass::Now
+            };
+        };
+        match held.probing {
+            // It had the right already when it was interrupted.
+            Some(probing) if probing == index => {}
+            Some(_) => return Pass::Ask,
+            None if now < held.until => return Pass::AskAt(held.until),
+            None if next_after(held.last_probe, waiting) != Some(index) => return Pass::Ask,
+            None => {}
+        }
+        held.probing = Some(index);
+        held.last_probe = index;
+        waiting[index] = false;
+        Pass::Now
+    }
+
+    /// Tells what an attempt of partition `index` showed. Says whether the partitions are held now.
+    pub(crate) fn report(&self, index: usize, sign: Sign, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        state.give_back(index);
+        match sign {
+            Sign::Answered => {
+                state.failures_in_a_row = 0;
+                state.held = None;
+            }
+            Sign::Out { at_least, reason } => state.hold(self.backoff, at_least, reason, now),
+            Sign::Failed { reason } => {
+                state.failures_in_a_row += 1;
+                if state.held.is_some() || state.failures_in_a_row >= FAILURES_IN_A_ROW {
+                    state.hold(self.backoff, Duration::ZERO, reason, now);
+                }
+            }
+            Sign::Nothing => {}
+        }
+        let held = state.held.is_some();
+        drop(state);
+        self.changed.notify_waiters();
+        held
+    }
+
+    /// A partition that waited or probed goes without an answer.
+    pub(crate) fn leave(&self, index: usize) {
+        let mut state = self.state.lock();
+        state.waiting[index] = false;
+        state.give_back(index);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Lets a probe go at once, and starts over with short delays: a drain has no time to lose.
+    pub(crate) fn hurry(&self, now: Instant) {
+        if let Some(held) = &mut self.state.lock().held {
+            held.until = now;
+            held.delays = self.backoff.delays();
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// How long the partitions have been held without a break.
+    pub(crate) fn held_for(&self, now: Instant) -> Option<Duration> {
+        self.state.lock().held.as_ref().map(|held| now - held.began)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        match &self.state.lock().held {
+            None => Health::Well,
+            Some(Held { since, reason, .. }) => Health::Held {
+                since: *since,
+                reason: reason.clone(),
+            },
+        }
+    }
+
+    fn release_delay(&self) -> Duration {
+        self.backoff
+            .longest
+            .min(LONGEST_RELEASE)
+            .mul_f64(rand::rng().random_range(0.0..=1.0))
+    }
+}
+
+impl State {
+    fn give_back(&mut self, index: usize) {
+        if let Some(held) = &mut self.held
+            && held.probing == Some(index)
+        {
+            held.probing = None;
+        }
+    }
+
+    /// Holds all partitions for `at_least`, and a drawn delay on top so that many processes don't come back together.
+    fn hold(&mut self, backoff: Backoff, at_least: Duration, reason: String, now: Instant) {
+        let held = self.held.get_or_insert_with(|| Held {
+            since: SystemTime::now(),
+            began: now,
+            until: now,
+            delays: backoff.delays(),
+            probing: None,
+            last_probe: 0,
+            reason: String::new(),
+        });
+        let drawn = held.delays.next().expect("delays never end");
+        held.until = held.until.max(now + at_least + drawn);
+        held.reason = reason;
+    }
+}
+
+/// The waiting partition that comes next after `last`, in a circle.
+fn next_after(last: usize, waiting: &[bool]) -> Option<usize> {
+    let after = last + 1;
+    (after..waiting.len())
+        .chain(0..after.min(waiting.len()))
+        .find(|index| waiting[*index])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKOFF: Backoff = Backoff {
+        first: Duration::from_millis(100),
+        longest: Duration::from_secs(30),
+    };
+
+    fn out(seconds: u64) -> Sign {
+        Sign::Out {
+            at_least: Duration::from_secs(seconds),
+            reason: "out".into(),
+        }
+    }
+
+    fn failed() -> Sign {
+        Sign::Failed {
+            reason: "failed".into(),
+        }
+    }
+
+    #[test]
+    fn one_outage_holds_all_partitions_for_at_least_as_long_as_asked() {
+        let (hold, now) = (Hold::new(3, BACKOFF), Instant::now());
+        assert_eq!(hold.pass(0, now), Pass::Now);
+        assert!(hold.report(0, out(7), now));
+        for index in 0..3 {
+            let Pass::AskAt(until) = hold.pass(index, now) else {
+                panic!("partition {index} is held")
+            };
+            assert!(until >= now + Duration::from_secs(7) && until <= now + Duration::from_millis(7_100));
+        }
+    }
+
+    #[test]
+    fn probes_go_one_at_a_time_and_rotate() {
+        let (hold, mut now) = (Hold::new(3, BACKOFF), Instant::now());
+        hold.report(0, out(1), now);
+        let mut probes = Vec::new();
+        for _ in 0..6 {
+            now += Duration::from_secs(60);
+            let passing: Vec<usize> = (0..3)
+                .filter(|index| hold.pass(*index, now) == Pass::Now)
+                .collect();
+            // The first round of questions only shows who waits.
+            let again =
+                (0..3).filter(|index| !passing.contains(index) && hold.pass(*index, now) == Pass::Now);
+            let all: Vec<usize> = passing.iter().copied().chain(again).collect();
+            let [probe] = all[..] else {
+                panic!("one probe, not {all:?}")
+            };
+            probes.push(probe);
+            assert!(hold.report(probe, out(0), now));
+        }
+        probes.sort_unstable();
+        assert_eq!(probes, [0, 0, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn an_answer_releases_those_that_waited_spread_over_time_and_the_others_at_once() {
+        let (hold, now) = (Hold::new(3, BACKOFF), Instant::now());
+        hold.report(0, out(1), now);
+        assert!(matches!(hold.pass(1, now), Pass::AskAt(_)));
+        let later = now + Duration::from_secs(60);
+        assert_eq!(hold.pass(1, later), Pass::Now);
+        assert_eq!(hold.pass(2, later), Pass::Ask);
+        assert!(!hold.report(1, Sign::Answered, later));
+        assert!(matches!(hold.pass(2, later), Pass::After(delay) if delay <= LONGEST_RELEASE));
+        assert_eq!(hold.pass(0, later), Pass::Now);
+    }
+
+    #[test]
+    fn failures_hold_only_when_they_come_in_a_row() {
+        let (hold, now) = (Hold::new(2, BACKOFF), Instant::now());
+        for _ in 0..5 {
+            assert!(!hold.report(0, failed(), now));
+            assert!(!hold.report(1, failed(), now));
+            assert!(!hold.report(1, Sign::Answered, now));
+        }
+        for _ in 1..FAILURES_IN_A_ROW {
+            assert!(!hold.report(0, failed(), now));
+        }
+        assert!(!hold.report(0, Sign::Nothing, now));
+        assert!(hold.report(1, failed(), now));
+    }
+
+    #[test]
+    fn a_probe_that_leaves_passes_the_right_on_and_one_that_was_interrupted_keeps_it() {
+        let (hold, now) = (Hold::new(2, BACKOFF), Instant::now());
+        hold.report(0, out(0), now);
+        let later = now + Duration::from_secs(60);
+        assert_eq!(hold.pass(1, later), Pass::Now);
+        assert_eq!(hold.pass(0, later), Pass::Ask);
+        assert_eq!(hold.pass(1, later), Pass::Now);
+        hold.leave(1);
+        assert_eq!(hold.pass(0, later), Pass::Now);
+    }
+}

@@ -1,0 +1,156 @@
+//! A sink that is out holds all partitions, is asked by one probe at a time, and costs no item.
+
+mod scripted;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Health, Routing, async_trait};
+use scripted::{Reply, ScriptedSink};
+use tokio::time::{Instant, sleep};
+
+/// Is out while told so, takes a moment for each attempt, and counts them.
+#[derive(Default)]
+struct Database {
+    out: AtomicBool,
+    attempts: AtomicUsize,
+    running: AtomicUsize,
+    most_running: AtomicUsize,
+}
+
+#[async_trait]
+impl Flush<u32> for Database {
+    async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+        // Relaxed: the test reads them when the partitions rest, on the same thread.
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_running.fetch_max(running, Ordering::Relaxed);
+        sleep(Duration::from_millis(5)).await;
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        match self.out.load(Ordering::Relaxed) {
+            true => Err(FlushError::unavailable("no connection")),
+            false => Ok(()),
+        }
+    }
+}
+
+fn eight_partitions(database: &Arc<Database>) -> Buffer<u32> {
+    let builder = Buffer::builder().partitions(8).batch_size(1).capacity(800);
+    builder
+        .routing(Routing::PerCall)
+        .build(Arc::clone(database))
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_asked_by_one_probe_at_a_time_for_all_partitions_and_drops_nothing() {
+    let database = Arc::new(Database::default());
+    let buffer = eight_partitions(&database);
+    database.out.store(true, Ordering::Relaxed);
+    for item in 0..80 {
+        buffer.insert(item).await.unwrap();
+    }
+    sleep(Duration::from_secs(1)).await;
+    let Health::Held { reason, .. } = buffer.health() else {
+        panic!("the sink is out")
+    };
+    assert_eq!(reason, "no connection");
+
+    // An hour of outage: the delays grow to 30 s, so it sees some hundreds of probes and not eight times as many.
+    database.most_running.store(0, Ordering::Relaxed);
+    database.attempts.store(0, Ordering::Relaxed);
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(database.most_running.load(Ordering::Relaxed), 1);
+    let attempts = database.attempts.load(Ordering::Relaxed);
+    assert!((100..500).contains(&attempts), "{attempts}");
+    assert_eq!(
+        (buffer.ledger().pending, buffer.ledger().dropped.total()),
+        (80, 0)
+    );
+
+    database.out.store(false, Ordering::Relaxed);
+    assert_eq!(buffer.flush().await.delivered, 80);
+    assert_eq!(buffer.health(), Health::Well);
+    assert!(
+        database.most_running.load(Ordering::Relaxed) > 1,
+        "released partitions flush side by side again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_outs_in_a_row_hold_the_other_partitions_too() {
+    let sink = ScriptedSink::new(vec![Reply::Never; 9]);
+    let builder = Buffer::builder()
+        .partitions(3)
+        .batch_size(1)
+        .retries(9)
+        .routing(Routing::PerCall);
+    let buffer = builder.build(sink.clone()).unwrap();
+    for item in 0..3 {
+        buffer.insert(item).await.unwrap();
+    }
+    // Three attempts side by side; from then on, one after the other.
+    let report = buffer.flush().await;
+    assert_eq!(report.delivered, 3);
+    let attempts: Vec<Instant> = sink.attempts().iter().map(|attempt| attempt.at).collect();
+    assert_eq!(attempts[0], attempts[2]);
+    for pair in attempts[2..10].windows(2) {
+        assert!(
+            pair[1] - pair[0] >= Duration::from_secs(10),
+            "an attempt takes 10 s to time out"
+        );
+    }
+    assert_eq!(buffer.health(), Health::Well);
+}
+
+/// Fails every batch that holds a bad item, and takes the others.
+struct Picky;
+
+#[async_trait]
+impl Flush<u32> for Picky {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        match batch.contains(&0) {
+            true => Err(FlushError::unavailable(
+                "this batch makes it look as if the sink were out",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_batch_cannot_keep_the_other_partitions_from_finding_the_sink_well() {
+    let builder = Buffer::builder()
+        .partitions(4)
+        .batch_size(1)
+        .capacity(400)
+        .routing(Routing::PerCall);
+    let buffer = builder
+        .drain_timeout(Duration::from_secs(5))
+        .build(Picky)
+        .unwrap();
+    // The partition of the first item is stuck with it.
+    for item in 0..400 {
+        buffer.insert(item % 4).await.unwrap();
+    }
+    sleep(Duration::from_secs(600)).await;
+    let ledger = buffer.ledger();
+    assert_eq!((ledger.delivered, ledger.pending), (300, 100));
+    assert_eq!(buffer.close().await.undelivered.len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_to_an_outage_drops_what_it_held_and_says_why() {
+    let sink = ScriptedSink::new(vec![Reply::Unavailable; 10_000]);
+    let builder = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .give_up_after(Duration::from_secs(120));
+    let buffer = builder.build(sink).unwrap();
+    let begin = Instant::now();
+    buffer.insert(1).await.unwrap();
+    let report = buffer.flush().await;
+    assert_eq!(report.dropped.count(DropReason::GivenUp), 1);
+    assert!(begin.elapsed() >= Duration::from_secs(120));
+}
