@@ -11,17 +11,27 @@ struct Layers {
 
 impl Layers {
     fn row_of(&self, module: &str) -> Option<usize> {
-        self.rows.iter().position(|row| row.iter().any(|name| name == module))
+        self.rows
+            .iter()
+            .position(|row| row.iter().any(|name| name == module))
     }
 
     /// What is wrong with the imports of one module.
     fn violations(&self, module: &str, source: &str) -> Vec<String> {
         let Some(own_row) = self.row_of(module) else {
-            return vec![format!("{}: `{module}` has no place in the layers of docs/architecture.md", self.krate)];
+            return vec![format!(
+                "{}: `{module}` has no place in the layers of docs/architecture.md",
+                self.krate
+            )];
         };
         imports(source)
             .filter(|imported| self.row_of(imported).is_none_or(|row| row <= own_row))
-            .map(|imported| format!("{}: `{module}` imports `{imported}`, which is not below it", self.krate))
+            .map(|imported| {
+                format!(
+                    "{}: `{module}` imports `{imported}`, which is not below it",
+                    self.krate
+                )
+            })
             .collect()
     }
 }
@@ -29,11 +39,15 @@ impl Layers {
 /// The modules that a source names by `crate::`, but for comments and unit tests.
 fn imports(source: &str) -> impl Iterator<Item = String> + '_ {
     let code = source.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| {
-        line.split("crate::").skip(1).map(|rest| {
-            rest.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| {
+            line.split("crate::").skip(1).map(|rest| {
+                rest.chars()
+                    .take_while(|character| character.is_alphanumeric() || *character == '_')
+                    .collect()
+            })
         })
-    })
 }
 
 /// Every block of the document that begins with `crate: NAME`.
@@ -41,9 +55,16 @@ fn parse(document: &str) -> Vec<Layers> {
     let mut all = Vec::new();
     for block in document.split("```").skip(1).step_by(2) {
         let mut lines = block.lines().skip(1);
-        let Some(krate) = lines.next().and_then(|line| line.strip_prefix("crate: ")) else { continue };
-        let rows = lines.map(|line| line.split('|').map(|module| module.trim().to_owned()).collect()).collect();
-        all.push(Layers { krate: krate.to_owned(), rows });
+        let Some(krate) = lines.next().and_then(|line| line.strip_prefix("crate: ")) else {
+            continue;
+        };
+        let rows = lines
+            .map(|line| line.split('|').map(|module| module.trim().to_owned()).collect())
+            .collect();
+        all.push(Layers {
+            krate: krate.to_owned(),
+            rows,
+        });
     }
     all
 }
@@ -64,21 +85,40 @@ fn every_import_points_down_the_layers_of_the_architecture() {
         let mut seen = 0;
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            assert!(path.is_file(), "{} is a folder: teach this test to read it", path.display());
+            assert!(
+                path.is_file(),
+                "{} is a folder: teach this test to read it",
+                path.display()
+            );
             let module = path.file_stem().unwrap().to_str().unwrap();
             violations.extend(layers.violations(module, &fs::read_to_string(&path).unwrap()));
             seen += 1;
         }
-        assert_eq!(seen, layers.rows.concat().len(), "{}: the layers name a module that is gone", layers.krate);
+        assert_eq!(
+            seen,
+            layers.rows.concat().len(),
+            "{}: the layers name a module that is gone",
+            layers.krate
+        );
     }
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]
 fn an_import_that_points_up_or_sideways_is_found() {
-    let [layers] = &parse("```text\ncrate: some\nlib\nworker\nqueue | sink\n```")[..] else { unreachable!("one block") };
-    assert_eq!(layers.violations("worker", "use crate::queue::Queue;\n// crate::lib\n"), Vec::<String>::new());
-    for source in ["use crate::worker::Worker;", "use crate::sink::Sink;", "use crate::Worker;", "use crate::{worker};"] {
+    let [layers] = &parse("```text\ncrate: some\nlib\nworker\nqueue | sink\n```")[..] else {
+        unreachable!("one block")
+    };
+    assert_eq!(
+        layers.violations("worker", "use crate::queue::Queue;\n// crate::lib\n"),
+        Vec::<String>::new()
+    );
+    for source in [
+        "use crate::worker::Worker;",
+        "use crate::sink::Sink;",
+        "use crate::Worker;",
+        "use crate::{worker};",
+    ] {
         assert_eq!(layers.violations("queue", source).len(), 1, "{source}");
     }
     assert_eq!(layers.violations("stray", "").len(), 1);

@@ -1,0 +1,83 @@
+//! Where the points go: a file or a server, found in order before anything is sampled.
+
+use std::fmt;
+use std::sync::Arc;
+
+use buffer_core::FlushError;
+use buffer_influx::{Client, Line, RefusalKind, WriteError};
+
+use crate::args::Target;
+use crate::failure::Failure;
+use crate::file_sink::FileSink;
+
+/// Where the points go. Both buffers write to it.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    File(Arc<FileSink>),
+    Server { client: Client, url: String, db: String },
+}
+
+impl Destination {
+    /// Creates the file, or asks the server whether it is there and creates the database.
+    pub async fn open(target: Target) -> Result<Self, Failure> {
+        match target {
+            Target::Folder(folder) => match FileSink::create(&folder) {
+                Ok(file) => Ok(Self::File(Arc::new(file))),
+                Err(source) => Err(Failure::Folder { folder, source }),
+            },
+            Target::Server { url, db } => {
+                let client = Client::builder(&url).build().map_err(Failure::Url)?;
+                if let Err(source) = client.ping().await {
+                    return Err(Failure::Unreachable { url, source });
+                }
+                if let Err(source) = client.create_database(&db).await {
+                    return Err(Failure::Database { url, db, source });
+                }
+                Ok(Self::Server { client, url, db })
+            }
+        }
+    }
+
+    /// Writes `lines` in one piece, for a sink whose items are not lines.
+    pub async fn write(&self, lines: &[Line]) -> Result<(), FlushError> {
+        match self {
+            Self::File(file) => file.append(lines),
+            Self::Server { client, db, url: _ } => client.write(db, lines).await.map_err(classified),
+        }
+    }
+
+    /// Waits until what was written is on the disk; a server sees to that itself.
+    pub fn sync(&self) -> Result<(), FlushError> {
+        match self {
+            Self::File(file) => file.sync(),
+            Self::Server { .. } => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, "the file {}", file.path().display()),
+            Self::Server { url, db, client: _ } => write!(f, "the database `{db}` at {url}"),
+        }
+    }
+}
+
+/// Every line writes over itself, so whatever may have been written can be written again.
+fn classified(error: WriteError) -> FlushError {
+    let WriteError::Refused(refusal) = &error else {
+        return match error {
+            WriteError::Unreachable(_) => FlushError::unavailable(error),
+            _ => FlushError::uncertain(error),
+        };
+    };
+    match refusal.kind() {
+        RefusalKind::DatabaseNotFound
+        | RefusalKind::Misconfigured
+        | RefusalKind::Unauthorized
+        | RefusalKind::Busy => FlushError::unavailable(error),
+        RefusalKind::Failed => FlushError::uncertain(error),
+        _ => FlushError::permanent(error),
+    }
+}
