@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use buffer_core::FlushError;
-use buffer_influx::{Client, Line, RefusalKind, WriteError};
+use buffer_influx::{Client, Line, WriteError};
 
 use crate::args::Target;
 use crate::failure::Failure;
@@ -42,7 +42,10 @@ impl Destination {
     pub async fn write(&self, lines: &[Line]) -> Result<(), FlushError> {
         match self {
             Self::File(file) => file.append(lines),
-            Self::Server { client, db, url: _ } => client.write(db, lines).await.map_err(classified),
+            Self::Server { client, db, url: _ } => client
+                .write(db, lines)
+                .await
+                .map_err(WriteError::into_flush_error),
         }
     }
 
@@ -61,23 +64,5 @@ impl fmt::Display for Destination {
             Self::File(file) => write!(f, "the file {}", file.path().display()),
             Self::Server { url, db, client: _ } => write!(f, "the database `{db}` at {url}"),
         }
-    }
-}
-
-/// Every line writes over itself, so whatever may have been written can be written again.
-fn classified(error: WriteError) -> FlushError {
-    let WriteError::Refused(refusal) = &error else {
-        return match error {
-            WriteError::Unreachable(_) => FlushError::unavailable(error),
-            _ => FlushError::uncertain(error),
-        };
-    };
-    match refusal.kind() {
-        RefusalKind::DatabaseNotFound
-        | RefusalKind::Misconfigured
-        | RefusalKind::Unauthorized
-        | RefusalKind::Busy => FlushError::unavailable(error),
-        RefusalKind::Failed => FlushError::uncertain(error),
-        _ => FlushError::permanent(error),
     }
 }

@@ -97,7 +97,7 @@ fn every_import_points_down_the_layers_of_the_architecture() {
         assert_eq!(
             seen,
             layers.rows.concat().len(),
-            "{}: the layers name a module that is gone",
+            "{}: the layers name modules that are not there, or not all that are",
             layers.krate
         );
     }

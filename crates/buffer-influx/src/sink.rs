@@ -56,37 +56,69 @@ impl Flush<Line> for InfluxSink {
         match self.client.write(&self.database, batch).await {
             Ok(()) => Ok(()),
             Err(WriteError::Refused(refusal)) => settle(batch, refusal),
-            Err(error @ WriteError::Unreachable(_)) => Err(FlushError::unavailable(error)),
-            Err(error @ WriteError::Unconfirmed(_)) => Err(FlushError::uncertain(error)),
+            Err(error) => Err(error.into_flush_error()),
         }
     }
 }
 
-/// Says what a refusal means for `batch`.
+/// Says what a refusal means for `batch`, down to the lines that it names.
 fn settle(batch: &mut Batch<Line>, refusal: Refusal) -> Result<(), FlushError> {
-    let delay = refusal.retry_after();
-    let error = match refusal.kind() {
-        RefusalKind::PartialWrite => match reject_named_lines(batch, &refusal) {
-            Named { complete: true, .. } => return Ok(()),
-            Named { .. } => FlushError::permanent(refusal),
-        },
+    match refusal.kind() {
+        RefusalKind::PartialWrite if reject_named_lines(batch, &refusal).complete => Ok(()),
         // Nothing is stored. Without the named lines the others have a chance, and there are fewer of them each time.
         RefusalKind::Unreadable => match reject_named_lines(batch, &refusal) {
-            Named { lines: 0, .. } => FlushError::permanent(refusal),
-            Named { lines, .. } if lines == batch.len() => return Ok(()),
-            Named { .. } => FlushError::transient(refusal),
+            Named { lines: 0, .. } => Err(WriteError::Refused(refusal).into_flush_error()),
+            Named { lines, .. } if lines == batch.len() => Ok(()),
+            Named { .. } => Err(FlushError::transient(refusal)),
         },
-        RefusalKind::DatabaseNotFound
-        | RefusalKind::Misconfigured
-        | RefusalKind::Unauthorized
-        | RefusalKind::Busy => FlushError::unavailable(refusal),
-        RefusalKind::Failed => FlushError::uncertain(refusal),
-        RefusalKind::TooLarge | RefusalKind::Rejected => FlushError::permanent(refusal),
-    };
-    Err(match delay {
-        Some(delay) => error.retry_after(delay),
-        None => error,
-    })
+        _ => Err(WriteError::Refused(refusal).into_flush_error()),
+    }
+}
+
+impl WriteError {
+    /// What the error means for a batch as a whole, for sinks that write lines and whose items are others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_core::{Batch, Flush, FlushError, async_trait};
+    /// use buffer_influx::{Client, Line, Point, WriteError};
+    ///
+    /// struct Temperatures(Client);
+    ///
+    /// #[async_trait]
+    /// impl Flush<(i64, f64)> for Temperatures {
+    ///     async fn flush(&self, batch: &mut Batch<(i64, f64)>) -> Result<(), FlushError> {
+    ///         let point = |(at, celsius): &(i64, f64)| Point::new("t").field("celsius", *celsius).timestamp_ns(*at);
+    ///         let lines: Result<Vec<Line>, _> = batch.iter().map(|reading| point(reading).encode()).collect();
+    ///         let lines = lines.map_err(FlushError::permanent)?;
+    ///         self.0.write("weather", &lines).await.map_err(WriteError::into_flush_error)
+    ///     }
+    /// }
+    /// ```
+    pub fn into_flush_error(self) -> FlushError {
+        let refusal = match self {
+            Self::Unreachable(_) => return FlushError::unavailable(self),
+            Self::Unconfirmed(_) => return FlushError::uncertain(self),
+            Self::Refused(refusal) => refusal,
+        };
+        let delay = refusal.retry_after();
+        let error = match refusal.kind() {
+            RefusalKind::DatabaseNotFound
+            | RefusalKind::Misconfigured
+            | RefusalKind::Unauthorized
+            | RefusalKind::Busy => FlushError::unavailable(refusal),
+            RefusalKind::Failed => FlushError::uncertain(refusal),
+            RefusalKind::PartialWrite
+            | RefusalKind::Unreadable
+            | RefusalKind::TooLarge
+            | RefusalKind::Rejected => FlushError::permanent(refusal),
+        };
+        match delay {
+            Some(delay) => error.retry_after(delay),
+            None => error,
+        }
+    }
 }
 
 /// What a refusal names.
