@@ -30,7 +30,7 @@ const TESTS: [&str; 6] = [
     "an_outage_at_full_speed_loses_nothing_and_stores_nothing_twice",
     "everything_inserted_is_stored_when_main_ends_without_a_close",
     "special_characters_and_extreme_numbers_come_back_as_they_were",
-    "a_batch_with_a_conflicting_type_is_dropped_with_a_reason_and_the_next_is_delivered",
+    "a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_stored_once",
     "points_for_a_missing_database_are_held_until_it_is_there",
 ];
 

@@ -171,8 +171,31 @@ impl<T> Batch<T> {
         &mut self.marks
     }
 
+    /// Whether an attempt was made at its items before.
+    pub(crate) fn was_offered(&self) -> bool {
+        self.attempt > 0 || self.parent.is_some()
+    }
+
     pub(crate) fn begin_attempt(&mut self) {
         self.attempt += 1;
+    }
+
+    /// Splits the batch in two, in order; each half is a batch of its own that knows its parent. Marks are settled before.
+    pub(crate) fn halves(mut self) -> (Self, Self) {
+        let second = self.items.split_off(self.items.len() / 2);
+        let half = |items| Self {
+            items,
+            marks: Vec::new(),
+            id: BatchId::next(),
+            parent: Some(self.id),
+            attempt: 0,
+            trigger: self.trigger,
+            partition: self.partition,
+            buffer: Arc::clone(&self.buffer),
+            opened: self.opened,
+        };
+        let first = half(std::mem::take(&mut self.items));
+        (first, half(second))
     }
 
     /// Takes all items out: the batch is settled.

@@ -82,6 +82,7 @@ impl<T: Send + 'static, S: Flush<T> + ?Sized> Flush<T> for Arc<S> {
 /// | [`transient`](FlushError::transient) | not written | tries again, up to `retries` |
 /// | [`uncertain`](FlushError::uncertain) | perhaps written | tries again, up to `retries`, the same items under the same id |
 /// | [`unavailable`](FlushError::unavailable) | the sink as a whole is out | holds the items until it is back; spends no retry |
+/// | [`divisible`](FlushError::divisible) | refused as a whole because of some items | splits the batch in halves, down to the guilty items |
 /// | [`permanent`](FlushError::permanent) | never will be written | drops the items, counted |
 ///
 /// # Examples
@@ -117,6 +118,8 @@ pub enum FlushErrorKind {
     Uncertain,
     /// See [`FlushError::unavailable`].
     Unavailable,
+    /// See [`FlushError::divisible`].
+    Divisible,
     /// See [`FlushError::permanent`].
     Permanent,
 }
@@ -138,6 +141,18 @@ impl FlushError {
     /// it is back, at no cost to their retries.
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(FlushErrorKind::Unavailable, cause.into())
+    }
+
+    /// The batch was refused as a whole because of some items, or because it is too large: it is split in halves, in order,
+    /// and each half is flushed by itself.
+    ///
+    /// Nothing of it must be written yet, or writing it again must do no harm.
+    ///
+    /// So the good items are delivered and an item that is refused alone is dropped, with the reason `rejected`. Each guilty
+    /// item costs about 2·log₂ n requests. There is a bound, which is enough for 8 guilty items in a batch, wherever they
+    /// stand; what can't be tried within it is dropped, with the reason `undivided`.
+    pub fn divisible(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(FlushErrorKind::Divisible, cause.into())
     }
 
     /// The items will never be written: dropped, with the reason `permanent`.
@@ -184,6 +199,9 @@ impl fmt::Display for FlushError {
                 "the sink may have written the batch; it is tried again under the same id"
             }
             FlushErrorKind::Unavailable => "the sink is out; its items are held until it is back",
+            FlushErrorKind::Divisible => {
+                "the sink refused the batch as a whole; it is split to find the guilty items"
+            }
             FlushErrorKind::Permanent => {
                 "the sink refused the batch for good; see the cause, its items are dropped"
             }

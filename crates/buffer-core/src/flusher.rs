@@ -61,9 +61,11 @@ impl<T> Flight<T> {
         }
     }
 
-    /// Starts over under another policy, with the same batch.
-    pub(crate) fn restart(self, policy: &Policy) -> Self {
-        Self::new(self.batch, policy)
+    /// Starts over under another policy.
+    pub(crate) fn restart(&mut self, policy: &Policy) {
+        self.retries = 0;
+        self.timeout = policy.first_timeout;
+        self.delays = policy.backoff.delays();
     }
 
     /// Starts over with short delays.
@@ -77,6 +79,7 @@ impl<T> Flight<T> {
 pub(crate) enum Verdict {
     Delivered,
     Again { delay: Duration, error: FlushError },
+    Divide { error: FlushError },
     Dropped { reason: DropReason, error: FlushError },
 }
 
@@ -129,6 +132,7 @@ impl<T: Send + 'static> Flusher<T> {
         };
         let sign = sign(&error);
         let verdict = match error.kind() {
+            FlushErrorKind::Divisible => Verdict::Divide { error },
             FlushErrorKind::Permanent => Verdict::Dropped {
                 reason: DropReason::Permanent,
                 error,
@@ -178,7 +182,7 @@ fn sign(error: &FlushError) -> Sign {
     let cause = error.source().map(ToString::to_string);
     let reason = cause.unwrap_or_else(|| error.to_string());
     match (error.kind(), error.requested_delay()) {
-        (FlushErrorKind::Permanent, _) => Sign::Answered,
+        (FlushErrorKind::Permanent | FlushErrorKind::Divisible, _) => Sign::Answered,
         (FlushErrorKind::Unavailable, delay) => Sign::Out {
             at_least: delay.unwrap_or_default(),
             reason,

@@ -54,6 +54,7 @@ mod drain;
 mod error;
 mod flush;
 mod flusher;
+mod hand;
 mod hold;
 #[cfg(all(test, buffer_loom))]
 mod models;

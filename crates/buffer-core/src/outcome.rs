@@ -13,6 +13,8 @@ pub enum DropReason {
     Permanent,
     /// The sink set the item aside: [`Batch::reject`](crate::Batch::reject).
     Rejected,
+    /// The batch was refused as a whole more often than is tried to find the guilty items: [`FlushError::divisible`].
+    Undivided,
     /// The batch used up its retries.
     RetriesExhausted,
     /// The sink was out for longer than [`give_up_after`](crate::Builder::give_up_after).
@@ -23,9 +25,10 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Permanent,
         Self::Rejected,
+        Self::Undivided,
         Self::RetriesExhausted,
         Self::GivenUp,
         Self::DrainTimeout,
@@ -36,6 +39,7 @@ impl DropReason {
         match self {
             Self::Permanent => "permanent",
             Self::Rejected => "rejected",
+            Self::Undivided => "undivided",
             Self::RetriesExhausted => "retries_exhausted",
             Self::GivenUp => "given_up",
             Self::DrainTimeout => "drain_timeout",

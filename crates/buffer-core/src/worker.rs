@@ -1,5 +1,6 @@
 //! Drives one partition: takes its batches one by one, flushes each until it is settled, and drains at the end.
 
+use std::error::Error as _;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::batch::{Batch, Marked};
 use crate::drain::Left;
-use crate::flusher::{Flight, Flusher, Verdict};
+use crate::flusher::{Flusher, Verdict};
+use crate::hand::{Hand, Undivided};
 use crate::hold::Pass;
 use crate::outcome::{DropReason, Outcome};
 use crate::partition::{Entry, Next, Partition, Sealed};
@@ -21,8 +23,7 @@ pub(crate) struct Worker<T> {
     pub(crate) shared: Arc<Shared<T>>,
     flusher: Flusher<T>,
     index: usize,
-    /// The batch in hand.
-    flight: Option<Flight<T>>,
+    hand: Hand<T>,
     stage: Stage,
 }
 
@@ -43,7 +44,7 @@ impl<T: Send + 'static> Worker<T> {
             shared,
             flusher,
             index,
-            flight: None,
+            hand: Hand::empty(),
             stage: Stage::Flushing,
         }
     }
@@ -76,17 +77,12 @@ impl<T: Send + 'static> Worker<T> {
     pub(crate) fn prepare_rescue(&mut self) {
         self.settle_marked();
         self.flusher.policy = self.flusher.policy.for_rescue(self.shared.drain_timeout);
-        self.flight = self
-            .flight
-            .take()
-            .map(|flight| flight.restart(&self.flusher.policy));
+        self.hand.restart(&self.flusher.policy);
     }
 
     async fn flush_all(&mut self) -> ControlFlow<OutOfTime> {
         loop {
-            if self.flight.is_some() {
-                self.flush_one().await?;
-            }
+            self.flush_hand().await?;
             match self.partition().next(Instant::now()) {
                 Next::Take(Entry::Sealed(Sealed {
                     items,
@@ -94,7 +90,7 @@ impl<T: Send + 'static> Worker<T> {
                     opened,
                 })) => {
                     let batch = Batch::new(items, trigger, self.index, Arc::clone(&self.shared.name), opened);
-                    self.flight = Some(Flight::new(batch, &self.flusher.policy));
+                    self.hand.take(batch, &self.flusher.policy);
                 }
                 Next::Take(Entry::Barrier(reached)) => {
                     // An error means that nobody waits there any more.
@@ -112,24 +108,20 @@ impl<T: Send + 'static> Worker<T> {
         }
     }
 
-    /// Flushes the batch in hand until it is settled.
-    async fn flush_one(&mut self) -> ControlFlow<OutOfTime> {
-        let mut again = false;
-        while self.flight.is_some() {
+    /// Flushes the batch in hand until all of it is settled.
+    async fn flush_hand(&mut self) -> ControlFlow<OutOfTime> {
+        while let Some(flight) = self.hand.front() {
             wait_to_pass(&self.shared, self.index).await?;
-            if again {
-                self.count_retry();
+            if flight.batch.was_offered() {
+                self.shared.partitions[self.index].count_retry(flight.batch.len());
             }
-            let Some(flight) = &mut self.flight else { break };
             let (verdict, sign) = tokio::select! {
                 biased;
                 () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
                 attempted = self.flusher.attempt(flight) => attempted,
             };
             let held = self.shared.hold.report(self.index, sign, Instant::now());
-            let delay = self.settle(verdict);
-            again = delay.is_some();
-            if let Some(delay) = delay
+            if let Some(delay) = self.settle(verdict)
                 && !held
             {
                 self.back_off(delay).await?;
@@ -146,7 +138,7 @@ impl<T: Send + 'static> Worker<T> {
             biased;
             () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
             () = drain.begun(), if !draining => {
-                if let Some(flight) = &mut self.flight {
+                if let Some(flight) = self.hand.front() {
                     flight.restart_delays(&self.flusher.policy);
                 }
             }
@@ -155,42 +147,49 @@ impl<T: Send + 'static> Worker<T> {
         ControlFlow::Continue(())
     }
 
-    /// Settles what the attempt decided; says how long to wait when there is something to try again.
+    /// Settles what the attempt decided; says how long to wait when the same items are to be tried again.
     fn settle(&mut self, verdict: Verdict) -> Option<Duration> {
         self.settle_marked();
         let Self {
             shared,
-            index,
-            flight,
             flusher,
+            index,
+            hand,
             ..
         } = self;
-        let batch = &mut flight.as_mut()?.batch;
+        let batch = &mut hand.front()?.batch;
         match flusher.give_up_late(verdict, shared.hold.held_for(Instant::now())) {
-            Verdict::Again { .. } if batch.is_empty() => {}
+            Verdict::Again { .. } | Verdict::Divide { .. } if batch.is_empty() => {}
             Verdict::Again { delay, error } => {
-                let (id, attempt, cause) = (batch.id(), batch.attempt(), std::error::Error::source(&error));
+                let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
                 tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again");
                 return Some(delay);
             }
+            Verdict::Divide { error } if batch.len() == 1 => {
+                shared.drop_items(*index, DropReason::Rejected, batch.take_items(), Some(&error));
+            }
+            Verdict::Divide { error } => match hand.split(&flusher.policy) {
+                Ok(()) => return None,
+                Err(Undivided) => {
+                    let items = hand.front()?.batch.take_items();
+                    shared.drop_items(*index, DropReason::Undivided, items, Some(&error));
+                }
+            },
             Verdict::Delivered => shared.settle(*index, Outcome::Delivered, batch.take_items()),
             Verdict::Dropped { reason, error } => {
                 shared.drop_items(*index, reason, batch.take_items(), Some(&error));
             }
         }
-        *flight = None;
+        hand.settled();
         None
     }
 
-    /// Settles the items of the batch in hand that the sink said something of.
+    /// Settles the items that the sink marked in the batch just tried.
     fn settle_marked(&mut self) {
         let Self {
-            shared,
-            index,
-            flight,
-            ..
+            shared, index, hand, ..
         } = self;
-        let Some(flight) = flight else { return };
+        let Some(flight) = hand.front() else { return };
         let Marked { delivered, rejected } = flight.batch.take_marked();
         shared.settle(*index, Outcome::Delivered, delivered);
         for (item, cause) in rejected {
@@ -199,20 +198,11 @@ impl<T: Send + 'static> Worker<T> {
         }
     }
 
-    fn count_retry(&self) {
-        if let Some(flight) = &self.flight {
-            self.partition().count_retry(flight.batch.len());
-        }
-    }
-
     /// Takes everything that is left: the batch in hand first, as it is the oldest.
     fn give_up(&mut self) -> Vec<T> {
         self.settle_marked();
         self.shared.hold.leave(self.index);
-        let mut left = self
-            .flight
-            .take()
-            .map_or_else(Vec::new, |mut flight| flight.batch.take_items());
+        let mut left = self.hand.take_items();
         left.append(&mut self.partition().end());
         left
     }

@@ -16,10 +16,10 @@ use crate::refusal::{Refusal, RefusalKind};
 /// | the server or a proxy is overloaded (429, 502, 503, 504, ...) | holds the lines, for as long as a `Retry-After` asks |
 /// | the server failed (500), or its answer was lost | tries again, up to `retries`; what is stored already is overwritten |
 /// | single lines are refused by name | drops these, the others are delivered |
-/// | lines are refused without a name, or all together | drops the batch |
+/// | lines are refused without a name, or the batch is too large | splits it in halves, down to the guilty lines, and drops these |
 ///
-/// A server that refuses lines without naming them, because of a field's type or the retention policy, may have stored the
-/// others of the batch; as nothing shows which, all of them count as dropped.
+/// A server that drops lines without naming them, because of a field's type or the retention policy, has stored the others
+/// of the batch already. They are written again in the halves, which stores them once, as every line has a timestamp.
 ///
 /// # Examples
 ///
@@ -109,10 +109,11 @@ impl WriteError {
             | RefusalKind::Unauthorized
             | RefusalKind::Busy => FlushError::unavailable(refusal),
             RefusalKind::Failed => FlushError::uncertain(refusal),
+            // Some lines may be stored. Every line has a timestamp, so writing it again stores it once.
             RefusalKind::PartialWrite
             | RefusalKind::Unreadable
             | RefusalKind::TooLarge
-            | RefusalKind::Rejected => FlushError::permanent(refusal),
+            | RefusalKind::Rejected => FlushError::divisible(refusal),
         };
         match delay {
             Some(delay) => error.retry_after(delay),

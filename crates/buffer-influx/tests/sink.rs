@@ -67,36 +67,51 @@ async fn a_partial_write_drops_the_named_lines_and_delivers_the_others() {
 }
 
 #[tokio::test]
-async fn a_partial_write_that_names_no_line_claims_none_as_delivered() {
-    for reason in [
-        r#"field type conflict: input field \"v\" on measurement \"m\" is type integer, already exists as type float dropped=2"#,
-        "points beyond retention policy dropped=2",
+async fn a_refusal_without_a_name_is_divided_down_to_the_guilty_line() {
+    for (status, body) in [
+        (400, r#"{"error":"field type conflict"}"#),
+        (400, r#"{"error":"unable to parse 'what was never sent': no"}"#),
+        (413, r#"{"error":"Request Entity Too Large"}"#),
+        (501, ""),
     ] {
-        let body = format!(r#"{{"error":"partial write: {reason}"}}"#);
-        let (ledger, requests) = settled([json(400, "", &body)]).await;
+        let no = || json(status, "", body);
+        // All five, 0 1, 2 3 4, 2, 3 4, 3, 4: the guilty line is the fourth.
+        let script = [no(), no_content(), no(), no_content(), no(), no(), no_content()];
+        let (ledger, requests) = settled(script).await;
         assert_eq!(
             (
                 ledger.delivered,
-                ledger.dropped.count(DropReason::Permanent),
+                ledger.dropped.count(DropReason::Rejected),
                 requests
             ),
-            (0, 5, 1)
+            (4, 1, 7),
+            "{status} {body}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_partial_write_that_names_some_of_its_lines_drops_each_for_its_own_reason() {
+async fn a_partial_write_that_names_no_line_is_divided_down_to_the_guilty_line() {
+    for reason in [
+        r#"field type conflict: input field \"v\" on measurement \"m\" is type integer, already exists as type float dropped=1"#,
+        "points beyond retention policy dropped=1",
+    ] {
+        let body = format!(r#"{{"error":"partial write: {reason}"}}"#);
+        let no = || json(400, "", &body);
+        // As above, though the others of each part are stored already.
+        let script = [no(), no_content(), no(), no_content(), no(), no(), no_content()];
+        let (ledger, requests) = settled(script).await;
+        let rejected = ledger.dropped.count(DropReason::Rejected);
+        assert_eq!((ledger.delivered, rejected, requests), (4, 1, 7), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_partial_write_that_names_some_of_its_lines_drops_these_and_divides_the_rest() {
     let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': missing fields dropped=1"}"#;
-    let (ledger, _) = settled([json(400, "", body)]).await;
-    let dropped = ledger.dropped;
-    assert_eq!(
-        (
-            dropped.count(DropReason::Rejected),
-            dropped.count(DropReason::Permanent)
-        ),
-        (1, 4)
-    );
+    let (ledger, requests) = settled([json(400, "", body)]).await;
+    let rejected = ledger.dropped.count(DropReason::Rejected);
+    assert_eq!((ledger.delivered, rejected, requests), (4, 1, 3));
 }
 
 #[tokio::test]
@@ -122,23 +137,6 @@ async fn lines_that_were_not_stored_because_of_unreadable_ones_are_written_again
     );
     server.request();
     assert_eq!(server.request().body, "m v=1i 1\nm v=2i 2\nm v=3i 3\nm v=4i 4\n");
-}
-
-#[tokio::test]
-async fn a_refusal_without_a_name_drops_the_batch() {
-    for (status, body) in [
-        (400, r#"{"error":"field type conflict"}"#),
-        (400, r#"{"error":"unable to parse 'what was never sent': no"}"#),
-        (413, r#"{"error":"Request Entity Too Large"}"#),
-        (501, ""),
-    ] {
-        let (ledger, requests) = settled([json(status, "", body)]).await;
-        assert_eq!(
-            (ledger.dropped.count(DropReason::Permanent), requests),
-            (5, 1),
-            "{status} {body}"
-        );
-    }
 }
 
 #[tokio::test]

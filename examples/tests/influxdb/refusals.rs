@@ -9,32 +9,36 @@ use tokio::time::sleep;
 use crate::{number, server_for, sink};
 
 #[tokio::test]
-async fn a_batch_with_a_conflicting_type_is_dropped_with_a_reason_and_the_next_is_delivered() {
-    const NAME: &str = "a_batch_with_a_conflicting_type_is_dropped_with_a_reason_and_the_next_is_delivered";
+async fn a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_stored_once() {
+    const NAME: &str = "a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_stored_once";
+    const LINES: i64 = 5_000;
     let Some(server) = server_for(NAME) else { return };
     server.create_database("types");
-    let writer = Writer::new(
-        Writer::builder()
-            .partitions(1)
-            .build(sink(&server.url(), "types"))
-            .unwrap(),
-    );
-    let mut report = Vec::new();
-    for value in [
-        FieldValue::Float(1.0),
-        FieldValue::Boolean(true),
-        FieldValue::Float(2.0),
-    ] {
-        writer.write(Point::new("m").field("v", value)).await.unwrap();
-        let flushed = writer.flush().await;
-        report.push((
-            flushed.delivered,
-            flushed.dropped.count(DropReason::Permanent),
-            flushed.dropped.total(),
-        ));
+    let settings = Writer::builder().partitions(1);
+    let writer = Writer::new(settings.build(sink(&server.url(), "types")).unwrap());
+    let point = |n: i64, value: FieldValue| Point::new("m").field("v", value).timestamp_ns(n);
+    writer.write(point(-1, FieldValue::Float(1.0))).await.unwrap();
+    assert_eq!(writer.flush().await.delivered, 1);
+
+    for n in 0..LINES {
+        let value = if n == 3_333 {
+            FieldValue::Boolean(true)
+        } else {
+            FieldValue::Float(n as f64)
+        };
+        writer.write(point(n, value)).await.unwrap();
     }
-    assert_eq!(report, [(1, 0, 0), (0, 1, 1), (1, 0, 0)]);
-    assert_eq!(number(&server.query("types", "SELECT count(v) FROM m")[0]), 2);
+    let report = writer.flush().await;
+    let rejected = report.dropped.count(DropReason::Rejected);
+    assert_eq!(
+        (report.delivered, rejected, report.dropped.total()),
+        (LINES as u64 - 1, 1, 1)
+    );
+
+    writer.write(point(LINES, FieldValue::Float(1.0))).await.unwrap();
+    assert_eq!(writer.flush().await.delivered, 1);
+    let stored = number(&server.query("types", "SELECT count(v) FROM m")[0]);
+    assert_eq!(stored, writer.ledger().delivered);
 }
 
 #[tokio::test]
