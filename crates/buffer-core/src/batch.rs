@@ -128,11 +128,11 @@ impl<T> Batch<T> {
         self.opened.elapsed()
     }
 
-    /// Says that the items in `range` are delivered, whatever else becomes of this attempt.
+    /// Says that the items in `range` are delivered, whatever else becomes of this attempt. The last word on an item counts.
     ///
     /// # Panics
     ///
-    /// When `range` reaches past the batch.
+    /// When `range` reaches past the batch or ends before it begins.
     ///
     /// # Examples
     ///
@@ -153,7 +153,8 @@ impl<T> Batch<T> {
         }
     }
 
-    /// Sets the item at `index` aside: it is dropped, with the reason `rejected`, whatever else becomes of this attempt.
+    /// Sets the item at `index` aside: it is dropped, with the reason `rejected`, whatever else becomes of this attempt. The
+    /// last word on an item counts.
     ///
     /// # Panics
     ///
@@ -209,6 +210,7 @@ impl<T> Batch<T> {
         let mut marked = Marked {
             delivered: Vec::new(),
             rejected: Vec::new(),
+            causes: Vec::new(),
         };
         if self.marks.is_empty() {
             return marked;
@@ -219,7 +221,10 @@ impl<T> Batch<T> {
             match mark {
                 Mark::Open => self.items.push(item),
                 Mark::Delivered => marked.delivered.push(item),
-                Mark::Rejected(cause) => marked.rejected.push((item, cause)),
+                Mark::Rejected(cause) => {
+                    marked.rejected.push(item);
+                    marked.causes.push(cause);
+                }
             }
         }
         if self.items.len() < before {
@@ -240,7 +245,9 @@ impl<T> Deref for Batch<T> {
 /// What [`Batch::take_marked`] takes out.
 pub(crate) struct Marked<T> {
     pub(crate) delivered: Vec<T>,
-    pub(crate) rejected: Vec<(T, Cause)>,
+    pub(crate) rejected: Vec<T>,
+    /// Why, one for each of the rejected.
+    pub(crate) causes: Vec<Cause>,
 }
 
 /// The name of one batch's exact content, printed as 32 hexadecimal digits.
@@ -292,10 +299,7 @@ mod tests {
         batch.reject(3, "bad");
         let marked = batch.take_marked();
         assert_eq!(marked.delivered, [10, 11]);
-        assert_eq!(
-            marked.rejected.iter().map(|(item, _)| *item).collect::<Vec<_>>(),
-            [13]
-        );
+        assert_eq!((marked.rejected, marked.causes.len()), (vec![13], 1));
         assert_eq!(&batch[..], [12, 14]);
         assert_ne!(batch.id(), id);
         assert_eq!(batch.parent(), Some(id));

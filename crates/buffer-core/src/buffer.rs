@@ -15,7 +15,7 @@ use crate::error::{
 };
 use crate::hold::Health;
 use crate::outcome::{FlushReport, Ledger, Summary};
-use crate::partition::{Barrier, Refused};
+use crate::partition::{Refused, WorkerEnded};
 use crate::router::Route;
 use crate::shared::{Shared, deadline_in};
 
@@ -231,19 +231,20 @@ impl<T: Send + 'static> Buffer<T> {
     /// ```
     pub async fn insert_batch(&self, items: &mut Vec<T>) -> Result<(), InsertBatchError> {
         let shared = self.shared();
-        while !items.is_empty() {
-            let (mut route, mut count) = shared.route_many(items);
-            // The first part settles the partition of those that share the route.
+        let parts = shared.route_many(items);
+        let TurnedAround(items) = &mut TurnedAround(items);
+        for (mut route, mut count) in parts {
             while count > 0 {
                 let before = items.len();
-                let part = with_room(shared.room(route), || {
+                let admitted = with_room(shared.room(route), || {
                     match shared.admit_many(route, items, count) {
                         Ok(partition) => Some(Ok(partition)),
                         Err(Refused::Closed(())) => Some(Err(InsertBatchError::Closed)),
                         Err(Refused::Full(()) | Refused::Taken(())) => None,
                     }
                 });
-                route = Route::To(part.await?);
+                // What follows goes to the same partition.
+                route = Route::To(admitted.await?);
                 count -= before - items.len();
             }
         }
@@ -261,8 +262,9 @@ impl<T: Send + 'static> Buffer<T> {
     /// is closed.
     pub fn try_insert_batch(&self, items: &mut Vec<T>) -> Result<(), TryInsertBatchError> {
         let shared = self.shared();
-        while !items.is_empty() {
-            let (route, count) = shared.route_many(items);
+        let parts = shared.route_many(items);
+        let TurnedAround(items) = &mut TurnedAround(items);
+        for (route, count) in parts {
             let before = items.len();
             match shared.admit_many(route, items, count) {
                 Ok(_) if before - items.len() == count => {}
@@ -289,19 +291,13 @@ impl<T: Send + 'static> Buffer<T> {
             .collect();
         let mut report = FlushReport::default();
         for (partition, barrier) in barriers {
-            let Some(Barrier { reached, before }) = barrier else {
-                // The worker has ended; what it left is settled at the end of the drain.
-                shared.drain.finished().await;
-                continue;
-            };
-            let after = match reached.await {
-                Ok(tally) => tally,
-                Err(_) => {
-                    shared.drain.finished().await;
-                    partition.tally()
+            report.add(match barrier.reached().await {
+                Ok(settled) => settled,
+                Err(WorkerEnded { before }) => {
+                    shared.drain.settled().await;
+                    partition.tally().since(&before)
                 }
-            };
-            report.add(after.since(&before));
+            });
         }
         report
     }
@@ -413,6 +409,15 @@ async fn with_room<R>(room: &Notify, mut attempt: impl FnMut() -> Option<R>) -> 
     }
 }
 
+/// Items that were turned around, so that parts can be taken from their end; the rest is turned back in the end.
+struct TurnedAround<'a, T>(&'a mut Vec<T>);
+
+impl<T> Drop for TurnedAround<'_, T> {
+    fn drop(&mut self) {
+        self.0.reverse();
+    }
+}
+
 /// Drives a future that needs no runtime on this thread.
 fn block_on<R>(future: impl Future<Output = R>) -> R {
     struct Unpark(Thread);
@@ -442,14 +447,10 @@ impl<'a, T> Claim<'a, T> {
         Self { shared }
     }
 
-    /// Settles what is left as returned.
+    /// Takes what is left; nothing is pending then.
     fn take(self) -> Summary<T> {
-        let (left, sink_error) = self.shared.drain.claim();
-        let mut undelivered = Vec::new();
-        for mut left in left {
-            self.shared.count_returned(&left);
-            undelivered.append(&mut left.items);
-        }
+        let (left, sink_error) = self.shared.claim();
+        let undelivered = left.into_iter().flat_map(|left| left.items).collect();
         Summary {
             ledger: self.shared.ledger(),
             undelivered,
@@ -460,6 +461,6 @@ impl<'a, T> Claim<'a, T> {
 
 impl<T> Drop for Claim<'_, T> {
     fn drop(&mut self) {
-        self.shared.drop_unclaimed(self.shared.drain.unregister());
+        self.shared.give_up_claim();
     }
 }

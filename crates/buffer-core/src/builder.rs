@@ -311,6 +311,7 @@ impl<T: Send + 'static> Builder<T> {
             first_timeout: flush_timeout,
             flush_timeout,
             retries: self.retries,
+            free_timeouts: false,
             backoff: self.backoff,
             give_up_after: self.give_up_after,
         })

@@ -4,6 +4,9 @@
 //! 1. What a worker leaves is handed over before the worker counts as gone.
 //! 2. Leftovers are claimed once: by a waiter, or, when nobody waits, by whoever notices that first: the finish or the
 //!    last waiter that gives up.
+//! 3. Leftovers are counted in the step that claims them: the ledger of a drain that is through has nothing pending.
+
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -15,7 +18,8 @@ use crate::sync::{Mutex, Notify};
 pub(crate) struct Drain<T> {
     deadline: watch::Sender<Option<Instant>>,
     end: Mutex<End<T>>,
-    finished: Notify,
+    /// Wakes who waits for the end or for a claim.
+    changed: Notify,
 }
 
 struct End<T> {
@@ -45,7 +49,7 @@ impl<T> Drain<T> {
         Self {
             deadline: watch::Sender::new(None),
             end: Mutex::new(end),
-            finished: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -63,8 +67,8 @@ impl<T> Drain<T> {
         first
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        *self.deadline.borrow()
+    pub(crate) fn has_begun(&self) -> bool {
+        self.deadline.borrow().is_some()
     }
 
     /// Resolves when the drain has begun.
@@ -81,12 +85,33 @@ impl<T> Drain<T> {
             let changed = deadline.changed();
             match current {
                 None => drop(changed.await),
+                // The timer would round up.
+                Some(at) if at <= Instant::now() => return,
                 Some(at) => tokio::select! {
                     () = sleep_until(at) => return,
                     _ = changed => {}
                 },
             }
         }
+    }
+
+    /// The time that a rescue has: what is left for somebody who waits, the whole of `drain_timeout` for nobody.
+    pub(crate) fn time_for_rescue(&self, drain_timeout: Duration) -> Duration {
+        match self.end.lock().waiting {
+            0 => drain_timeout,
+            _ => self.time_left().unwrap_or(drain_timeout),
+        }
+    }
+
+    /// Sets the deadline anew, by the clock of the rescue's runtime.
+    pub(crate) fn restart(&self, deadline: Instant) {
+        self.deadline.send_replace(Some(deadline));
+    }
+
+    /// The time until the deadline, if the drain has begun.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        let deadline = *self.deadline.borrow();
+        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// A worker goes and leaves `left`. Says whether it is the last, which then closes the sink and calls `finish`.
@@ -99,15 +124,19 @@ impl<T> Drain<T> {
         end.working == 0
     }
 
-    /// The sink is closed. Returns the leftovers that nobody waits for.
-    pub(crate) fn finish(&self, sink_error: Option<FlushError>) -> Vec<Left<T>> {
+    /// The sink is closed. Returns the leftovers that nobody waits for, counted by `count`.
+    pub(crate) fn finish(
+        &self,
+        sink_error: Option<FlushError>,
+        count: impl FnOnce(&[Left<T>]),
+    ) -> Vec<Left<T>> {
         let unclaimed = {
             let mut end = self.end.lock();
             end.sink_error = sink_error;
             end.finished = true;
-            end.take_unclaimed()
+            end.take_unclaimed(count)
         };
-        self.finished.notify_waiters();
+        self.changed.notify_waiters();
         unclaimed
     }
 
@@ -116,19 +145,28 @@ impl<T> Drain<T> {
         self.end.lock().waiting += 1;
     }
 
-    /// A waiter goes. Returns the leftovers that now nobody waits for.
-    pub(crate) fn unregister(&self) -> Vec<Left<T>> {
-        let mut end = self.end.lock();
-        end.waiting -= 1;
-        end.take_unclaimed()
+    /// A waiter goes. Returns the leftovers that now nobody waits for, counted by `count`.
+    pub(crate) fn unregister(&self, count: impl FnOnce(&[Left<T>])) -> Vec<Left<T>> {
+        let unclaimed = {
+            let mut end = self.end.lock();
+            end.waiting -= 1;
+            end.take_unclaimed(count)
+        };
+        self.changed.notify_waiters();
+        unclaimed
     }
 
-    /// A registered waiter takes what is left.
-    pub(crate) fn claim(&self) -> (Vec<Left<T>>, Option<FlushError>) {
-        let mut end = self.end.lock();
-        let mut left = std::mem::take(&mut end.left);
-        left.sort_by_key(|left| left.partition);
-        (left, end.sink_error.take())
+    /// A registered waiter takes what is left, counted by `count`.
+    pub(crate) fn claim(&self, count: impl FnOnce(&[Left<T>])) -> (Vec<Left<T>>, Option<FlushError>) {
+        let claimed = {
+            let mut end = self.end.lock();
+            let mut left = std::mem::take(&mut end.left);
+            left.sort_by_key(|left| left.partition);
+            count(&left);
+            (left, end.sink_error.take())
+        };
+        self.changed.notify_waiters();
+        claimed
     }
 
     /// Waits for `finish`.
@@ -136,32 +174,45 @@ impl<T> Drain<T> {
     /// # Cancel safety
     ///
     /// Safe: it only looks.
-    #[cfg(not(buffer_loom))]
     pub(crate) async fn finished(&self) {
+        self.until(|end| end.finished).await;
+    }
+
+    /// Waits for `finish` and for the claim of what was left: everything is settled then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only looks.
+    pub(crate) async fn settled(&self) {
+        self.until(|end| end.finished && end.left.is_empty()).await;
+    }
+
+    #[cfg(not(buffer_loom))]
+    async fn until(&self, reached: impl Fn(&End<T>) -> bool) {
         loop {
-            let mut finished = std::pin::pin!(self.finished.notified());
-            finished.as_mut().enable();
-            if self.end.lock().finished {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if reached(&self.end.lock()) {
                 return;
             }
-            finished.await;
+            changed.await;
         }
     }
 
     #[cfg(buffer_loom)]
-    pub(crate) async fn finished(&self) {
-        while !self.end.lock().finished {
-            self.finished.notified().await;
+    async fn until(&self, reached: impl Fn(&End<T>) -> bool) {
+        while !reached(&self.end.lock()) {
+            self.changed.notified().await;
         }
     }
 }
 
 impl<T> End<T> {
-    fn take_unclaimed(&mut self) -> Vec<Left<T>> {
-        if self.finished && self.waiting == 0 {
-            std::mem::take(&mut self.left)
-        } else {
-            Vec::new()
+    fn take_unclaimed(&mut self, count: impl FnOnce(&[Left<T>])) -> Vec<Left<T>> {
+        if !self.finished || self.waiting > 0 {
+            return Vec::new();
         }
+        count(&self.left);
+        std::mem::take(&mut self.left)
     }
 }

@@ -1,8 +1,7 @@
 //! Takes one batch through one attempt, and says what is to become of it.
 
 use std::error::Error as _;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use thiserror::Error;
 
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
+use crate::caught::{Panicked, caught, caught_future};
 use crate::flush::{Flush, FlushError, FlushErrorKind};
 use crate::hold::Sign;
 use crate::outcome::DropReason;
@@ -23,6 +23,8 @@ pub(crate) struct Policy {
     /// The limit that it doubles up to.
     pub(crate) flush_timeout: Duration,
     pub(crate) retries: u32,
+    /// Whether attempts that time out spend no retries.
+    pub(crate) free_timeouts: bool,
     pub(crate) backoff: Backoff,
     /// How long an outage may last before its batches are dropped, if there is a limit.
     pub(crate) give_up_after: Option<Duration>,
@@ -30,14 +32,12 @@ pub(crate) struct Policy {
 
 impl Policy {
     /// The policy of a rescue: what the sink holds from the dead runtime (pooled connections above all) may hang, so the
-    /// first attempts are short, and they are repeated for as long as the drain has time.
+    /// first attempts are short, and those that time out are repeated for as long as the drain has time.
     pub(crate) fn for_rescue(self, drain_timeout: Duration) -> Self {
         Self {
             first_timeout: (drain_timeout / 16).min(self.flush_timeout),
-            flush_timeout: self.flush_timeout,
-            retries: u32::MAX,
-            backoff: self.backoff,
-            give_up_after: self.give_up_after,
+            free_timeouts: true,
+            ..self
         }
     }
 }
@@ -93,10 +93,6 @@ pub(crate) struct Flusher<T> {
 #[error("the sink did not answer within {0:?}; it may have written the batch")]
 struct TimedOut(Duration);
 
-#[derive(Debug, Error)]
-#[error("the sink panicked: {0}")]
-struct Panicked(String);
-
 impl<T> Clone for Flusher<T> {
     fn clone(&self) -> Self {
         Self {
@@ -130,21 +126,25 @@ impl<T: Send + 'static> Flusher<T> {
         let Err(error) = within(limit, || self.sink.flush(batch)).await else {
             return (Verdict::Delivered, Sign::Answered);
         };
-        let sign = sign(&error);
+        // The cause is the sink's code too.
+        let sign = caught(|| sign(&error)).unwrap_or(Sign::Nothing);
+        let free = self.policy.free_timeouts && is::<TimedOut>(&error);
         let verdict = match error.kind() {
             FlushErrorKind::Divisible => Verdict::Divide { error },
             FlushErrorKind::Permanent => Verdict::Dropped {
                 reason: DropReason::Permanent,
                 error,
             },
-            FlushErrorKind::Transient | FlushErrorKind::Uncertain if *retries >= self.policy.retries => {
+            FlushErrorKind::Transient | FlushErrorKind::Uncertain
+                if !free && *retries >= self.policy.retries =>
+            {
                 Verdict::Dropped {
                     reason: DropReason::RetriesExhausted,
                     error,
                 }
             }
             FlushErrorKind::Transient | FlushErrorKind::Uncertain => {
-                *retries += 1;
+                *retries += u32::from(!free);
                 Verdict::Again {
                     delay: delays.next().expect("delays never end"),
                     error,
@@ -172,8 +172,8 @@ impl<T: Send + 'static> Flusher<T> {
     }
 
     /// Tells the sink that the last batch is through.
-    pub(crate) async fn close_sink(&self) -> Result<(), FlushError> {
-        within(self.policy.flush_timeout, || self.sink.close()).await
+    pub(crate) async fn close_sink(&self, limit: Duration) -> Result<(), FlushError> {
+        within(limit.min(self.policy.flush_timeout), || self.sink.close()).await
     }
 }
 
@@ -191,8 +191,7 @@ fn sign(error: &FlushError) -> Sign {
             Sign::Out { at_least, reason }
         }
         (FlushErrorKind::Transient | FlushErrorKind::Uncertain, None) => {
-            let panicked = error.source().is_some_and(|cause| cause.is::<Panicked>());
-            if panicked {
+            if is::<Panicked>(error) {
                 Sign::Nothing
             } else {
                 Sign::Failed { reason }
@@ -201,32 +200,22 @@ fn sign(error: &FlushError) -> Sign {
     }
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + 'a>>;
-
-/// Runs a call of the sink under a time limit and turns its panic into an error.
-async fn within<'a>(limit: Duration, call: impl FnOnce() -> Answer<'a> + Send) -> Result<(), FlushError> {
-    let caught = async {
-        let mut answer = caught(call)?;
-        let polled = poll_fn(|cx| match caught(|| answer.as_mut().poll(cx)) {
-            Ok(poll) => poll,
-            Err(panicked) => Err(panicked).into(),
-        })
-        .await;
-        // A future that panics when it is dropped is still only the sink's panic.
-        caught(|| drop(answer)).and(polled)
-    };
-    let caught = tokio::time::timeout(limit, caught);
-    caught
-        .await
-        .unwrap_or_else(|_| Err(FlushError::uncertain(TimedOut(limit))))
+fn is<E: std::error::Error + 'static>(error: &FlushError) -> bool {
+    error.source().is_some_and(|cause| cause.is::<E>())
 }
 
-fn caught<R>(call: impl FnOnce() -> R) -> Result<R, FlushError> {
-    // Unwind safe: what the call borrows is the sink's, which decides by its own poisoning, and the batch, whose items the
-    // sink can only mark.
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        FlushError::uncertain(Panicked(text.unwrap_or_else(|| "no message".into())))
-    })
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + 'a>>;
+
+/// Runs a call of the sink under a time limit and turns its panic into an error. What the call borrows stays whole: the
+/// batch, whose items the sink can only mark, and the sink itself, which decides by its own poisoning.
+async fn within<'a>(limit: Duration, call: impl FnOnce() -> Answer<'a> + Send) -> Result<(), FlushError> {
+    let answered = async {
+        let answer = caught(call)?;
+        caught_future(answer).await
+    };
+    match tokio::time::timeout(limit, answered).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panicked)) => Err(FlushError::uncertain(panicked)),
+        Err(_) => Err(FlushError::uncertain(TimedOut(limit))),
+    }
 }

@@ -151,28 +151,36 @@ impl Hold {
         Pass::Now
     }
 
-    /// Tells what an attempt of partition `index` showed. Says whether the partitions are held now.
-    pub(crate) fn report(&self, index: usize, sign: Sign, now: Instant) -> bool {
+    /// Tells what an attempt of partition `index`, which began then, showed. Says whether it holds the partitions.
+    pub(crate) fn report(&self, index: usize, sign: Sign, began: Instant, now: Instant) -> bool {
         let mut state = self.state.lock();
-        state.give_back(index);
-        match sign {
+        let probed = state.give_back(index);
+        let before_hold = state.held.as_ref().is_some_and(|held| began < held.began) && !probed;
+        let holds = match sign {
+            // It was under way when another attempt found the sink out, or was asked to wait.
+            Sign::Answered if before_hold => false,
             Sign::Answered => {
                 state.failures_in_a_row = 0;
                 state.held = None;
+                false
             }
-            Sign::Out { at_least, reason } => state.hold(self.backoff, at_least, reason, now),
+            Sign::Out { at_least, reason } => {
+                state.hold(self.backoff, at_least, reason, now);
+                true
+            }
             Sign::Failed { reason } => {
                 state.failures_in_a_row += 1;
-                if state.held.is_some() || state.failures_in_a_row >= FAILURES_IN_A_ROW {
+                let holds = state.held.is_some() || state.failures_in_a_row >= FAILURES_IN_A_ROW;
+                if holds {
                     state.hold(self.backoff, Duration::ZERO, reason, now);
                 }
+                holds
             }
-            Sign::Nothing => {}
-        }
-        let held = state.held.is_some();
+            Sign::Nothing => false,
+        };
         drop(state);
         self.changed.notify_waiters();
-        held
+        holds
     }
 
     /// A partition that waited or probed goes without an answer.
@@ -217,12 +225,14 @@ impl Hold {
 }
 
 impl State {
-    fn give_back(&mut self, index: usize) {
-        if let Some(held) = &mut self.held
-            && held.probing == Some(index)
-        {
+    /// Says whether the partition had the right.
+    fn give_back(&mut self, index: usize) -> bool {
+        let Some(held) = &mut self.held else { return false };
+        let had = held.probing == Some(index);
+        if had {
             held.probing = None;
         }
+        had
     }
 
     /// Holds all partitions for `at_least`, and a drawn delay on top so that many processes don't come back together.
@@ -276,7 +286,7 @@ mod tests {
     fn one_outage_holds_all_partitions_for_at_least_as_long_as_asked() {
         let (hold, now) = (Hold::new(3, BACKOFF), Instant::now());
         assert_eq!(hold.pass(0, now), Pass::Now);
-        assert!(hold.report(0, out(7), now));
+        assert!(hold.report(0, out(7), now, now));
         for index in 0..3 {
             let Pass::AskAt(until) = hold.pass(index, now) else {
                 panic!("partition {index} is held")
@@ -288,7 +298,7 @@ mod tests {
     #[test]
     fn probes_go_one_at_a_time_and_rotate() {
         let (hold, mut now) = (Hold::new(3, BACKOFF), Instant::now());
-        hold.report(0, out(1), now);
+        hold.report(0, out(1), now, now);
         let mut probes = Vec::new();
         for _ in 0..6 {
             now += Duration::from_secs(60);
@@ -303,7 +313,7 @@ mod tests {
                 panic!("one probe, not {all:?}")
             };
             probes.push(probe);
-            assert!(hold.report(probe, out(0), now));
+            assert!(hold.report(probe, out(0), now, now));
         }
         probes.sort_unstable();
         assert_eq!(probes, [0, 0, 1, 1, 2, 2]);
@@ -312,12 +322,12 @@ mod tests {
     #[test]
     fn an_answer_releases_those_that_waited_spread_over_time_and_the_others_at_once() {
         let (hold, now) = (Hold::new(3, BACKOFF), Instant::now());
-        hold.report(0, out(1), now);
+        hold.report(0, out(1), now, now);
         assert!(matches!(hold.pass(1, now), Pass::AskAt(_)));
         let later = now + Duration::from_secs(60);
         assert_eq!(hold.pass(1, later), Pass::Now);
         assert_eq!(hold.pass(2, later), Pass::Ask);
-        assert!(!hold.report(1, Sign::Answered, later));
+        assert!(!hold.report(1, Sign::Answered, later, later));
         assert!(matches!(hold.pass(2, later), Pass::After(delay) if delay <= LONGEST_RELEASE));
         assert_eq!(hold.pass(0, later), Pass::Now);
     }
@@ -326,26 +336,35 @@ mod tests {
     fn failures_hold_only_when_they_come_in_a_row() {
         let (hold, now) = (Hold::new(2, BACKOFF), Instant::now());
         for _ in 0..5 {
-            assert!(!hold.report(0, failed(), now));
-            assert!(!hold.report(1, failed(), now));
-            assert!(!hold.report(1, Sign::Answered, now));
+            assert!(!hold.report(0, failed(), now, now));
+            assert!(!hold.report(1, failed(), now, now));
+            assert!(!hold.report(1, Sign::Answered, now, now));
         }
         for _ in 1..FAILURES_IN_A_ROW {
-            assert!(!hold.report(0, failed(), now));
+            assert!(!hold.report(0, failed(), now, now));
         }
-        assert!(!hold.report(0, Sign::Nothing, now));
-        assert!(hold.report(1, failed(), now));
+        assert!(!hold.report(0, Sign::Nothing, now, now));
+        assert!(hold.report(1, failed(), now, now));
     }
 
     #[test]
     fn a_probe_that_leaves_passes_the_right_on_and_one_that_was_interrupted_keeps_it() {
         let (hold, now) = (Hold::new(2, BACKOFF), Instant::now());
-        hold.report(0, out(0), now);
+        hold.report(0, out(0), now, now);
         let later = now + Duration::from_secs(60);
         assert_eq!(hold.pass(1, later), Pass::Now);
         assert_eq!(hold.pass(0, later), Pass::Ask);
         assert_eq!(hold.pass(1, later), Pass::Now);
         hold.leave(1);
         assert_eq!(hold.pass(0, later), Pass::Now);
+    }
+
+    #[test]
+    fn an_answer_to_an_attempt_from_before_the_hold_does_not_release_it() {
+        let (hold, now) = (Hold::new(2, BACKOFF), Instant::now());
+        let later = now + Duration::from_millis(1);
+        assert!(hold.report(0, out(8), now, later));
+        assert!(!hold.report(1, Sign::Answered, now, later));
+        assert!(matches!(hold.pass(1, later), Pass::AskAt(until) if until >= later + Duration::from_secs(8)));
     }
 }

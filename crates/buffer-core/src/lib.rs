@@ -50,6 +50,7 @@ mod batch;
 mod buffer;
 #[cfg(not(buffer_loom))]
 mod builder;
+mod caught;
 mod drain;
 mod error;
 mod flush;

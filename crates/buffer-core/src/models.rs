@@ -125,14 +125,14 @@ fn leftovers_are_claimed_once_whoever_waits_or_gives_up() {
         drain.register();
         let waiter = thread::spawn({
             let drain = Arc::clone(&drain);
-            move || drain.unregister()
+            move || drain.unregister(|_| ())
         });
         let left = Left {
             partition: 0,
             items: vec![7],
         };
         assert!(drain.leave(left));
-        let unclaimed = drain.finish(None);
+        let unclaimed = drain.finish(None, |_| ());
         let given_up = waiter.join().unwrap();
         let items: Vec<u32> = unclaimed
             .into_iter()
@@ -140,7 +140,7 @@ fn leftovers_are_claimed_once_whoever_waits_or_gives_up() {
             .flat_map(|left| left.items)
             .collect();
         assert_eq!(items, [7]);
-        assert!(drain.claim().0.is_empty());
+        assert!(drain.claim(|_| ()).0.is_empty());
     });
 }
 
@@ -158,13 +158,13 @@ fn a_waiter_sees_the_finish() {
                         partition,
                         items: vec![7],
                     }) {
-                        assert!(drain.finish(None).is_empty());
+                        assert!(drain.finish(None, |_| ()).is_empty());
                     }
                 })
             })
             .collect();
         loom::future::block_on(drain.finished());
-        assert_eq!(drain.claim().0.len(), 2);
+        assert_eq!(drain.claim(|_| ()).0.len(), 2);
         for worker in workers {
             worker.join().unwrap();
         }

@@ -10,7 +10,8 @@
 //!    counted: `admitted - settled` is never less than what is pending.
 
 use crossbeam_utils::CachePadded;
-use tokio::sync::oneshot;
+use rand::rngs::SmallRng;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::outcome::{Ledger, Outcome, Tally};
@@ -43,6 +44,10 @@ struct Open<T> {
     closed: bool,
     /// The worker is gone: nobody takes from the queue any more.
     ended: bool,
+    /// The last barrier, and the admitted count when it was placed.
+    barrier: Option<(Reached, u64)>,
+    /// Its own generator: the thread's is gone while a thread is being destroyed, and a drop may insert even then.
+    rng: SmallRng,
 }
 
 /// What the first item of a batch brings with it.
@@ -56,7 +61,7 @@ struct First {
 pub(crate) enum Entry<T> {
     Sealed(Sealed<T>),
     /// Everything admitted before it is settled once the worker gets here.
-    Barrier(oneshot::Sender<Tally>),
+    Barrier(watch::Sender<Option<Tally>>),
 }
 
 /// A batch on its way to the worker.
@@ -84,10 +89,37 @@ pub(crate) enum Next<T> {
     End,
 }
 
-/// A place in the queue: resolves when everything admitted before it is settled.
+/// Shows the tally once the worker has reached a barrier; closed without one when the worker ended before.
+type Reached = watch::Receiver<Option<Tally>>;
+
+/// A place in the queue: it is reached when everything admitted before it is settled.
 pub(crate) struct Barrier {
-    pub(crate) reached: oneshot::Receiver<Tally>,
-    /// The tally when the barrier was placed.
+    /// None where the worker has ended.
+    reached: Option<Reached>,
+    /// The tally when somebody began to wait.
+    before: Tally,
+}
+
+impl Barrier {
+    /// What was settled until the worker got there; `None` when it ended before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only looks.
+    pub(crate) async fn reached(self) -> Result<Tally, WorkerEnded> {
+        let ended = WorkerEnded { before: self.before };
+        let Some(mut reached) = self.reached else {
+            return Err(ended);
+        };
+        match reached.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(after)) => Ok(after.since(&self.before)),
+            Ok(None) | Err(_) => Err(ended),
+        }
+    }
+}
+
+/// The worker ended before it got to a barrier; the tally was this when somebody began to wait.
+pub(crate) struct WorkerEnded {
     pub(crate) before: Tally,
 }
 
@@ -100,6 +132,8 @@ impl<T> Partition<T> {
             expected: 0,
             closed: false,
             ended: false,
+            barrier: None,
+            rng: rand::make_rng(),
         };
         Self {
             open: CachePadded::new(Mutex::new(open)),
@@ -148,8 +182,8 @@ impl<T> Partition<T> {
         Ok(())
     }
 
-    /// Admits as many of the first `count` of `items` as there is room for; what is not admitted stays. Full means that
-    /// there was room for none.
+    /// Admits as many of the last `count` of `items` as there is room for, from the end; what is not admitted stays. Full
+    /// means that there was room for none.
     pub(crate) fn admit_many(&self, items: &mut Vec<T>, count: usize) -> Result<(), Refused<()>> {
         let mut open = self.open.lock();
         if open.closed {
@@ -160,7 +194,8 @@ impl<T> Partition<T> {
             return Err(Refused::Full(()));
         }
         let count = count.min(room);
-        self.store(&mut open, items.drain(..count));
+        let first_of_count = items.len() - count;
+        self.store(&mut open, items.drain(first_of_count..).rev());
         drop(open);
         self.wake.notify_one();
         Ok(())
@@ -168,11 +203,11 @@ impl<T> Partition<T> {
 
     /// Stores items behind the open batch, sealing it as often as it is full.
     fn store(&self, open: &mut Open<T>, mut items: impl ExactSizeIterator<Item = T>) {
-        open.admitted += items.len() as u64;
         while items.len() > 0 {
             let limit = open.first_item(&self.triggers);
-            let fitting = limit - open.items.len();
-            open.items.extend(items.by_ref().take(fitting));
+            let before = open.items.len();
+            open.items.extend(items.by_ref().take(limit - before));
+            open.admitted += (open.items.len() - before) as u64;
             if open.items.len() >= limit {
                 self.seal(open, Trigger::Size);
             }
@@ -201,20 +236,37 @@ impl<T> Partition<T> {
         self.wake.notify_one();
     }
 
-    /// Seals the open batch and marks the place behind it; `None` when the worker has ended.
-    pub(crate) fn place_barrier(&self) -> Option<Barrier> {
+    /// Seals the open batch and marks the place behind it. Where nothing was admitted since the last barrier, that one
+    /// serves: who asks again and again in an outage takes no memory.
+    pub(crate) fn place_barrier(&self) -> Barrier {
         let mut open = self.open.lock();
-        if open.ended {
-            return None;
-        }
-        self.seal(&mut open, Trigger::Request);
         // Read before the push: the worker may reach the barrier at once.
         let before = self.tally();
-        let (sender, reached) = oneshot::channel();
+        if open.ended {
+            return Barrier {
+                reached: None,
+                before,
+            };
+        }
+        if let Some((reached, admitted)) = &open.barrier
+            && *admitted == open.admitted
+            && reached.borrow().is_none()
+        {
+            return Barrier {
+                reached: Some(reached.clone()),
+                before,
+            };
+        }
+        self.seal(&mut open, Trigger::Request);
+        let (sender, reached) = watch::channel(None);
         self.queue.push(Entry::Barrier(sender));
+        open.barrier = Some((reached.clone(), open.admitted));
         drop(open);
         self.wake.notify_one();
-        Some(Barrier { reached, before })
+        Barrier {
+            reached: Some(reached),
+            before,
+        }
     }
 
     /// Closes the partition behind `last`, which is admitted whatever the capacity.
@@ -228,6 +280,14 @@ impl<T> Partition<T> {
         drop(open);
         self.wake.notify_one();
         self.room.notify_waiters();
+    }
+
+    pub(crate) fn batch_size(&self) -> usize {
+        self.triggers.batch_size
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.open.lock().closed
     }
 
     /// What the worker does next.
@@ -306,7 +366,7 @@ impl<T> Open<T> {
             return limits.items;
         }
         let at = Instant::now();
-        let limits = triggers.draw(at);
+        let limits = triggers.draw(at, &mut self.rng);
         self.first = Some(First { at, limits });
         self.items.reserve(self.expected);
         limits.items

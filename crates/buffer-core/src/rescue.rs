@@ -9,16 +9,13 @@
 //! 2. The guard that leaves its runtime last waits for all rescues of that runtime; no other guard waits, so none of them
 //!    uses up another's time.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::sync::OnceLock;
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, Handle, Id};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::runtime::{Builder, Handle, Id, Runtime};
 
 use crate::shared::deadline_in;
 use crate::worker::Worker;
@@ -101,62 +98,60 @@ fn leave(runtime: Id, rescue: Option<Rescue>) -> Vec<Rescue> {
 struct Rescue {
     /// Disconnects when the worker is through.
     through: mpsc::Receiver<()>,
+    /// Nobody waits any longer than until then.
     deadline: Instant,
 }
 
 impl Rescue {
     /// Closes the worker's buffer and lets the worker go on.
     fn start<T: Send + 'static>(mut worker: Worker<T>) -> Option<Self> {
-        let shared = std::sync::Arc::clone(&worker.shared);
+        let shared = Arc::clone(&worker.shared);
         shared.close_by(deadline_in(shared.drain_timeout));
-        worker.prepare_rescue();
-        let (running, through) = mpsc::channel();
-        let job = Box::pin(async move {
-            worker.run().await;
-            drop(running);
-        });
-        match thread() {
-            Ok(thread) => thread.send(job).ok()?,
+        let limit = shared.drain.time_for_rescue(shared.drain_timeout);
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
             Err(error) => {
-                tracing::error!(buffer = &*shared.name, %error, "no thread for the rescue; its items are lost");
+                tracing::error!(buffer = &*shared.name, %error, "no runtime for a rescue, so what is pending is dropped");
+                worker.abandon();
                 return None;
             }
-        }
-        let deadline = shared
-            .drain
-            .deadline()
-            .map_or_else(Instant::now, tokio::time::Instant::into_std);
+        };
+        worker.prepare_rescue();
+        let (running, through) = mpsc::channel();
+        runtime.spawn(async move {
+            // By this runtime's clock: that of the dead one may have been a paused one.
+            worker.shared.drain.restart(deadline_in(limit));
+            worker.run().await;
+            // The sink goes with the last worker, and its destructor belongs to the rescue.
+            drop(worker);
+            drop(running);
+        });
+        let deadline = Instant::now() + limit + GRACE;
         Some(Self { through, deadline })
     }
 
     fn wait(self) {
-        // A drain keeps its deadline by itself; the grace is for the last steps after it.
-        const GRACE: Duration = Duration::from_secs(1);
-        let left = self.deadline.saturating_duration_since(Instant::now()) + GRACE;
         // Through or out of time, which comes to the same here.
-        let _ = self.through.recv_timeout(left);
+        let _ = self
+            .through
+            .recv_timeout(self.deadline.saturating_duration_since(Instant::now()));
     }
 }
 
-type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A drain keeps its deadline by itself; this is for the last steps after it.
+const GRACE: Duration = Duration::from_secs(2);
 
-/// The rescue thread, started when it is first needed.
-fn thread() -> Result<&'static UnboundedSender<Job>, &'static io::Error> {
-    static THREAD: OnceLock<io::Result<UnboundedSender<Job>>> = OnceLock::new();
-    THREAD.get_or_init(start_thread).as_ref()
-}
-
-fn start_thread() -> io::Result<UnboundedSender<Job>> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let (sender, mut jobs) = unbounded_channel::<Job>();
-    std::thread::Builder::new()
-        .name("buffer-rescue".into())
-        .spawn(move || {
-            runtime.block_on(async {
-                while let Some(job) = jobs.recv().await {
-                    tokio::spawn(job);
-                }
-            });
-        })?;
-    Ok(sender)
+/// The runtime of all rescues, started when it is first needed. It has a thread of its own and is of the kind that lets a sink
+/// use `block_in_place`.
+fn runtime() -> Result<&'static Runtime, &'static io::Error> {
+    static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
+    let start = || {
+        let mut builder = Builder::new_multi_thread();
+        builder
+            .worker_threads(1)
+            .thread_name("buffer-rescue")
+            .enable_all()
+            .build()
+    };
+    RUNTIME.get_or_init(start).as_ref()
 }

@@ -28,7 +28,7 @@ pub struct KeyHash<T>(Arc<dyn Fn(&T) -> u64 + Send + Sync>);
 impl<T> Routing<T> {
     /// Routes by the key that `key` finds in an item.
     ///
-    /// `key` runs on the inserting thread, once for each item, and must name the same key for an item every time.
+    /// `key` runs on the inserting thread, and must name the same key for an item every time.
     ///
     /// # Examples
     ///

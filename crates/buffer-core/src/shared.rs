@@ -1,11 +1,12 @@
 //! What the handles and the workers of one buffer share: its partitions, the way in, and the one place that settles.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::caught::caught;
 use crate::drain::{Drain, Left};
 use crate::flush::FlushError;
 use crate::hold::Hold;
@@ -70,7 +71,7 @@ impl<T> Shared<T> {
         Err(Refused::Full(item))
     }
 
-    /// Admits the front of `items` into one partition, as far as there is room, and names the partition.
+    /// Admits of the last `count` of `items`, from the end, into one partition as far as there is room, and names it.
     pub(crate) fn admit_many(
         &self,
         route: Route,
@@ -90,22 +91,28 @@ impl<T> Shared<T> {
         Err(Refused::Full(()))
     }
 
-    /// The way of the first of `items`, and how many from the front share it. By key, items of one partition are brought
-    /// together first, each key's in their order.
-    pub(crate) fn route_many(&self, items: &mut [T]) -> (Route, usize) {
+    /// Turns `items` around, so that each part can be taken from the end, and says which parts share a route, from the end
+    /// too. By key, items of one partition are brought together, each key's in their order.
+    pub(crate) fn route_many(&self, items: &mut [T]) -> Vec<(Route, usize)> {
+        let Some(first) = items.first() else {
+            return Vec::new();
+        };
         let Routing::ByKey(hash) = &self.routing else {
-            let route = items
-                .first()
-                .map_or(Route::Anywhere, |first| self.router.route(&self.routing, first));
-            return (route, items.len());
+            let route = self.router.route(&self.routing, first);
+            items.reverse();
+            return vec![(route, items.len())];
         };
         items.sort_by_cached_key(|item| self.router.partition_of(hash, item));
-        let Some(first) = items.first() else {
-            return (Route::Anywhere, 0);
-        };
-        let partition = self.router.partition_of(hash, first);
-        let count = items.partition_point(|item| self.router.partition_of(hash, item) == partition);
-        (Route::To(partition), count)
+        let mut parts: Vec<(Route, usize)> = Vec::new();
+        for item in items.iter() {
+            let route = Route::To(self.router.partition_of(hash, item));
+            match parts.last_mut() {
+                Some((last, count)) if *last == route => *count += 1,
+                _ => parts.push((route, 1)),
+            }
+        }
+        items.reverse();
+        parts
     }
 
     /// Settles `items` of a partition: the one place where items end.
@@ -127,13 +134,21 @@ impl<T> Shared<T> {
         items: Vec<T>,
         error: Option<&FlushError>,
     ) {
-        if items.is_empty() {
+        let count = items.len();
+        if count == 0 {
             return;
         }
-        let error = error.map(|error| error as &dyn std::error::Error);
-        let cause = error.and_then(std::error::Error::source);
-        tracing::warn!(buffer = &*self.name, partition, items = items.len(), %reason, error, cause, "items dropped");
         self.settle(partition, Outcome::Dropped(reason), items);
+        self.log_drop(partition, reason, count, error);
+    }
+
+    /// Logs what was dropped. The cause and the subscriber are user code.
+    fn log_drop(&self, partition: usize, reason: DropReason, items: usize, error: Option<&FlushError>) {
+        let _ = caught(|| {
+            let error = error.map(|error| error as &dyn Error);
+            let cause = error.and_then(Error::source);
+            tracing::warn!(buffer = &*self.name, partition, items, %reason, error, cause, "items dropped");
+        });
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
@@ -151,24 +166,31 @@ impl<T> Shared<T> {
         }
         // Taken out first: user code must not run under the lock.
         let last_items = self.last_items.lock().take();
-        let last = last_items.and_then(|last_items| catch_unwind(AssertUnwindSafe(last_items)).ok());
-        for (partition, last) in self.partitions.iter().zip(self.divide(last.unwrap_or_default())) {
+        let last = last_items.map_or(Ok(Vec::new()), caught);
+        let last = last.unwrap_or_else(|error| {
+            tracing::error!(buffer = &*self.name, %error, "no last items: the code that has them failed");
+            Vec::new()
+        });
+        for (partition, last) in self.partitions.iter().zip(self.divide(last)) {
             partition.close(last);
         }
         self.room.notify_waiters();
     }
 
-    /// Divides items among the partitions, as their routes say.
+    /// Divides items among the partitions, as their routes say; what may go anywhere is dealt out in batches.
     fn divide(&self, items: Vec<T>) -> Vec<Vec<T>> {
         let mut divided: Vec<Vec<T>> = self.partitions.iter().map(|_| Vec::new()).collect();
-        let home = self.router.home();
+        let mut dealt = 0;
         for item in items {
             // A key that can't be found must not keep the item out: this is its last chance.
-            let route = catch_unwind(AssertUnwindSafe(|| self.router.route(&self.routing, &item)));
-            match route.unwrap_or(Route::Anywhere) {
-                Route::Anywhere => divided[home].push(item),
-                Route::To(index) => divided[index].push(item),
-            }
+            let index = match caught(|| self.router.route(&self.routing, &item)) {
+                Ok(Route::To(index)) => index,
+                Ok(Route::Anywhere) | Err(_) => {
+                    dealt += 1;
+                    (dealt - 1) / self.partitions[0].batch_size() % divided.len()
+                }
+            };
+            divided[index].push(item);
         }
         divided
     }
@@ -176,28 +198,54 @@ impl<T> Shared<T> {
     /// The last worker is gone and the sink is closed.
     pub(crate) fn finish(&self, sink_error: Option<FlushError>) {
         if let Some(error) = &sink_error {
-            let cause = std::error::Error::source(error);
-            tracing::warn!(buffer = &*self.name, cause, "the sink did not close well");
+            let _ = caught(|| {
+                tracing::warn!(
+                    buffer = &*self.name,
+                    cause = error.source(),
+                    "the sink did not close well"
+                )
+            });
         }
-        self.drop_unclaimed(self.drain.finish(sink_error));
+        let dropped = DropReason::DrainTimeout;
+        let left = self
+            .drain
+            .finish(sink_error, |left| self.count(Outcome::Dropped(dropped), left));
+        self.drop_counted(left);
     }
 
-    /// Settles what a close hands back, which is dropped no more by us.
-    pub(crate) fn count_returned(&self, left: &Left<T>) {
-        self.partitions[left.partition].settle(Outcome::Returned, left.items.len());
+    /// Somebody waits for the end no more.
+    pub(crate) fn give_up_claim(&self) {
+        let dropped = DropReason::DrainTimeout;
+        let left = self
+            .drain
+            .unregister(|left| self.count(Outcome::Dropped(dropped), left));
+        self.drop_counted(left);
     }
 
-    pub(crate) fn drop_unclaimed(&self, left: Vec<Left<T>>) {
+    /// Hands what is left to a waiter.
+    pub(crate) fn claim(&self) -> (Vec<Left<T>>, Option<FlushError>) {
+        self.drain.claim(|left| self.count(Outcome::Returned, left))
+    }
+
+    /// Counts leftovers as settled.
+    fn count(&self, outcome: Outcome, left: &[Left<T>]) {
         for Left { partition, items } in left {
-            self.drop_items(partition, DropReason::DrainTimeout, items, None);
+            self.partitions[*partition].settle(outcome, items.len());
+        }
+    }
+
+    fn drop_counted(&self, left: Vec<Left<T>>) {
+        for Left { partition, items } in left {
+            self.log_drop(partition, DropReason::DrainTimeout, items.len(), None);
+            drop_caught(items);
         }
     }
 }
 
 /// Drops items whose destructors are user code and may panic.
 fn drop_caught<T>(items: Vec<T>) {
-    // A panicking destructor is the user's; the items are counted already and the worker goes on.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(items)));
+    // The items are counted already, and the worker goes on.
+    let _ = caught(|| drop(items));
 }
 
 /// `duration` from now, or as good as never where that can't be expressed.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use rand::RngExt as _;
+use rand::rngs::SmallRng;
 use tokio::time::Instant;
 
 /// What sealed a batch.
@@ -57,8 +58,7 @@ pub(crate) struct Limits {
 }
 
 impl Triggers {
-    pub(crate) fn draw(&self, first_item: Instant) -> Limits {
-        let mut rng = rand::rng();
+    pub(crate) fn draw(&self, first_item: Instant, rng: &mut SmallRng) -> Limits {
         let fewer = rng.random_range(0..=self.batch_size_jitter);
         let later = self.flush_jitter.mul_f64(rng.random_range(0.0..=1.0));
         Limits {
@@ -81,7 +81,8 @@ mod tests {
             flush_jitter: Duration::from_secs(2),
         };
         let now = Instant::now();
-        let drawn: Vec<Limits> = (0..1_000).map(|_| triggers.draw(now)).collect();
+        let mut rng = rand::make_rng();
+        let drawn: Vec<Limits> = (0..1_000).map(|_| triggers.draw(now, &mut rng)).collect();
         for limits in &drawn {
             assert!((70..=100).contains(&limits.items), "{limits:?}");
             assert!(limits.due >= now + Duration::from_secs(10), "{limits:?}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::batch::{Batch, Marked};
+use crate::caught::{caught, caught_future};
 use crate::drain::Left;
 use crate::flusher::{Flusher, Verdict};
 use crate::hand::{Hand, Undivided};
@@ -49,33 +50,74 @@ impl<T: Send + 'static> Worker<T> {
         }
     }
 
-    /// Works until the partition is closed and drained, or the drain's deadline has passed.
+    /// Works until the partition is closed and drained, or the drain's deadline has passed; through panics of user code that
+    /// nothing nearer has caught.
     ///
     /// # Cancel safety
     ///
     /// Safe: a second call goes on where the first was dropped.
     pub(crate) async fn run(&mut self) {
-        if self.stage == Stage::Flushing {
-            let left = match self.flush_all().await {
-                ControlFlow::Continue(()) => Vec::new(),
-                ControlFlow::Break(OutOfTime) => self.give_up(),
+        /// A worker that panics so often without settling an item won't get any further.
+        const PANICS_AT_MOST: u32 = 10;
+        let (mut panics, mut settled) = (0, 0);
+        while panics < PANICS_AT_MOST {
+            let Err(error) = caught_future(Box::pin(self.run_to_end())).await else {
+                return;
             };
-            let last = self.shared.drain.leave(Left {
-                partition: self.index,
-                items: left,
-            });
-            self.stage = if last { Stage::ClosingSink } else { Stage::Ended };
+            let settled_before = std::mem::replace(&mut settled, self.partition().tally().settled());
+            panics = if settled > settled_before { 1 } else { panics + 1 };
+            tracing::error!(buffer = &*self.shared.name, partition = self.index, %error, "a worker goes on after a panic");
+            tokio::task::yield_now().await;
+        }
+        self.abandon();
+    }
+
+    async fn run_to_end(&mut self) {
+        if self.stage == Stage::Flushing {
+            if let ControlFlow::Break(OutOfTime) = self.flush_all().await {
+                // Last items may still be on their way; the partition is closed behind them.
+                while !self.partition().is_closed() {
+                    self.partition().woken().await;
+                }
+            }
+            self.leave();
         }
         if self.stage == Stage::ClosingSink {
-            let closed = self.flusher.close_sink().await;
-            self.shared.finish(closed.err());
+            // A drain that is out of time still lets the sink say goodbye.
+            const LEAST: Duration = Duration::from_secs(1);
+            let left = self.shared.drain.time_left().unwrap_or(LEAST);
+            let closed = self.flusher.close_sink(left.max(LEAST)).await;
             self.stage = Stage::Ended;
+            self.shared.finish(closed.err());
+        }
+    }
+
+    /// Hands over what is left, which is nothing after a drain in time.
+    fn leave(&mut self) {
+        let items = self.take_left();
+        self.stage = Stage::Ended;
+        let left = Left {
+            partition: self.index,
+            items,
+        };
+        if self.shared.drain.leave(left) {
+            self.stage = Stage::ClosingSink;
+        }
+    }
+
+    /// Ends without another attempt: what is left belongs to whoever waits for the close.
+    pub(crate) fn abandon(&mut self) {
+        if self.stage == Stage::Flushing {
+            self.leave();
+        }
+        if self.stage == Stage::ClosingSink {
+            self.stage = Stage::Ended;
+            self.shared.finish(None);
         }
     }
 
     /// Prepares the worker to go on in another runtime, after its own died.
     pub(crate) fn prepare_rescue(&mut self) {
-        self.settle_marked();
         self.flusher.policy = self.flusher.policy.for_rescue(self.shared.drain_timeout);
         self.hand.restart(&self.flusher.policy);
     }
@@ -93,8 +135,7 @@ impl<T: Send + 'static> Worker<T> {
                     self.hand.take(batch, &self.flusher.policy);
                 }
                 Next::Take(Entry::Barrier(reached)) => {
-                    // An error means that nobody waits there any more.
-                    let _ = reached.send(self.partition().tally());
+                    reached.send_replace(Some(self.partition().tally()));
                 }
                 Next::WaitUntil(due) => tokio::select! {
                     () = self.partition().woken() => {}
@@ -110,30 +151,42 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Flushes the batch in hand until all of it is settled.
     async fn flush_hand(&mut self) -> ControlFlow<OutOfTime> {
-        while let Some(flight) = self.hand.front() {
+        loop {
+            // An attempt that was cut off may have left marks.
+            self.settle_marked();
+            let Some(flight) = self.hand.front() else {
+                return ControlFlow::Continue(());
+            };
+            if flight.batch.is_empty() {
+                self.shared.hold.leave(self.index);
+                self.hand.settled();
+                continue;
+            }
             wait_to_pass(&self.shared, self.index).await?;
             if flight.batch.was_offered() {
                 self.shared.partitions[self.index].count_retry(flight.batch.len());
             }
+            let began = Instant::now();
             let (verdict, sign) = tokio::select! {
                 biased;
-                () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
                 attempted = self.flusher.attempt(flight) => attempted,
+                () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
             };
-            let held = self.shared.hold.report(self.index, sign, Instant::now());
+            let holds = self.shared.hold.report(self.index, sign, began, Instant::now());
             if let Some(delay) = self.settle(verdict)
-                && !held
+                && !holds
             {
                 self.back_off(delay).await?;
             }
+            // A sink that is always ready would keep other tasks off this thread.
+            tokio::task::consume_budget().await;
         }
-        ControlFlow::Continue(())
     }
 
     /// Sleeps between two attempts. The begin of a drain ends the sleep: it may be longer than the drain has time.
     async fn back_off(&mut self, delay: Duration) -> ControlFlow<OutOfTime> {
         let drain = &self.shared.drain;
-        let draining = drain.deadline().is_some();
+        let draining = drain.has_begun();
         tokio::select! {
             biased;
             () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
@@ -158,8 +211,11 @@ impl<T: Send + 'static> Worker<T> {
             ..
         } = self;
         let batch = &mut hand.front()?.batch;
+        if batch.is_empty() {
+            return None;
+        }
         match flusher.give_up_late(verdict, shared.hold.held_for(Instant::now())) {
-            Verdict::Again { .. } | Verdict::Divide { .. } if batch.is_empty() => {}
+            Verdict::Delivered => shared.settle(*index, Outcome::Delivered, batch.take_items()),
             Verdict::Again { delay, error } => {
                 let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
                 tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again");
@@ -168,38 +224,46 @@ impl<T: Send + 'static> Worker<T> {
             Verdict::Divide { error } if batch.len() == 1 => {
                 shared.drop_items(*index, DropReason::Rejected, batch.take_items(), Some(&error));
             }
-            Verdict::Divide { error } => match hand.split(&flusher.policy) {
-                Ok(()) => return None,
-                Err(Undivided) => {
+            Verdict::Divide { error } => {
+                if let Err(Undivided) = hand.split(&flusher.policy) {
                     let items = hand.front()?.batch.take_items();
                     shared.drop_items(*index, DropReason::Undivided, items, Some(&error));
                 }
-            },
-            Verdict::Delivered => shared.settle(*index, Outcome::Delivered, batch.take_items()),
+            }
             Verdict::Dropped { reason, error } => {
                 shared.drop_items(*index, reason, batch.take_items(), Some(&error));
             }
         }
-        hand.settled();
         None
     }
 
-    /// Settles the items that the sink marked in the batch just tried.
+    /// Settles the items that the sink marked in the batch in hand.
     fn settle_marked(&mut self) {
         let Self {
             shared, index, hand, ..
         } = self;
         let Some(flight) = hand.front() else { return };
-        let Marked { delivered, rejected } = flight.batch.take_marked();
+        let Marked {
+            delivered,
+            rejected,
+            causes,
+        } = flight.batch.take_marked();
+        let count = rejected.len();
         shared.settle(*index, Outcome::Delivered, delivered);
-        for (item, cause) in rejected {
-            tracing::debug!(buffer = &*shared.name, partition = index, %cause, "the sink rejected an item");
-            shared.settle(*index, Outcome::Dropped(DropReason::Rejected), vec![item]);
+        shared.settle(*index, Outcome::Dropped(DropReason::Rejected), rejected);
+        // Causes are the sink's code: formatted and dropped only now that the items are counted.
+        let _ = caught(|| {
+            if let Some(cause) = causes.first() {
+                tracing::warn!(buffer = &*shared.name, partition = index, items = count, %cause, "items rejected");
+            }
+        });
+        for cause in causes {
+            let _ = caught(|| drop(cause));
         }
     }
 
     /// Takes everything that is left: the batch in hand first, as it is the oldest.
-    fn give_up(&mut self) -> Vec<T> {
+    fn take_left(&mut self) -> Vec<T> {
         self.settle_marked();
         self.shared.hold.leave(self.index);
         let mut left = self.hand.take_items();
@@ -216,21 +280,25 @@ impl<T: Send + 'static> Worker<T> {
 async fn wait_to_pass<T>(shared: &Shared<T>, index: usize) -> ControlFlow<OutOfTime> {
     let Shared { hold, drain, .. } = shared;
     loop {
+        if drain.time_left().is_some_and(|left| left.is_zero()) {
+            return ControlFlow::Break(OutOfTime);
+        }
         let mut changed = pin!(hold.changed.notified());
         changed.as_mut().enable();
         let until = match hold.pass(index, Instant::now()) {
             Pass::Now => return ControlFlow::Continue(()),
+            Pass::After(_) if drain.has_begun() => return ControlFlow::Continue(()),
             Pass::After(delay) => {
                 tokio::select! {
-                    biased;
-                    () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
-                    () = sleep(delay) => continue,
+                    () = drain.begun() => {}
+                    () = sleep(delay) => {}
                 }
+                continue;
             }
             Pass::AskAt(until) => Some(until),
             Pass::Ask => None,
         };
-        let draining = drain.deadline().is_some();
+        let draining = drain.has_begun();
         let slept = async {
             match until {
                 Some(until) => sleep_until(until).await,
