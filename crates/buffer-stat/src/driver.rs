@@ -1,6 +1,7 @@
 //! Turns the windows: sleeps from the first increment to the end of the interval, then hands the sums over.
 
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
             let Some(counters) = self.counters.upgrade() else {
                 return;
             };
-            counters.hand_over();
+            // Keys are user code, and their panic must not be the last window's.
+            let _ = catch_unwind(AssertUnwindSafe(|| counters.hand_over()));
         }
     }
 
@@ -48,6 +50,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
         while sums.is_empty() {
             self.woken().await?;
         }
+        // Where sums were left over, no increment tells.
         self.windows.begin();
         let later = self.jitter.mul_f64(rand::rng().random_range(0.0..=1.0));
         let end = Instant::now() + self.interval + later;

@@ -10,7 +10,7 @@ use buffer_core::{Buffer, FlushReport, Ledger, Summary};
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use crate::sums::{Sums, TablesClosed};
+use crate::sums::{Added, Sums, TablesClosed};
 
 /// What a key changed by in one window: the item that the sink gets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,6 +60,9 @@ struct Window {
     begun: Option<SystemTime>,
     /// The begin of the last window that was handed over.
     last: SystemTime,
+    /// Where the next window's hand-over begins among the counts, so that it is not always the same keys that find no room:
+    /// they come in about the same order each time.
+    begin_at: usize,
 }
 
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
@@ -81,11 +84,16 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.counters
-            .windows
-            .sums
-            .add(key, n)
-            .map_err(|TablesClosed| Closed)
+        let windows = &self.counters.windows;
+        match windows.sums.add(key, n) {
+            Ok(Added::ToTable) => {}
+            Ok(Added::FirstOfTable) => {
+                windows.begin();
+                windows.sums.wake.notify_one();
+            }
+            Err(TablesClosed) => return Err(Closed),
+        }
+        Ok(())
     }
 
     /// The sum of `key` in the running window, without what was already handed to the buffer.
@@ -117,6 +125,11 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         }
     }
 
+    /// Ends the window without waiting for its counts. What finds no room in the buffer stays in the next window.
+    pub fn request_flush(&self) {
+        self.counters.hand_over();
+    }
+
     /// Closes the counters, waits until everything is settled or `drain_timeout` has passed, and returns what is left.
     ///
     /// # Cancel safety
@@ -124,6 +137,15 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// The drain goes on; what its deadline leaves is then dropped, with the reason `drain_timeout`.
     pub async fn close(&self) -> Summary<Count<K>> {
         self.counters.buffer.close().await
+    }
+
+    /// Like [`close`](StatBuffer::close), with a time limit of its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`close`](StatBuffer::close).
+    pub async fn close_within(&self, limit: Duration) -> Summary<Count<K>> {
+        self.counters.buffer.close_within(limit).await
     }
 
     /// The ledger of the counts that were handed to the buffer.
@@ -163,8 +185,12 @@ impl<K: Hash + Eq + Clone + Send + 'static> Counters<K> {
         let Windows { sums, current } = &*self.windows;
         let mut window = current.lock();
         let (mut counts, mut rest) = counts(sums.take(), window.turn());
-        // A refusal leaves in `counts` what was not accepted.
-        let _ = self.buffer.try_insert_batch(&mut counts);
+        let all = counts.len();
+        if all > 0 {
+            counts.rotate_left(window.begin_at % all);
+        }
+        self.insert_what_fits(&mut counts);
+        window.begin_at = window.begin_at.wrapping_add(all - counts.len());
         self.buffer.request_flush();
         rest.extend(counts.into_iter().map(|count| (count.key, count.delta.into())));
         if rest.is_empty() {
@@ -173,6 +199,16 @@ impl<K: Hash + Eq + Clone + Send + 'static> Counters<K> {
         sums.add_back(rest);
         HandedOver::Part
     }
+
+    /// Inserts into one partition after the other, until none has room; the rest stays in `counts`.
+    fn insert_what_fits(&self, counts: &mut Vec<Count<K>>) {
+        loop {
+            let before = counts.len();
+            if self.buffer.try_insert_batch(counts).is_ok() || counts.len() == before {
+                return;
+            }
+        }
+    }
 }
 
 impl<K: Hash + Eq + Clone> Windows<K> {
@@ -180,6 +216,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         let window = Window {
             begun: None,
             last: SystemTime::UNIX_EPOCH,
+            begin_at: 0,
         };
         Self {
             sums,
@@ -187,7 +224,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
     }
 
-    /// Notes the begin of a window.
+    /// Notes the begin of a window, if it is one.
     pub(crate) fn begin(&self) {
         self.current.lock().begun.get_or_insert_with(SystemTime::now);
     }

@@ -7,6 +7,7 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use buffer_core::Router;
 use crossbeam_utils::CachePadded;
@@ -19,7 +20,7 @@ pub(crate) struct Sums<K> {
     router: Router,
     tables: Box<[CachePadded<Mutex<Table<K>>>]>,
     hasher: DefaultHashBuilder,
-    /// Wakes the driver: an empty table got its first key, or the tables were closed.
+    /// Wakes the driver: a window has begun, or the tables were closed.
     pub(crate) wake: Notify,
 }
 
@@ -33,6 +34,14 @@ struct Entry<K> {
     hash: u64,
     key: K,
     sum: i128,
+}
+
+/// What an increment was added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Added {
+    ToTable,
+    /// The table was empty before, so this may be the begin of a window.
+    FirstOfTable,
 }
 
 /// The tables are closed.
@@ -56,7 +65,7 @@ impl<K: Hash + Eq> Sums<K> {
     }
 
     /// Adds to a key's sum at home, or in the next table that is not locked.
-    pub(crate) fn add<Q>(&self, key: &Q, n: i64) -> Result<(), TablesClosed>
+    pub(crate) fn add<Q>(&self, key: &Q, n: i64) -> Result<Added, TablesClosed>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -73,7 +82,7 @@ impl<K: Hash + Eq> Sums<K> {
         // The key's Eq is user code under the lock, as in every map; if it panics, the table is as it was.
         if let Some(entry) = table.entries.find_mut(hash, |entry| entry.key.borrow() == key) {
             entry.sum += i128::from(n);
-            return Ok(());
+            return Ok(Added::ToTable);
         }
         let first = table.entries.is_empty();
         let entry = Entry {
@@ -82,11 +91,11 @@ impl<K: Hash + Eq> Sums<K> {
             sum: n.into(),
         };
         table.entries.insert_unique(hash, entry, |entry| entry.hash);
-        drop(table);
-        if first {
-            self.wake.notify_one();
-        }
-        Ok(())
+        Ok(if first {
+            Added::FirstOfTable
+        } else {
+            Added::ToTable
+        })
     }
 
     /// Adds sums back that were taken before. The tables are open: they are closed by the same caller that takes.
@@ -127,34 +136,35 @@ impl<K: Hash + Eq> Sums<K> {
 
     /// Takes all sums, merged by key.
     pub(crate) fn take(&self) -> impl Iterator<Item = (K, i128)> + use<K> {
-        pairs(self.merge_from_each(|table| std::mem::take(&mut table.entries)))
+        merged(self.take_each(|_| {}))
     }
 
     /// Takes all sums, merged by key, and refuses increments from then on.
     pub(crate) fn take_last(&self) -> impl Iterator<Item = (K, i128)> + use<K> {
-        let last = self.merge_from_each(|table| {
-            table.closed = true;
-            std::mem::take(&mut table.entries)
-        });
+        let last = self.take_each(|table| table.closed = true);
         self.wake.notify_one();
-        pairs(last)
+        merged(last)
     }
 
-    fn merge_from_each(&self, take: impl Fn(&mut Table<K>) -> HashTable<Entry<K>>) -> HashTable<Entry<K>> {
-        let mut merged = HashTable::new();
-        for table in &self.tables {
-            // Merged after the lock is released.
-            let taken = take(&mut table.lock());
-            if merged.is_empty() {
-                merged = taken;
-                continue;
-            }
-            for entry in taken {
-                merge(&mut merged, entry);
-            }
-        }
-        merged
+    fn take_each(&self, also: impl Fn(&mut Table<K>)) -> Vec<HashTable<Entry<K>>> {
+        let take = |table: &CachePadded<Mutex<Table<K>>>| {
+            let mut table = table.lock();
+            also(&mut table);
+            // A busy table needs as much room again; one that was idle keeps none.
+            let emptied = HashTable::with_capacity(table.entries.len());
+            std::mem::replace(&mut table.entries, emptied)
+        };
+        self.tables.iter().map(take).collect()
     }
+}
+
+fn merged<K: Eq>(tables: Vec<HashTable<Entry<K>>>) -> impl Iterator<Item = (K, i128)> {
+    let mut tables = tables.into_iter();
+    let mut merged = tables.next().unwrap_or_default();
+    for entry in tables.flatten() {
+        merge(&mut merged, entry);
+    }
+    pairs(merged)
 }
 
 fn pairs<K>(entries: HashTable<Entry<K>>) -> impl Iterator<Item = (K, i128)> {
@@ -162,11 +172,13 @@ fn pairs<K>(entries: HashTable<Entry<K>>) -> impl Iterator<Item = (K, i128)> {
 }
 
 fn merge<K: Eq>(into: &mut HashTable<Entry<K>>, entry: Entry<K>) {
-    match into.find_mut(entry.hash, |other| other.key == entry.key) {
-        Some(found) => found.sum += entry.sum,
-        None => {
-            into.insert_unique(entry.hash, entry, |entry| entry.hash);
-        }
+    // A comparison that panics, which is user code, must not cost a sum: the key then stands twice.
+    let found = catch_unwind(AssertUnwindSafe(|| {
+        let found = into.find_mut(entry.hash, |other| other.key == entry.key);
+        found.map(|found| found.sum += entry.sum).is_some()
+    }));
+    if !found.unwrap_or(false) {
+        into.insert_unique(entry.hash, entry, |entry| entry.hash);
     }
 }
 

@@ -177,6 +177,33 @@ async fn in_an_outage_sums_stay_bounded_by_their_keys_and_arrive_exactly_after_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_key_gets_its_turn_when_a_window_is_larger_than_the_buffer() {
+    let database = Database::default();
+    let small = |buffer: buffer_core::Builder<_>| buffer.partitions(4).batch_size(10).capacity(80);
+    let stats = StatBuffer::builder()
+        .buffer(small)
+        .build(database.clone())
+        .unwrap();
+    let keys: Vec<String> = (0..300).map(|key| key.to_string()).collect();
+    for _ in 0..40 {
+        for key in &keys {
+            stats.increment(key.as_str(), 1).unwrap();
+        }
+        settle_down().await;
+        advance(Duration::from_millis(1_201)).await;
+        settle_down().await;
+    }
+    let totals = database.totals();
+    assert_eq!(
+        totals.len(),
+        300,
+        "each key was sent, though 80 have room at once"
+    );
+    stats.close().await;
+    assert_eq!(database.totals(), keys.into_iter().map(|key| (key, 40)).collect());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_close_takes_the_sums_along_and_refuses_what_comes_after() {
     let database = Database::default();
     let stats = StatBuffer::builder()
@@ -237,6 +264,50 @@ fn sums_arrive_when_the_runtime_dies_with_handles_alive() {
     drop(runtime);
     assert_eq!(database.totals(), total("a", 5));
     assert_eq!(stats.increment("a", 1), Err(Closed));
+}
+
+#[test]
+fn sums_arrive_when_the_last_handle_goes_with_its_thread() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Option<StatBuffer<String>>> = const { std::cell::RefCell::new(None) };
+    }
+    let database = Database::default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let stats = StatBuffer::builder()
+        .runtime(runtime.handle().clone())
+        .build(database.clone())
+        .unwrap();
+    let thread = std::thread::spawn(move || {
+        stats.increment("a", 5).unwrap();
+        KEPT.set(Some(stats));
+    });
+    thread.join().unwrap();
+    drop(runtime);
+    assert_eq!(database.totals(), total("a", 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn counters_with_no_time_to_drain_return_every_count() {
+    for _ in 0..20 {
+        let database = Database::default();
+        database.outage.store(usize::MAX, Ordering::Relaxed);
+        let stats = StatBuffer::builder().build(database).unwrap();
+        for key in 0..1_000 {
+            stats.increment(key.to_string().as_str(), 1).unwrap();
+        }
+        stats.request_flush();
+        settle_down().await;
+        stats.increment("last", 1).unwrap();
+        let summary = stats.close_within(Duration::ZERO).await;
+        assert_eq!(
+            (summary.ledger.accepted, summary.undelivered.len()),
+            (1_001, 1_001)
+        );
+    }
 }
 
 #[test]
