@@ -1,9 +1,11 @@
 //! What the ways into a buffer and its builder answer when they refuse; a refusal hands the item back.
 
+use std::fmt;
+
 use thiserror::Error;
 
 /// Why [`Buffer::insert`](crate::Buffer::insert) refused an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InsertError<T> {
     /// The buffer is closed; the item is handed back.
@@ -21,7 +23,7 @@ impl<T> InsertError<T> {
 }
 
 /// Why [`Buffer::try_insert`](crate::Buffer::try_insert) refused an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryInsertError<T> {
     /// The buffer holds as many items as its capacity; the item is handed back.
@@ -44,7 +46,7 @@ impl<T> TryInsertError<T> {
 }
 
 /// Why [`Buffer::insert_timeout`](crate::Buffer::insert_timeout) refused an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InsertTimeoutError<T> {
     /// The buffer was full for the whole time; the item is handed back.
@@ -67,7 +69,7 @@ impl<T> InsertTimeoutError<T> {
 }
 
 /// Why [`Buffer::insert_blocking`](crate::Buffer::insert_blocking) refused an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InsertBlockingError<T> {
     /// The buffer is closed; the item is handed back.
@@ -148,4 +150,25 @@ pub enum BuildError {
         "no tokio runtime here to run the workers on; call build inside one, or give the builder a handle with `runtime`"
     )]
     NoRuntime,
+}
+
+/// `Debug` that names the refusal and not the item, so that `?` works for items that have no `Debug`, and logs stay free of
+/// what they hold.
+macro_rules! debug_without_item {
+    ($($error:ident: $($variant:ident),+;)+) => {$(
+        impl<T> fmt::Debug for $error<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$variant(_) => concat!(stringify!($variant), "(..)"),)+
+                })
+            }
+        }
+    )+};
+}
+
+debug_without_item! {
+    InsertError: Closed;
+    InsertTimeoutError: TimedOut, Closed;
+    InsertBlockingError: Closed, InsideRuntime;
+    TryInsertError: Full, Closed;
 }

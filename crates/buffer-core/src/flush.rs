@@ -194,17 +194,13 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 impl fmt::Display for FlushError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            FlushErrorKind::Transient => "the sink did not write the batch; it is tried again",
-            FlushErrorKind::Uncertain => {
-                "the sink may have written the batch; it is tried again under the same id"
-            }
-            FlushErrorKind::Unavailable => "the sink is out; its items are held until it is back",
+            FlushErrorKind::Transient => "the sink did not write the batch this time; the cause says why",
+            FlushErrorKind::Uncertain => "the sink may have written the batch or not; the cause says why",
+            FlushErrorKind::Unavailable => "the sink is out; the cause says what to put right",
             FlushErrorKind::Divisible => {
-                "the sink refused the batch as a whole; it is split to find the guilty items"
+                "the sink refused the batch as a whole; look for the guilty items by the cause"
             }
-            FlushErrorKind::Permanent => {
-                "the sink refused the batch for good; see the cause, its items are dropped"
-            }
+            FlushErrorKind::Permanent => "the sink refused the batch for good; the cause says why",
         })
     }
 }

@@ -384,3 +384,53 @@ impl<T> Open<T> {
         })
     }
 }
+
+#[cfg(all(test, not(buffer_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_again_before_anything_is_admitted_shares_the_barrier() {
+        let triggers = Triggers {
+            batch_size: 10,
+            batch_size_jitter: 0,
+            flush_interval: Duration::from_secs(1),
+            flush_jitter: Duration::ZERO,
+        };
+        let partition = Partition::new(triggers, 100);
+        partition.admit(1).expect("there is room");
+        let first = partition.place_barrier();
+        let again: Vec<Barrier> = (0..100).map(|_| partition.place_barrier()).collect();
+        partition.admit(2).expect("there is room");
+        let later = partition.place_barrier();
+
+        let mut seen = Vec::new();
+        while let Next::Take(entry) = partition.next(Instant::now()) {
+            match entry {
+                Entry::Sealed(sealed) => {
+                    seen.push("batch");
+                    partition.settle(Outcome::Delivered, sealed.items.len());
+                }
+                Entry::Barrier(reached) => {
+                    seen.push("barrier");
+                    reached.send_replace(Some(partition.tally()));
+                }
+            }
+        }
+        assert_eq!(seen, ["batch", "barrier", "batch", "barrier"]);
+        for barrier in again.into_iter().chain([first]) {
+            let settled = barrier
+                .reached()
+                .await
+                .unwrap_or_else(|_| unreachable!("it was reached"));
+            assert_eq!(settled.delivered, 1);
+        }
+        let settled = later
+            .reached()
+            .await
+            .unwrap_or_else(|_| unreachable!("it was reached"));
+        assert_eq!(settled.delivered, 2);
+    }
+}

@@ -271,3 +271,28 @@ async fn the_error_of_a_sink_that_does_not_close_well_is_in_the_summary() {
             .contains("scripted")
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_the_end_sees_nothing_pending() {
+    for _ in 0..300 {
+        let sink = ScriptedSink::new(vec![Reply::Never; 4]);
+        let buffer = Buffer::builder().partitions(2).batch_size(1).build(sink).unwrap();
+        buffer.insert_batch(&mut vec![1, 2, 3]).await.unwrap();
+        let limit = Duration::from_millis(1);
+        let flush = tokio::spawn({
+            let buffer = buffer.clone();
+            async move { (buffer.flush().await, buffer.ledger()) }
+        });
+        let (one, other) = tokio::join!(buffer.close_within(limit), buffer.close_within(limit));
+        for summary in [&one, &other] {
+            let ledger = summary.ledger;
+            assert_eq!((ledger.accepted, ledger.pending), (3, 0), "{ledger:?}");
+        }
+        assert_eq!(
+            one.undelivered.len() + other.undelivered.len(),
+            one.ledger.returned as usize
+        );
+        let (_, after_flush) = flush.await.unwrap();
+        assert_eq!(after_flush.pending, 0);
+    }
+}

@@ -1,0 +1,341 @@
+//! User code that panics or hangs in unusual places: nothing is lost without a count, and nothing hangs.
+
+mod scripted;
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, async_trait};
+use scripted::{Reply, ScriptedSink};
+use tokio::time::{Instant, timeout};
+
+/// Its futures never answer, and panic when they are dropped, for the first so many attempts.
+struct DropBombs(AtomicUsize);
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("scripted");
+    }
+}
+
+#[async_trait]
+impl Flush<u32> for DropBombs {
+    async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+        // Relaxed: only the number matters.
+        let left = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() {
+            let _bomb = Bomb;
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_panics_when_it_is_cut_off_is_tried_again() {
+    let builder = Buffer::builder().partitions(1).batch_size(1);
+    let buffer = builder.build(DropBombs(AtomicUsize::new(2))).unwrap();
+    buffer.insert_batch(&mut vec![1, 2, 3]).await.unwrap();
+    assert_eq!(buffer.flush().await.delivered, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_returns_in_time_when_the_last_attempt_panics_as_it_is_cut_off() {
+    let builder = Buffer::builder()
+        .partitions(1)
+        .flush_timeout(Duration::from_secs(900));
+    let buffer = builder.build(DropBombs(AtomicUsize::new(usize::MAX))).unwrap();
+    buffer.insert(1).await.unwrap();
+    let closed = timeout(
+        Duration::from_secs(9),
+        buffer.close_within(Duration::from_secs(2)),
+    );
+    assert_eq!(closed.await.unwrap().undelivered, [1]);
+}
+
+/// A cause that panics when it is shown, and when it is dropped.
+struct BadCause;
+
+impl fmt::Debug for BadCause {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("scripted")
+    }
+}
+
+impl fmt::Display for BadCause {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("scripted")
+    }
+}
+
+impl Error for BadCause {}
+
+impl Drop for BadCause {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("scripted");
+        }
+    }
+}
+
+/// Fails in one way with the first item of a batch, delivers the others.
+struct BadCauses;
+
+#[async_trait]
+impl Flush<u32> for BadCauses {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        match (batch.first(), batch.attempt()) {
+            (Some(0), _) => Err(FlushError::permanent(BadCause)),
+            (Some(10), 1) => Err(FlushError::transient(BadCause)),
+            (Some(20), _) => {
+                (0..batch.len()).for_each(|index| batch.reject(index, BadCause));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn causes_that_panic_when_shown_or_dropped_cost_no_item_its_count() {
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(10)
+        .build(BadCauses)
+        .unwrap();
+    buffer.insert_batch(&mut (0..40).collect()).await.unwrap();
+    let ledger = buffer.close().await.ledger;
+    assert_eq!(ledger.dropped.count(DropReason::Permanent), 10);
+    assert_eq!(ledger.dropped.count(DropReason::Rejected), 10);
+    assert_eq!((ledger.delivered, ledger.pending), (20, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn panics_while_the_sink_is_out_are_backed_off_like_any_others() {
+    let script = std::iter::once(Reply::Unavailable).chain(vec![Reply::Panic; 3]);
+    let sink = ScriptedSink::new(script);
+    let builder = Buffer::builder().partitions(1).batch_size(1).retries(9);
+    let backoff = Duration::from_secs(10);
+    let buffer = builder.backoff(backoff, backoff).build(sink.clone()).unwrap();
+    buffer.insert(1).await.unwrap();
+    assert_eq!(buffer.flush().await.delivered, 1);
+    let attempts = sink.attempts();
+    assert_eq!(attempts.len(), 5);
+    let spread = attempts[4].at - attempts[1].at;
+    assert!(
+        spread > Duration::from_millis(100),
+        "three delays of up to 10 s each: {spread:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_hangs_at_its_close_does_not_hold_up_the_buffer_s() {
+    struct HangsAtClose;
+    #[async_trait]
+    impl Flush<u32> for HangsAtClose {
+        async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+            Ok(())
+        }
+        async fn close(&self) -> Result<(), FlushError> {
+            std::future::pending().await
+        }
+    }
+    let buffer = Buffer::builder()
+        .flush_timeout(Duration::from_secs(900))
+        .build(HangsAtClose)
+        .unwrap();
+    buffer.insert(1).await.unwrap();
+    let begin = Instant::now();
+    let summary = buffer.close_within(Duration::from_secs(2)).await;
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    assert_eq!(summary.ledger.delivered, 1);
+    assert!(summary.sink_error.is_some());
+}
+
+/// Never answers, and tells when its attempt began and when it was cut off.
+struct CutOff {
+    begun: Arc<AtomicBool>,
+    cut_off: Arc<AtomicBool>,
+    closed: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Flush<u32> for CutOff {
+    async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+        struct Tell(Arc<AtomicBool>);
+        impl Drop for Tell {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Release);
+            }
+        }
+        let _tell = Tell(Arc::clone(&self.cut_off));
+        self.begun.store(true, Ordering::Release);
+        std::future::pending().await
+    }
+
+    async fn close(&self) -> Result<(), FlushError> {
+        self.closed.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Fails when a worker that is out of time does not wait until its partition is closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn last_items_that_come_after_the_deadline_are_returned_with_the_rest() {
+    let (begun, cut_off) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (late, closed) = (Arc::clone(&cut_off), Arc::new(AtomicBool::new(false)));
+    let sink = CutOff {
+        begun: Arc::clone(&begun),
+        cut_off,
+        closed: Arc::clone(&closed),
+    };
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .last_items(move || {
+            // Pairs with the releases in the sink: the deadline has passed, and the worker has noticed. A worker that went
+            // on from there would soon close the sink.
+            while !late.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            for _ in 0..10_000 {
+                if closed.load(Ordering::Acquire) {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+            vec![2, 3, 4]
+        })
+        .build(sink)
+        .unwrap();
+    buffer.insert(1).await.unwrap();
+    // Pairs with the release at the attempt's begin.
+    while !begun.load(Ordering::Acquire) {
+        tokio::task::yield_now().await;
+    }
+    let summary = buffer.close_within(Duration::from_millis(1)).await;
+    assert_eq!(summary.undelivered, [1, 2, 3, 4]);
+    assert_eq!((summary.ledger.accepted, summary.ledger.returned), (4, 4));
+}
+
+/// Tries every batch in vain that holds a zero.
+struct OneBadBatch;
+
+#[async_trait]
+impl Flush<u32> for OneBadBatch {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        match batch.contains(&0) {
+            true => Err(FlushError::transient("scripted")),
+            false => Ok(()),
+        }
+    }
+}
+
+fn current_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn in_a_rescue_a_bad_batch_costs_itself_and_not_the_ones_behind_it() {
+    let runtime = current_thread();
+    let short = Duration::from_millis(1);
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .backoff(short, short)
+        .runtime(runtime.handle().clone())
+        .build(OneBadBatch)
+        .unwrap();
+    for item in 0..10 {
+        buffer.try_insert(item).unwrap();
+    }
+    drop(runtime);
+    let ledger = buffer.ledger();
+    assert_eq!(ledger.dropped.count(DropReason::RetriesExhausted), 1);
+    assert_eq!((ledger.delivered, ledger.pending), (9, 0));
+}
+
+#[test]
+fn a_rescue_has_its_full_time_when_the_runtime_dies_long_after_the_last_handle() {
+    let runtime = current_thread();
+    let sink = ScriptedSink::new([]);
+    let drain_timeout = Duration::from_millis(100);
+    let buffer = Buffer::builder()
+        .drain_timeout(drain_timeout)
+        .runtime(runtime.handle().clone())
+        .build(sink.clone())
+        .unwrap();
+    buffer.try_insert(1).unwrap();
+    drop(buffer);
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < 2 * drain_timeout {
+        std::hint::spin_loop();
+    }
+    drop(runtime);
+    assert_eq!(sink.delivered(), [1]);
+}
+
+#[test]
+fn a_sink_may_block_in_place_in_a_rescue_too() {
+    struct Blocking(ScriptedSink<u32>);
+    #[async_trait]
+    impl Flush<u32> for Blocking {
+        async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+            tokio::task::block_in_place(|| ());
+            self.0.flush(batch).await
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let sink = ScriptedSink::new([]);
+    let buffer = Buffer::builder()
+        .runtime(runtime.handle().clone())
+        .build(Blocking(sink.clone()))
+        .unwrap();
+    buffer.try_insert(1).unwrap();
+    drop(runtime);
+    assert_eq!(sink.delivered(), [1]);
+}
+
+#[test]
+fn the_sink_s_own_drop_belongs_to_the_rescue() {
+    struct Keeper(Arc<AtomicBool>);
+    #[async_trait]
+    impl Flush<u32> for Keeper {
+        async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+            Ok(())
+        }
+    }
+    impl Drop for Keeper {
+        fn drop(&mut self) {
+            for _ in 0..1_000 {
+                std::thread::yield_now();
+            }
+            self.0.store(true, Ordering::Release);
+        }
+    }
+    let dropped = Arc::new(AtomicBool::new(false));
+    let runtime = current_thread();
+    let buffer = Buffer::builder()
+        .runtime(runtime.handle().clone())
+        .build(Keeper(Arc::clone(&dropped)))
+        .unwrap();
+    buffer.try_insert(1).unwrap();
+    drop(buffer);
+    drop(runtime);
+    // Pairs with the release in the drop.
+    assert!(dropped.load(Ordering::Acquire));
+}
