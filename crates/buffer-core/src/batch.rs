@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::flush_error::{Cause, FlushError};
+use crate::reason::DropReason;
 use crate::trigger::Trigger;
-
-/// A boxed error, as sinks hand them in.
-pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
 /// The items of one flush, borrowed by the sink for one attempt at a time.
 ///
@@ -58,6 +57,35 @@ pub struct Batch<T> {
     partition: usize,
     buffer: Arc<str>,
     opened: Instant,
+    fate: Option<Fate>,
+}
+
+/// Why a batch of dead letters was dropped.
+#[derive(Debug)]
+pub(crate) struct Fate {
+    pub(crate) reason: DropReason,
+    pub(crate) causes: Causes,
+}
+
+/// Why items were not delivered.
+#[derive(Debug, Default)]
+pub(crate) enum Causes {
+    #[default]
+    None,
+    /// The error that their batch failed with.
+    One(FlushError),
+    /// One for each item, in order.
+    Each(Vec<Cause>),
+}
+
+impl Causes {
+    pub(crate) fn of(&self, index: usize) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::None => None,
+            Self::One(error) => Some(error),
+            Self::Each(causes) => causes.get(index).map(|cause| &**cause as &(dyn Error + 'static)),
+        }
+    }
 }
 
 /// What the sink said of one item.
@@ -87,6 +115,7 @@ impl<T> Batch<T> {
             partition,
             buffer,
             opened,
+            fate: None,
         }
     }
 
@@ -126,6 +155,17 @@ impl<T> Batch<T> {
     /// The time since the first item of the batch was inserted.
     pub fn age(&self) -> Duration {
         self.opened.elapsed()
+    }
+
+    /// Why the items were dropped, if this is a batch for a [dead-letter sink](crate::Builder::dead_letters).
+    pub fn drop_reason(&self) -> Option<DropReason> {
+        self.fate.as_ref().map(|fate| fate.reason)
+    }
+
+    /// Why the item at `index` was dropped, if this is a batch for a dead-letter sink: the [`FlushError`] that its batch
+    /// failed with, or the error that it was [rejected](Batch::reject) with.
+    pub fn drop_cause(&self, index: usize) -> Option<&(dyn Error + 'static)> {
+        self.fate.as_ref()?.causes.of(index)
     }
 
     /// Says that the items in `range` are delivered, whatever else becomes of this attempt. The last word on an item counts.
@@ -194,9 +234,36 @@ impl<T> Batch<T> {
             partition: self.partition,
             buffer: Arc::clone(&self.buffer),
             opened: self.opened,
+            fate: None,
         };
         let first = half(std::mem::take(&mut self.items));
         (first, half(second))
+    }
+
+    /// Makes a batch of dead letters of some of its items, which knows this one as its parent.
+    pub(crate) fn dead_letters(&self, items: Vec<T>, reason: DropReason, causes: Causes) -> Self {
+        Self {
+            items,
+            marks: Vec::new(),
+            id: BatchId::next(),
+            parent: Some(self.id),
+            attempt: 0,
+            trigger: self.trigger,
+            partition: self.partition,
+            buffer: Arc::clone(&self.buffer),
+            opened: self.opened,
+            fate: Some(Fate { reason, causes }),
+        }
+    }
+
+    pub(crate) fn fate(&self) -> Option<&Fate> {
+        self.fate.as_ref()
+    }
+
+    /// Splits dead letters into the items and why they were dropped.
+    pub(crate) fn into_fate(mut self) -> (Vec<T>, Causes) {
+        let causes = self.fate.take().map_or(Causes::None, |fate| fate.causes);
+        (self.take_items(), causes)
     }
 
     /// Takes all items out: the batch is settled.
@@ -206,15 +273,15 @@ impl<T> Batch<T> {
     }
 
     /// Takes the items out that the sink marked; what stays is a batch of its own, with a new id.
-    pub(crate) fn take_marked(&mut self) -> Marked<T> {
+    pub(crate) fn take_marked(&mut self) -> Option<Marked<T>> {
+        if self.marks.is_empty() {
+            return None;
+        }
         let mut marked = Marked {
             delivered: Vec::new(),
             rejected: Vec::new(),
             causes: Vec::new(),
         };
-        if self.marks.is_empty() {
-            return marked;
-        }
         let before = self.items.len();
         let items = std::mem::take(&mut self.items);
         for (item, mark) in items.into_iter().zip(self.marks.drain(..)) {
@@ -230,7 +297,7 @@ impl<T> Batch<T> {
         if self.items.len() < before {
             self.parent = Some(std::mem::replace(&mut self.id, BatchId::next()));
         }
-        marked
+        Some(marked)
     }
 }
 
@@ -297,7 +364,7 @@ mod tests {
         let id = batch.id();
         batch.deliver(0..2);
         batch.reject(3, "bad");
-        let marked = batch.take_marked();
+        let marked = batch.take_marked().expect("some are marked");
         assert_eq!(marked.delivered, [10, 11]);
         assert_eq!((marked.rejected, marked.causes.len()), (vec![13], 1));
         assert_eq!(&batch[..], [12, 14]);
@@ -309,7 +376,7 @@ mod tests {
     fn an_unmarked_batch_keeps_its_items_and_its_id() {
         let mut batch = batch(vec![1, 2]);
         let id = batch.id();
-        assert!(batch.take_marked().delivered.is_empty());
+        assert!(batch.take_marked().is_none());
         assert_eq!((&batch[..], batch.id(), batch.parent()), (&[1, 2][..], id, None));
     }
 }

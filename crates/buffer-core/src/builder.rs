@@ -13,10 +13,11 @@ use crate::error::BuildError;
 use crate::flush::Flush;
 use crate::flusher::{Flusher, Policy};
 use crate::hold::Hold;
+use crate::outcome::Settled;
 use crate::partition::Partition;
 use crate::rescue;
 use crate::router::{Router, Routing};
-use crate::shared::{LastItems, Shared};
+use crate::shared::{LastItems, OnOutcome, Shared};
 use crate::sync::{Mutex, Notify};
 use crate::trigger::Triggers;
 use crate::worker::Worker;
@@ -63,6 +64,8 @@ pub struct Builder<T> {
     routing: Routing<T>,
     runtime: Option<Handle>,
     last_items: Option<LastItems<T>>,
+    on_outcome: Option<OnOutcome<T>>,
+    dead_letters: Option<Arc<dyn Flush<T>>>,
 }
 
 /// More partitions than this are more tasks, each with smaller batches, and no more speed.
@@ -94,6 +97,8 @@ impl<T: Send + 'static> Buffer<T> {
             routing: Routing::ThreadHome,
             runtime: None,
             last_items: None,
+            on_outcome: None,
+            dead_letters: None,
         }
     }
 }
@@ -218,6 +223,82 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
+    /// Called with every outcome, for logs and numbers of one's own: items that were delivered, dropped or returned.
+    ///
+    /// It runs on the workers, right after the items are counted, so it must be quick and must not block.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    /// use buffer_core::Outcome;
+    ///
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = Buffer::builder().on_outcome(|settled| {
+    ///     if let Outcome::Dropped(reason) = settled.outcome {
+    ///         eprintln!("{} items dropped: {reason}", settled.items.len());
+    ///     }
+    /// });
+    /// let buffer = builder.build(Nowhere)?;
+    /// # buffer.insert(1).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_outcome(mut self, on_outcome: impl Fn(&Settled<'_, T>) + Send + Sync + 'static) -> Self {
+        self.on_outcome = Some(Box::new(on_outcome));
+        self
+    }
+
+    /// A second sink, for the items that the first one cost: batches of what was dropped, with the
+    /// [reason](crate::Batch::drop_reason) and the [cause](crate::Batch::drop_cause). Default: none; what is dropped is gone.
+    ///
+    /// It has one attempt for each batch, under `flush_timeout`, before the partition goes on. What it takes is counted in
+    /// [`Ledger::dead_lettered`](crate::Ledger::dead_lettered). It does not get what is dropped because the drain's time is up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    ///
+    /// struct Strict;
+    ///
+    /// #[async_trait]
+    /// impl Flush<u32> for Strict {
+    ///     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+    ///         Err(FlushError::permanent("no such table"))
+    ///     }
+    /// }
+    ///
+    /// struct Cemetery;
+    ///
+    /// #[async_trait]
+    /// impl Flush<u32> for Cemetery {
+    ///     async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+    ///         println!("{:?}: {:?} {:?}", &batch[..], batch.drop_reason(), batch.drop_cause(0));
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().dead_letters(Cemetery).build(Strict)?;
+    /// buffer.insert(1).await?;
+    /// let ledger = buffer.close().await.ledger;
+    /// assert_eq!((ledger.dropped.total(), ledger.dead_lettered), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn dead_letters(mut self, sink: impl Flush<T>) -> Self {
+        self.dead_letters = Some(Arc::new(sink));
+        self
+    }
+
     /// Checks the settings and starts the workers.
     ///
     /// # Errors
@@ -249,8 +330,9 @@ impl<T: Send + 'static> Builder<T> {
             hold: Hold::new(self.partitions, self.backoff),
             drain: Drain::new(self.partitions),
             last_items: Mutex::new(self.last_items),
+            on_outcome: self.on_outcome,
         });
-        let flusher = Flusher::new(Arc::new(sink), policy);
+        let flusher = Flusher::new(Arc::new(sink), self.dead_letters, policy);
         for index in 0..self.partitions {
             rescue::spawn(Worker::new(Arc::clone(&shared), flusher.clone(), index), &runtime);
         }

@@ -22,6 +22,13 @@ pub(crate) fn caught<R>(call: impl FnOnce() -> R) -> Result<R, Panicked> {
     })
 }
 
+/// Drops values whose destructors are user code, each of them, whichever panic.
+pub(crate) fn drop_caught<T>(values: Vec<T>) {
+    let mut values = values.into_iter();
+    // A value that panics is through, and the next call goes on behind it.
+    while caught(|| values.by_ref().for_each(drop)).is_err() {}
+}
+
 /// Drives a future that holds user code. A panic when it is dropped is caught too, also when that is because this very future
 /// is dropped.
 ///

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::flush::FlushError;
+use crate::flush_error::FlushError;
 use crate::sync::{Mutex, Notify};
 
 /// The state of the end.

@@ -11,9 +11,10 @@ use thiserror::Error;
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
 use crate::caught::{Panicked, caught, caught_future};
-use crate::flush::{Flush, FlushError, FlushErrorKind};
+use crate::flush::Flush;
+use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::hold::Sign;
-use crate::outcome::DropReason;
+use crate::reason::DropReason;
 
 /// How attempts are made.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +87,7 @@ pub(crate) enum Verdict {
 /// The sink, and how it is asked.
 pub(crate) struct Flusher<T> {
     sink: Arc<dyn Flush<T>>,
+    dead_letters: Option<Arc<dyn Flush<T>>>,
     pub(crate) policy: Policy,
 }
 
@@ -97,14 +99,41 @@ impl<T> Clone for Flusher<T> {
     fn clone(&self) -> Self {
         Self {
             sink: Arc::clone(&self.sink),
+            dead_letters: self.dead_letters.clone(),
             policy: self.policy,
         }
     }
 }
 
 impl<T: Send + 'static> Flusher<T> {
-    pub(crate) fn new(sink: Arc<dyn Flush<T>>, policy: Policy) -> Self {
-        Self { sink, policy }
+    pub(crate) fn new(
+        sink: Arc<dyn Flush<T>>,
+        dead_letters: Option<Arc<dyn Flush<T>>>,
+        policy: Policy,
+    ) -> Self {
+        Self {
+            sink,
+            dead_letters,
+            policy,
+        }
+    }
+
+    /// Whether there is a sink for what is dropped.
+    pub(crate) fn has_dead_letters(&self) -> bool {
+        self.dead_letters.is_some()
+    }
+
+    /// The one attempt to bury a batch of dead letters.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the batch stays with the caller.
+    pub(crate) async fn bury(&self, batch: &mut Batch<T>) -> Result<(), FlushError> {
+        let Some(sink) = &self.dead_letters else {
+            return Ok(());
+        };
+        batch.begin_attempt();
+        within(self.policy.flush_timeout, || sink.flush(batch)).await
     }
 
     /// One attempt: what is to become of the batch, and what it shows of the sink. What the sink marked is still in the
@@ -171,9 +200,14 @@ impl<T: Send + 'static> Flusher<T> {
         }
     }
 
-    /// Tells the sink that the last batch is through.
-    pub(crate) async fn close_sink(&self, limit: Duration) -> Result<(), FlushError> {
-        within(limit.min(self.policy.flush_timeout), || self.sink.close()).await
+    /// Tells the sinks that the last batch is through.
+    pub(crate) async fn close_sinks(&self, limit: Duration) -> Result<(), FlushError> {
+        let limit = limit.min(self.policy.flush_timeout);
+        let closed = within(limit, || self.sink.close()).await;
+        match &self.dead_letters {
+            Some(dead_letters) => closed.and(within(limit, || dead_letters.close()).await),
+            None => closed,
+        }
     }
 }
 

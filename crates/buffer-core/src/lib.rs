@@ -54,6 +54,7 @@ mod caught;
 mod drain;
 mod error;
 mod flush;
+mod flush_error;
 mod flusher;
 mod hand;
 mod hold;
@@ -61,6 +62,7 @@ mod hold;
 mod models;
 mod outcome;
 mod partition;
+mod reason;
 #[cfg(not(buffer_loom))]
 mod rescue;
 mod router;
@@ -82,9 +84,11 @@ pub use crate::error::{
     BuildError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertBatchError,
     TryInsertError,
 };
-pub use crate::flush::{Flush, FlushError, FlushErrorKind};
+pub use crate::flush::Flush;
+pub use crate::flush_error::{FlushError, FlushErrorKind};
 pub use crate::hold::Health;
-pub use crate::outcome::{DropReason, Dropped, FlushReport, Ledger, Summary};
+pub use crate::outcome::{Dropped, FlushReport, Ledger, Outcome, Settled, Summary};
+pub use crate::reason::DropReason;
 pub use crate::router::{KeyHash, Router, Routing};
 pub use crate::trigger::Trigger;
 

@@ -1,64 +1,46 @@
 //! What became of the items: outcomes, the ledger that counts them, and the summary of a close.
 
-use std::fmt;
+use std::error::Error;
 use std::ops::AddAssign;
 
-use crate::flush::FlushError;
-
-/// Why items were dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DropReason {
-    /// The sink refused the whole batch for good: [`FlushError::permanent`].
-    Permanent,
-    /// The sink set the item aside: [`Batch::reject`](crate::Batch::reject).
-    Rejected,
-    /// The batch was refused as a whole more often than is tried to find the guilty items: [`FlushError::divisible`].
-    Undivided,
-    /// The batch used up its retries.
-    RetriesExhausted,
-    /// The sink was out for longer than [`give_up_after`](crate::Builder::give_up_after).
-    GivenUp,
-    /// The drain's deadline passed and nobody waited for the close, so that the items could not be returned.
-    DrainTimeout,
-}
-
-impl DropReason {
-    /// Every reason.
-    pub const ALL: [Self; 6] = [
-        Self::Permanent,
-        Self::Rejected,
-        Self::Undivided,
-        Self::RetriesExhausted,
-        Self::GivenUp,
-        Self::DrainTimeout,
-    ];
-
-    /// The reason's name in logs and metrics, such as `retries_exhausted`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Permanent => "permanent",
-            Self::Rejected => "rejected",
-            Self::Undivided => "undivided",
-            Self::RetriesExhausted => "retries_exhausted",
-            Self::GivenUp => "given_up",
-            Self::DrainTimeout => "drain_timeout",
-        }
-    }
-}
-
-impl fmt::Display for DropReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use crate::batch::{BatchId, Causes};
+use crate::flush_error::FlushError;
+use crate::reason::DropReason;
 
 /// What became of an item once it is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Outcome {
+#[non_exhaustive]
+pub enum Outcome {
+    /// The sink has it.
     Delivered,
+    /// It was given up, for a reason.
     Dropped(DropReason),
+    /// A close handed it back.
     Returned,
+}
+
+/// Items that were settled together: what [`Builder::on_outcome`](crate::Builder::on_outcome) sees.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Settled<'a, T> {
+    /// What became of them.
+    pub outcome: Outcome,
+    /// The items, in order.
+    pub items: &'a [T],
+    /// The partition that they were in.
+    pub partition: usize,
+    /// The batch that they were flushed in, if they came so far.
+    pub batch: Option<BatchId>,
+    /// Why they were not delivered.
+    pub(crate) causes: &'a Causes,
+}
+
+impl<T> Settled<'_, T> {
+    /// Why the item at `index` was dropped: the [`FlushError`] of its batch, or the error that it was
+    /// [rejected](crate::Batch::reject) with. None where it was delivered or returned, or time ran out.
+    pub fn cause(&self, index: usize) -> Option<&(dyn Error + 'static)> {
+        self.causes.of(index)
+    }
 }
 
 /// How many items were dropped, by reason.
@@ -100,6 +82,7 @@ pub(crate) struct Tally {
     pub(crate) dropped: Dropped,
     pub(crate) returned: u64,
     pub(crate) retried: u64,
+    pub(crate) dead_lettered: u64,
 }
 
 impl Tally {
@@ -130,6 +113,7 @@ impl Tally {
             dropped,
             returned: self.returned - earlier.returned,
             retried: self.retried - earlier.retried,
+            dead_lettered: self.dead_lettered - earlier.dead_lettered,
         }
     }
 }
@@ -170,6 +154,8 @@ pub struct Ledger {
     pub pending: u64,
     /// Items offered to the sink again, counted once for each attempt after the first.
     pub retried: u64,
+    /// Dropped items that the dead-letter sink took. The others of `dropped` are gone.
+    pub dead_lettered: u64,
 }
 
 impl Ledger {
@@ -181,6 +167,7 @@ impl Ledger {
             dropped,
             returned,
             retried,
+            dead_lettered,
         } = tally;
         Self {
             accepted,
@@ -189,6 +176,7 @@ impl Ledger {
             returned,
             pending: accepted - settled,
             retried,
+            dead_lettered,
         }
     }
 }
@@ -202,6 +190,7 @@ impl AddAssign for Ledger {
             returned,
             pending,
             retried,
+            dead_lettered,
         } = other;
         self.accepted += accepted;
         self.delivered += delivered;
@@ -209,6 +198,7 @@ impl AddAssign for Ledger {
         self.returned += returned;
         self.pending += pending;
         self.retried += retried;
+        self.dead_lettered += dead_lettered;
     }
 }
 
@@ -244,6 +234,7 @@ impl FlushReport {
             dropped,
             returned,
             retried: _,
+            dead_lettered: _,
         } = tally;
         self.delivered += delivered;
         self.dropped += dropped;

@@ -344,6 +344,10 @@ impl<T> Partition<T> {
         self.settled.fetch_add(items as u64, Ordering::SeqCst);
     }
 
+    pub(crate) fn count_dead_lettered(&self, items: usize) {
+        self.tally.lock().dead_lettered += items as u64;
+    }
+
     pub(crate) fn count_retry(&self, items: usize) {
         self.tally.lock().retried += items as u64;
     }

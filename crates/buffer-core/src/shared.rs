@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::caught::caught;
+use crate::batch::Causes;
+use crate::caught::{caught, drop_caught};
 use crate::drain::{Drain, Left};
-use crate::flush::FlushError;
+use crate::flush_error::FlushError;
 use crate::hold::Hold;
-use crate::outcome::{DropReason, Ledger, Outcome};
+use crate::outcome::{Ledger, Outcome, Settled};
 use crate::partition::{Partition, Refused};
+use crate::reason::DropReason;
 use crate::router::{Route, Router, Routing};
 use crate::sync::{Mutex, Notify};
 
 /// Asked once, before the drain, for items that were kept outside of the buffer until then.
 pub(crate) type LastItems<T> = Box<dyn FnOnce() -> Vec<T> + Send>;
+
+/// Sees every outcome.
+pub(crate) type OnOutcome<T> = Box<dyn Fn(&Settled<'_, T>) + Send + Sync>;
 
 pub(crate) struct Shared<T> {
     pub(crate) name: Arc<str>,
@@ -29,6 +34,7 @@ pub(crate) struct Shared<T> {
     pub(crate) hold: Hold,
     pub(crate) drain: Drain<T>,
     pub(crate) last_items: Mutex<Option<LastItems<T>>>,
+    pub(crate) on_outcome: Option<OnOutcome<T>>,
 }
 
 impl<T> Shared<T> {
@@ -115,8 +121,14 @@ impl<T> Shared<T> {
         parts
     }
 
-    /// Settles `items` of a partition: the one place where items end.
-    pub(crate) fn settle(&self, partition: usize, outcome: Outcome, items: Vec<T>) {
+    /// Settles items: counts them, frees their room, tells the hook. The one place where items of a running buffer end.
+    pub(crate) fn settle(&self, settled: &Settled<'_, T>) {
+        let Settled {
+            outcome,
+            items,
+            partition,
+            ..
+        } = *settled;
         if items.is_empty() {
             return;
         }
@@ -124,31 +136,22 @@ impl<T> Shared<T> {
         // One waiter each; a waiter that gets in wakes the next.
         self.partitions[partition].room.notify_one();
         self.room.notify_one();
-        drop_caught(items);
+        self.tell(settled);
     }
 
-    pub(crate) fn drop_items(
-        &self,
-        partition: usize,
-        reason: DropReason,
-        items: Vec<T>,
-        error: Option<&FlushError>,
-    ) {
-        let count = items.len();
-        if count == 0 {
-            return;
+    /// Tells the hook and the log of items that are counted. The hook, the causes and the subscriber are user code.
+    fn tell(&self, settled: &Settled<'_, T>) {
+        if let Some(on_outcome) = &self.on_outcome {
+            let _ = caught(|| on_outcome(settled));
         }
-        self.settle(partition, Outcome::Dropped(reason), items);
-        self.log_drop(partition, reason, count, error);
-    }
-
-    /// Logs what was dropped. The cause and the subscriber are user code.
-    fn log_drop(&self, partition: usize, reason: DropReason, items: usize, error: Option<&FlushError>) {
-        let _ = caught(|| {
-            let error = error.map(|error| error as &dyn Error);
-            let cause = error.and_then(Error::source);
-            tracing::warn!(buffer = &*self.name, partition, items, %reason, error, cause, "items dropped");
-        });
+        if let Outcome::Dropped(reason) = settled.outcome {
+            let (partition, items) = (settled.partition, settled.items.len());
+            let _ = caught(|| {
+                let error = settled.cause(0);
+                let cause = error.and_then(Error::source);
+                tracing::warn!(buffer = &*self.name, partition, items, %reason, error, cause, "items dropped");
+            });
+        }
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
@@ -206,25 +209,21 @@ impl<T> Shared<T> {
                 )
             });
         }
-        let dropped = DropReason::DrainTimeout;
-        let left = self
-            .drain
-            .finish(sink_error, |left| self.count(Outcome::Dropped(dropped), left));
+        let left = self.drain.finish(sink_error, |left| self.count(DROPPED, left));
         self.drop_counted(left);
     }
 
     /// Somebody waits for the end no more.
     pub(crate) fn give_up_claim(&self) {
-        let dropped = DropReason::DrainTimeout;
-        let left = self
-            .drain
-            .unregister(|left| self.count(Outcome::Dropped(dropped), left));
+        let left = self.drain.unregister(|left| self.count(DROPPED, left));
         self.drop_counted(left);
     }
 
     /// Hands what is left to a waiter.
     pub(crate) fn claim(&self) -> (Vec<Left<T>>, Option<FlushError>) {
-        self.drain.claim(|left| self.count(Outcome::Returned, left))
+        let (left, sink_error) = self.drain.claim(|left| self.count(Outcome::Returned, left));
+        self.tell_of(Outcome::Returned, &left);
+        (left, sink_error)
     }
 
     /// Counts leftovers as settled.
@@ -235,18 +234,25 @@ impl<T> Shared<T> {
     }
 
     fn drop_counted(&self, left: Vec<Left<T>>) {
+        self.tell_of(DROPPED, &left);
+        left.into_iter().for_each(|left| drop_caught(left.items));
+    }
+
+    fn tell_of(&self, outcome: Outcome, left: &[Left<T>]) {
         for Left { partition, items } in left {
-            self.log_drop(partition, DropReason::DrainTimeout, items.len(), None);
-            drop_caught(items);
+            self.tell(&Settled {
+                outcome,
+                items,
+                partition: *partition,
+                batch: None,
+                causes: &Causes::None,
+            });
         }
     }
 }
 
-/// Drops items whose destructors are user code and may panic.
-fn drop_caught<T>(items: Vec<T>) {
-    // The items are counted already, and the worker goes on.
-    let _ = caught(|| drop(items));
-}
+/// What becomes of the leftovers that nobody waits for.
+const DROPPED: Outcome = Outcome::Dropped(DropReason::DrainTimeout);
 
 /// `duration` from now, or as good as never where that can't be expressed.
 pub(crate) fn deadline_in(duration: Duration) -> Instant {

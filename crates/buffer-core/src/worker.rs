@@ -1,5 +1,6 @@
 //! Drives one partition: takes its batches one by one, flushes each until it is settled, and drains at the end.
 
+use std::collections::VecDeque;
 use std::error::Error as _;
 use std::ops::ControlFlow;
 use std::pin::pin;
@@ -8,14 +9,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::batch::{Batch, Marked};
-use crate::caught::{caught, caught_future};
+use crate::batch::{Batch, BatchId, Causes, Fate, Marked};
+use crate::caught::{caught_future, drop_caught};
 use crate::drain::Left;
+use crate::flush_error::FlushError;
 use crate::flusher::{Flusher, Verdict};
 use crate::hand::{Hand, Undivided};
 use crate::hold::Pass;
-use crate::outcome::{DropReason, Outcome};
+use crate::outcome::{Outcome, Settled};
 use crate::partition::{Entry, Next, Partition, Sealed};
+use crate::reason::DropReason;
 use crate::shared::Shared;
 
 /// The one task of a partition. All its state lies in this struct and none in its futures, so that a worker whose runtime
@@ -25,6 +28,8 @@ pub(crate) struct Worker<T> {
     flusher: Flusher<T>,
     index: usize,
     hand: Hand<T>,
+    /// What was dropped and is still to be buried.
+    dead: VecDeque<Batch<T>>,
     stage: Stage,
 }
 
@@ -46,6 +51,7 @@ impl<T: Send + 'static> Worker<T> {
             flusher,
             index,
             hand: Hand::empty(),
+            dead: VecDeque::new(),
             stage: Stage::Flushing,
         }
     }
@@ -86,7 +92,7 @@ impl<T: Send + 'static> Worker<T> {
             // A drain that is out of time still lets the sink say goodbye.
             const LEAST: Duration = Duration::from_secs(1);
             let left = self.shared.drain.time_left().unwrap_or(LEAST);
-            let closed = self.flusher.close_sink(left.max(LEAST)).await;
+            let closed = self.flusher.close_sinks(left.max(LEAST)).await;
             self.stage = Stage::Ended;
             self.shared.finish(closed.err());
         }
@@ -154,6 +160,7 @@ impl<T: Send + 'static> Worker<T> {
         loop {
             // An attempt that was cut off may have left marks.
             self.settle_marked();
+            self.bury().await?;
             let Some(flight) = self.hand.front() else {
                 return ControlFlow::Continue(());
             };
@@ -215,56 +222,129 @@ impl<T: Send + 'static> Worker<T> {
             return None;
         }
         match flusher.give_up_late(verdict, shared.hold.held_for(Instant::now())) {
-            Verdict::Delivered => shared.settle(*index, Outcome::Delivered, batch.take_items()),
+            Verdict::Delivered => self.deliver(),
             Verdict::Again { delay, error } => {
                 let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
                 tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again");
                 return Some(delay);
             }
-            Verdict::Divide { error } if batch.len() == 1 => {
-                shared.drop_items(*index, DropReason::Rejected, batch.take_items(), Some(&error));
-            }
+            Verdict::Divide { error } if batch.len() == 1 => self.condemn(DropReason::Rejected, error),
             Verdict::Divide { error } => {
                 if let Err(Undivided) = hand.split(&flusher.policy) {
-                    let items = hand.front()?.batch.take_items();
-                    shared.drop_items(*index, DropReason::Undivided, items, Some(&error));
+                    self.condemn(DropReason::Undivided, error);
                 }
             }
-            Verdict::Dropped { reason, error } => {
-                shared.drop_items(*index, reason, batch.take_items(), Some(&error));
-            }
+            Verdict::Dropped { reason, error } => self.condemn(reason, error),
         }
         None
     }
 
+    /// Settles the batch in hand as delivered.
+    fn deliver(&mut self) {
+        let Some(flight) = self.hand.front() else { return };
+        let id = flight.batch.id();
+        let items = flight.batch.take_items();
+        self.settle_delivered(id, items);
+    }
+
+    /// Settles the batch in hand as dropped.
+    fn condemn(&mut self, reason: DropReason, error: FlushError) {
+        let Some(flight) = self.hand.front() else { return };
+        let (id, items) = (flight.batch.id(), flight.batch.take_items());
+        let dead = flight.batch.dead_letters(items, reason, Causes::One(error));
+        self.settle_dropped(id, dead);
+    }
+
     /// Settles the items that the sink marked in the batch in hand.
     fn settle_marked(&mut self) {
-        let Self {
-            shared, index, hand, ..
-        } = self;
-        let Some(flight) = hand.front() else { return };
+        let Some(flight) = self.hand.front() else { return };
+        let id = flight.batch.id();
+        let Some(marked) = flight.batch.take_marked() else {
+            return;
+        };
         let Marked {
             delivered,
             rejected,
             causes,
-        } = flight.batch.take_marked();
-        let count = rejected.len();
-        shared.settle(*index, Outcome::Delivered, delivered);
-        shared.settle(*index, Outcome::Dropped(DropReason::Rejected), rejected);
-        // Causes are the sink's code: formatted and dropped only now that the items are counted.
-        let _ = caught(|| {
-            if let Some(cause) = causes.first() {
-                tracing::warn!(buffer = &*shared.name, partition = index, items = count, %cause, "items rejected");
-            }
+        } = marked;
+        let dead = flight
+            .batch
+            .dead_letters(rejected, DropReason::Rejected, Causes::Each(causes));
+        self.settle_delivered(id, delivered);
+        self.settle_dropped(id, dead);
+    }
+
+    fn settle_delivered(&self, id: BatchId, items: Vec<T>) {
+        self.shared.settle(&Settled {
+            outcome: Outcome::Delivered,
+            items: &items,
+            partition: self.index,
+            batch: Some(id),
+            causes: &Causes::None,
         });
-        for cause in causes {
-            let _ = caught(|| drop(cause));
+        drop_caught(items);
+    }
+
+    fn settle_dropped(&mut self, id: BatchId, dead: Batch<T>) {
+        if let Some(Fate { reason, causes }) = dead.fate() {
+            self.shared.settle(&Settled {
+                outcome: Outcome::Dropped(*reason),
+                items: &dead,
+                partition: self.index,
+                batch: Some(id),
+                causes,
+            });
+        }
+        self.dead.push_back(dead);
+        if !self.flusher.has_dead_letters() {
+            self.forget_dead();
+        }
+    }
+
+    /// Hands what was dropped to the dead-letter sink, in one attempt for each batch.
+    async fn bury(&mut self) -> ControlFlow<OutOfTime> {
+        while let Some(dead) = self.dead.front_mut() {
+            let count = dead.len();
+            if count > 0 {
+                let buried = tokio::select! {
+                    biased;
+                    buried = self.flusher.bury(dead) => buried,
+                    () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+                };
+                match buried {
+                    Ok(()) => self.partition().count_dead_lettered(count),
+                    Err(error) => {
+                        let (buffer, partition, cause) = (&*self.shared.name, self.index, error.source());
+                        tracing::error!(buffer, partition, items = count, %error, cause, "dead letters lost");
+                    }
+                }
+            }
+            self.forget_first_dead();
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn forget_dead(&mut self) {
+        while !self.dead.is_empty() {
+            self.forget_first_dead();
+        }
+    }
+
+    /// Drops what is counted already. Items and causes are user code.
+    fn forget_first_dead(&mut self) {
+        let Some(dead) = self.dead.pop_front() else { return };
+        let (items, causes) = dead.into_fate();
+        drop_caught(items);
+        match causes {
+            Causes::Each(causes) => drop_caught(causes),
+            other => drop_caught(vec![other]),
         }
     }
 
     /// Takes everything that is left: the batch in hand first, as it is the oldest.
     fn take_left(&mut self) -> Vec<T> {
         self.settle_marked();
+        self.forget_dead();
         self.shared.hold.leave(self.index);
         let mut left = self.hand.take_items();
         left.append(&mut self.partition().end());

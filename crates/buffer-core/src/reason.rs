@@ -1,0 +1,51 @@
+//! The reasons for which items are dropped.
+
+use std::fmt;
+
+/// Why items were dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// The sink refused the whole batch for good: [`FlushError::permanent`](crate::FlushError::permanent).
+    Permanent,
+    /// The sink set the item aside: [`Batch::reject`](crate::Batch::reject).
+    Rejected,
+    /// The batch was refused as a whole more often than is tried to find the guilty items: [`FlushError::divisible`](crate::FlushError::divisible).
+    Undivided,
+    /// The batch used up its retries.
+    RetriesExhausted,
+    /// The sink was out for longer than [`give_up_after`](crate::Builder::give_up_after).
+    GivenUp,
+    /// The drain's deadline passed and nobody waited for the close, so that the items could not be returned.
+    DrainTimeout,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::Permanent,
+        Self::Rejected,
+        Self::Undivided,
+        Self::RetriesExhausted,
+        Self::GivenUp,
+        Self::DrainTimeout,
+    ];
+
+    /// The reason's name in logs and metrics, such as `retries_exhausted`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Rejected => "rejected",
+            Self::Undivided => "undivided",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::GivenUp => "given_up",
+            Self::DrainTimeout => "drain_timeout",
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,198 @@
+//! Every outcome is told to the hook, and what is dropped goes to the dead-letter sink, with the reason and the cause.
+
+mod scripted;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Outcome, async_trait};
+use parking_lot::Mutex;
+use scripted::{Reply, ScriptedSink};
+
+/// What one batch of dead letters held: the items, the reason, and each item's cause.
+type Buried = (Vec<u32>, DropReason, Vec<String>);
+
+/// Keeps what it buries, and answers by a script.
+#[derive(Clone)]
+struct Cemetery {
+    script: ScriptedSink<u32>,
+    buried: Arc<Mutex<Vec<Buried>>>,
+}
+
+impl Cemetery {
+    fn new(script: impl IntoIterator<Item = Reply>) -> Self {
+        Self {
+            script: ScriptedSink::new(script),
+            buried: Arc::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Flush<u32> for Cemetery {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        self.script.flush(batch).await?;
+        let root = |index| {
+            let error = batch.drop_cause(index).expect("there is a cause");
+            error.source().unwrap_or(error).to_string()
+        };
+        let causes = (0..batch.len()).map(root).collect();
+        let reason = batch.drop_reason().expect("these are dead letters");
+        self.buried.lock().push((batch.to_vec(), reason, causes));
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), FlushError> {
+        self.script.close().await
+    }
+}
+
+fn buffer(sink: &ScriptedSink<u32>, cemetery: &Cemetery) -> Buffer<u32> {
+    let builder = Buffer::builder().partitions(1).batch_size(4).retries(1);
+    builder
+        .dead_letters(cemetery.clone())
+        .build(sink.clone())
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_is_buried_with_its_reason_and_cause_and_the_next_batch_is_delivered() {
+    let sink = ScriptedSink::new([
+        Reply::Permanent,
+        Reply::Transient,
+        Reply::Transient,
+        Reply::Reject(1),
+    ]);
+    let cemetery = Cemetery::new([]);
+    let buffer = buffer(&sink, &cemetery);
+    buffer.insert_batch(&mut (0..16).collect()).await.unwrap();
+    let summary = buffer.close().await;
+    let scripted = |count| vec!["scripted".to_owned(); count];
+    assert_eq!(
+        *cemetery.buried.lock(),
+        [
+            (vec![0, 1, 2, 3], DropReason::Permanent, scripted(4)),
+            (vec![4, 5, 6, 7], DropReason::RetriesExhausted, scripted(4)),
+            (vec![9], DropReason::Rejected, scripted(1)),
+        ]
+    );
+    let ledger = summary.ledger;
+    assert_eq!(
+        (ledger.delivered, ledger.dropped.total(), ledger.dead_lettered),
+        (7, 9, 9)
+    );
+    let parents: Vec<_> = cemetery
+        .script
+        .attempts()
+        .iter()
+        .map(|attempt| attempt.parent)
+        .collect();
+    assert_eq!(parents[0], Some(sink.attempts()[0].id));
+    assert_eq!(cemetery.script.closed(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_sink_that_fails_panics_or_hangs_has_one_attempt_and_holds_up_nothing() {
+    for reply in [Reply::Transient, Reply::Unavailable, Reply::Panic, Reply::Never] {
+        let sink = ScriptedSink::new([Reply::Permanent]);
+        let cemetery = Cemetery::new([reply]);
+        let buffer = buffer(&sink, &cemetery);
+        buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
+        let ledger = buffer.close().await.ledger;
+        assert_eq!(
+            (
+                ledger.delivered,
+                ledger.dropped.total(),
+                ledger.dead_lettered,
+                ledger.pending
+            ),
+            (4, 4, 0, 0)
+        );
+        assert_eq!(cemetery.script.attempts().len(), 1);
+    }
+}
+
+#[test]
+fn dead_letters_at_hand_when_the_runtime_dies_are_buried_in_the_rescue() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let sink = ScriptedSink::new([Reply::Permanent]);
+    // The first attempt is cut off by the runtime's death.
+    let cemetery = Cemetery::new([Reply::Never]);
+    let buffer = runtime.block_on(async { buffer(&sink, &cemetery) });
+    runtime.block_on(async {
+        buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
+        while cemetery.script.attempts().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    });
+    drop(runtime);
+    let ledger = buffer.ledger();
+    assert_eq!(
+        (
+            ledger.delivered,
+            ledger.dropped.total(),
+            ledger.dead_lettered,
+            ledger.pending
+        ),
+        (4, 4, 4, 0)
+    );
+    assert_eq!(cemetery.buried.lock().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hook_sees_every_outcome_with_its_items_and_a_panic_in_it_costs_nothing() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = ScriptedSink::new([Reply::Permanent, Reply::Reject(0), Reply::Ok, Reply::Never]);
+    let hook = {
+        let seen = Arc::clone(&seen);
+        move |settled: &buffer_core::Settled<'_, u32>| {
+            let caused = settled.cause(0).is_some();
+            seen.lock().push((
+                settled.outcome,
+                settled.items.to_vec(),
+                settled.batch.is_some(),
+                caused,
+            ));
+            panic!("scripted");
+        }
+    };
+    let builder = Buffer::builder().partitions(1).batch_size(2).on_outcome(hook);
+    let buffer = builder.build(sink).unwrap();
+    buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
+    let summary = buffer.close_within(Duration::from_secs(5)).await;
+    assert_eq!(summary.undelivered, [6, 7]);
+    assert_eq!(
+        *seen.lock(),
+        [
+            (Outcome::Dropped(DropReason::Permanent), vec![0, 1], true, true),
+            (Outcome::Dropped(DropReason::Rejected), vec![2], true, true),
+            (Outcome::Delivered, vec![3], true, false),
+            (Outcome::Delivered, vec![4, 5], true, false),
+            (Outcome::Returned, vec![6, 7], false, false),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hook_sees_what_a_drain_without_a_waiter_leaves() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let hook = {
+        let seen = Arc::clone(&seen);
+        move |settled: &buffer_core::Settled<'_, u32>| {
+            seen.lock().push((settled.outcome, settled.items.to_vec()))
+        }
+    };
+    let builder = Buffer::builder().partitions(1).on_outcome(hook);
+    let sink = ScriptedSink::new([Reply::Never]);
+    let buffer = builder.drain_timeout(Duration::from_secs(3)).build(sink).unwrap();
+    buffer.insert(7).await.unwrap();
+    drop(buffer);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        *seen.lock(),
+        [(Outcome::Dropped(DropReason::DrainTimeout), vec![7])]
+    );
+}
