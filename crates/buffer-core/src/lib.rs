@@ -58,6 +58,8 @@ mod flush_error;
 mod flusher;
 mod hand;
 mod hold;
+#[cfg(not(buffer_loom))]
+mod insert;
 #[cfg(all(test, buffer_loom))]
 mod models;
 mod outcome;
@@ -77,7 +79,7 @@ pub use async_trait::async_trait;
 
 pub use crate::batch::{Batch, BatchId};
 #[cfg(not(buffer_loom))]
-pub use crate::buffer::Buffer;
+pub use crate::buffer::{Buffer, WeakBuffer};
 #[cfg(not(buffer_loom))]
 pub use crate::builder::Builder;
 pub use crate::error::{

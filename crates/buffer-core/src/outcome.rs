@@ -212,6 +212,8 @@ pub struct FlushReport {
     pub dropped: Dropped,
     /// Items that a close, which came in between, hands back.
     pub returned: u64,
+    /// Items that were not settled in time: only after [`flush_within`](crate::Buffer::flush_within).
+    pub pending: u64,
 }
 
 impl AddAssign for FlushReport {
@@ -220,7 +222,9 @@ impl AddAssign for FlushReport {
             delivered,
             dropped,
             returned,
+            pending,
         } = other;
+        self.pending += pending;
         self.delivered += delivered;
         self.dropped += dropped;
         self.returned += returned;

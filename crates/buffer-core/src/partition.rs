@@ -97,7 +97,9 @@ pub(crate) struct Barrier {
     /// None where the worker has ended.
     reached: Option<Reached>,
     /// The tally when somebody began to wait.
-    before: Tally,
+    pub(crate) before: Tally,
+    /// What was pending then.
+    pub(crate) pending: u64,
 }
 
 impl Barrier {
@@ -242,10 +244,12 @@ impl<T> Partition<T> {
         let mut open = self.open.lock();
         // Read before the push: the worker may reach the barrier at once.
         let before = self.tally();
+        let pending = open.admitted - before.settled();
         if open.ended {
             return Barrier {
                 reached: None,
                 before,
+                pending,
             };
         }
         if let Some((reached, admitted)) = &open.barrier
@@ -255,6 +259,7 @@ impl<T> Partition<T> {
             return Barrier {
                 reached: Some(reached.clone()),
                 before,
+                pending,
             };
         }
         self.seal(&mut open, Trigger::Request);
@@ -266,6 +271,7 @@ impl<T> Partition<T> {
         Barrier {
             reached: Some(reached),
             before,
+            pending,
         }
     }
 

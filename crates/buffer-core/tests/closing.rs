@@ -296,3 +296,33 @@ async fn whoever_waits_for_the_end_sees_nothing_pending() {
         assert_eq!(after_flush.pending, 0);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_with_a_limit_says_in_an_outage_what_is_still_pending() {
+    let sink = ScriptedSink::new([Reply::Ok, Reply::TransientAfter(Duration::from_secs(60))]);
+    let buffer = Buffer::builder().partitions(1).batch_size(2).build(sink).unwrap();
+    buffer.insert_batch(&mut (0..5).collect()).await.unwrap();
+    let begin = Instant::now();
+    let report = buffer.flush_within(Duration::from_secs(5)).await;
+    assert!(begin.elapsed() < Duration::from_secs(6));
+    assert_eq!((report.delivered, report.pending), (2, 3));
+    let report = buffer.flush_within(Duration::from_secs(500)).await;
+    assert_eq!((report.delivered, report.pending), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_weak_handle_does_not_keep_the_buffer_open() {
+    let sink = ScriptedSink::new([]);
+    let buffer = Buffer::builder().build(sink.clone()).unwrap();
+    let weak = buffer.downgrade();
+    let upgraded = weak.upgrade().expect("a handle is there");
+    upgraded.insert(1).await.unwrap();
+    drop(upgraded);
+    assert!(!buffer.is_closed());
+    drop(buffer);
+    assert!(weak.upgrade().is_none());
+    while sink.closed() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(sink.delivered(), [1]);
+}

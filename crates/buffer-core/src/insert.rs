@@ -1,0 +1,285 @@
+//! The ways in: insert, one by one or many at once, waiting or not.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::buffer::Buffer;
+use crate::error::{
+    InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertBatchError,
+    TryInsertError,
+};
+use crate::partition::Refused;
+use crate::router::Route;
+
+impl<T: Send + 'static> Buffer<T> {
+    /// Inserts `item`, and waits while the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertError::Closed`] hands the item back.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped while it waits has inserted nothing; the item is dropped with it and not counted.
+    pub async fn insert(&self, item: T) -> Result<(), InsertError<T>> {
+        self.insert_from(&mut Some(item)).await
+    }
+
+    /// Inserts `item`, and waits for at most `limit` while the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertTimeoutError::TimedOut`] and [`InsertTimeoutError::Closed`] hand the item back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`insert`](Buffer::insert).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().build(Nowhere)?;
+    /// buffer.insert_timeout(1, Duration::from_millis(50)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn insert_timeout(&self, item: T, limit: Duration) -> Result<(), InsertTimeoutError<T>> {
+        let mut waiting = Some(item);
+        match tokio::time::timeout(limit, self.insert_from(&mut waiting)).await {
+            Ok(inserted) => inserted.map_err(|InsertError::Closed(item)| InsertTimeoutError::Closed(item)),
+            Err(_) => Err(InsertTimeoutError::TimedOut(
+                waiting.expect("an item that waits is not inserted"),
+            )),
+        }
+    }
+
+    /// Inserts the item out of `waiting`, where it stays while there is no room.
+    async fn insert_from(&self, waiting: &mut Option<T>) -> Result<(), InsertError<T>> {
+        let shared = self.shared();
+        let Some(item) = waiting.take() else { return Ok(()) };
+        let route = shared.router.route(&shared.routing, &item);
+        match shared.admit(route, item) {
+            Ok(()) => return Ok(()),
+            Err(Refused::Closed(item)) => return Err(InsertError::Closed(item)),
+            Err(Refused::Full(item) | Refused::Taken(item)) => *waiting = Some(item),
+        }
+        with_room(shared.room(route), || {
+            match shared.admit(route, waiting.take()?) {
+                Ok(()) => Some(Ok(())),
+                Err(Refused::Closed(item)) => Some(Err(InsertError::Closed(item))),
+                Err(Refused::Full(item) | Refused::Taken(item)) => {
+                    *waiting = Some(item);
+                    None
+                }
+            }
+        })
+        .await
+    }
+
+    /// Inserts `item` if there is room.
+    ///
+    /// # Errors
+    ///
+    /// [`TryInsertError::Full`] and [`TryInsertError::Closed`] hand the item back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, TryInsertError, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().partitions(1).batch_size(1).capacity(1).build(Nowhere)?;
+    /// buffer.try_insert(1)?;
+    /// assert_eq!(buffer.try_insert(2), Err(TryInsertError::Full(2)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_insert(&self, item: T) -> Result<(), TryInsertError<T>> {
+        let shared = self.shared();
+        let route = shared.router.route(&shared.routing, &item);
+        shared.admit(route, item).map_err(|refused| match refused {
+            Refused::Closed(item) => TryInsertError::Closed(item),
+            Refused::Full(item) | Refused::Taken(item) => TryInsertError::Full(item),
+        })
+    }
+
+    /// Inserts `item` from a plain thread, and blocks the thread while the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertBlockingError::Closed`] and [`InsertBlockingError::InsideRuntime`] hand the item back. The threads of
+    /// `spawn_blocking` belong to a runtime too; there, `Handle::current().block_on(buffer.insert(item))` does it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().build(Nowhere)?;
+    /// let inserted = std::thread::spawn({
+    ///     let buffer = buffer.clone();
+    ///     move || buffer.insert_blocking(1)
+    /// });
+    /// assert_eq!(inserted.join().expect("no panic"), Ok(()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn insert_blocking(&self, item: T) -> Result<(), InsertBlockingError<T>> {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return Err(InsertBlockingError::InsideRuntime(item));
+        }
+        block_on(self.insert(item)).map_err(|InsertError::Closed(item)| InsertBlockingError::Closed(item))
+    }
+
+    /// Inserts all of `items` into one partition, in their order, and waits as often as there is no room for the next part.
+    ///
+    /// Any number is fine: parts are as large as there is room. On return `items` holds what was not accepted: nothing, if
+    /// the answer is `Ok`. With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their
+    /// keys, and `items` keeps each key's order only.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertBatchError::Closed`] when the buffer was closed before all were accepted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what was accepted before the drop is accepted, the rest is still in `items`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().build(Nowhere)?;
+    /// let mut items: Vec<u32> = (0..1_000_000).collect();
+    /// buffer.insert_batch(&mut items).await?;
+    /// assert!(items.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn insert_batch(&self, items: &mut Vec<T>) -> Result<(), InsertBatchError> {
+        let shared = self.shared();
+        let parts = shared.route_many(items);
+        let TurnedAround(items) = &mut TurnedAround(items);
+        for (mut route, mut count) in parts {
+            while count > 0 {
+                let before = items.len();
+                let admitted = with_room(shared.room(route), || {
+                    match shared.admit_many(route, items, count) {
+                        Ok(partition) => Some(Ok(partition)),
+                        Err(Refused::Closed(())) => Some(Err(InsertBatchError::Closed)),
+                        Err(Refused::Full(()) | Refused::Taken(())) => None,
+                    }
+                });
+                // What follows goes to the same partition.
+                route = Route::To(admitted.await?);
+                count -= before - items.len();
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts as many of `items` as there is room for, from the front, into one partition; the rest stays in `items`.
+    ///
+    /// With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their keys, and it stops at
+    /// the first that has no room; `items` keeps each key's order.
+    ///
+    /// # Errors
+    ///
+    /// [`TryInsertBatchError::Full`] when something stayed for want of room, [`TryInsertBatchError::Closed`] when the buffer
+    /// is closed.
+    pub fn try_insert_batch(&self, items: &mut Vec<T>) -> Result<(), TryInsertBatchError> {
+        let shared = self.shared();
+        let parts = shared.route_many(items);
+        let TurnedAround(items) = &mut TurnedAround(items);
+        for (route, count) in parts {
+            let before = items.len();
+            match shared.admit_many(route, items, count) {
+                Ok(_) if before - items.len() == count => {}
+                Ok(_) | Err(Refused::Full(()) | Refused::Taken(())) => return Err(TryInsertBatchError::Full),
+                Err(Refused::Closed(())) => return Err(TryInsertBatchError::Closed),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tries until there is room: listens, looks, then waits.
+///
+/// # Cancel safety
+///
+/// Safe: a wake-up that was meant for the dropped future goes to the next one that waits.
+async fn with_room<R>(room: &Notify, mut attempt: impl FnMut() -> Option<R>) -> R {
+    let mut waited = false;
+    loop {
+        let mut notified = pin!(room.notified());
+        notified.as_mut().enable();
+        if let Some(result) = attempt() {
+            if waited {
+                // There may be more room: the next one looks, and is the last to be woken if there is none.
+                room.notify_one();
+            }
+            return result;
+        }
+        notified.await;
+        waited = true;
+    }
+}
+
+/// Items that were turned around, so that parts can be taken from their end; the rest is turned back in the end.
+struct TurnedAround<'a, T>(&'a mut Vec<T>);
+
+impl<T> Drop for TurnedAround<'_, T> {
+    fn drop(&mut self) {
+        self.0.reverse();
+    }
+}
+
+/// Drives a future that needs no runtime on this thread.
+fn block_on<R>(future: impl Future<Output = R>) -> R {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
