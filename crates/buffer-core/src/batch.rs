@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::flush_error::{Cause, FlushError};
 use crate::reason::DropReason;
 use crate::trigger::Trigger;
+use crate::waiters::{Answer, Waiters};
 
 /// The items of one flush, borrowed by the sink for one attempt at a time.
 ///
@@ -50,6 +51,7 @@ pub struct Batch<T> {
     items: Vec<T>,
     /// Empty until the sink marks an item; from then on one mark for each item.
     marks: Vec<Mark>,
+    waiters: Waiters,
     id: BatchId,
     parent: Option<BatchId>,
     attempt: u32,
@@ -58,6 +60,16 @@ pub struct Batch<T> {
     buffer: Arc<str>,
     opened: Instant,
     fate: Option<Fate>,
+}
+
+impl Mark {
+    fn answer(&self) -> Option<Answer> {
+        match self {
+            Self::Open => None,
+            Self::Delivered => Some(Ok(())),
+            Self::Rejected(_) => Some(Err(DropReason::Rejected)),
+        }
+    }
 }
 
 /// Why a batch of dead letters was dropped.
@@ -99,6 +111,7 @@ enum Mark {
 impl<T> Batch<T> {
     pub(crate) fn new(
         items: Vec<T>,
+        waiters: Waiters,
         trigger: Trigger,
         partition: usize,
         buffer: Arc<str>,
@@ -108,6 +121,7 @@ impl<T> Batch<T> {
         Self {
             items,
             marks: Vec::new(),
+            waiters,
             id,
             parent: None,
             attempt: 0,
@@ -223,10 +237,12 @@ impl<T> Batch<T> {
 
     /// Splits the batch in two, in order; each half is a batch of its own that knows its parent. Marks are settled before.
     pub(crate) fn halves(mut self) -> (Self, Self) {
-        let second = self.items.split_off(self.items.len() / 2);
-        let half = |items| Self {
+        let middle = self.items.len() / 2;
+        let (second, second_waiters) = (self.items.split_off(middle), self.waiters.split_off(middle));
+        let half = |items, waiters| Self {
             items,
             marks: Vec::new(),
+            waiters,
             id: BatchId::next(),
             parent: Some(self.id),
             attempt: 0,
@@ -236,8 +252,8 @@ impl<T> Batch<T> {
             opened: self.opened,
             fate: None,
         };
-        let first = half(std::mem::take(&mut self.items));
-        (first, half(second))
+        let first = half(std::mem::take(&mut self.items), std::mem::take(&mut self.waiters));
+        (first, half(second, second_waiters))
     }
 
     /// Makes a batch of dead letters of some of its items, which knows this one as its parent.
@@ -245,6 +261,7 @@ impl<T> Batch<T> {
         Self {
             items,
             marks: Vec::new(),
+            waiters: Waiters::default(),
             id: BatchId::next(),
             parent: Some(self.id),
             attempt: 0,
@@ -266,9 +283,16 @@ impl<T> Batch<T> {
         (self.take_items(), causes)
     }
 
-    /// Takes all items out: the batch is settled.
+    /// Takes all items out and answers those who wait for them: the batch is settled.
+    pub(crate) fn settle(&mut self, answer: Answer) -> Vec<T> {
+        self.waiters.answer(answer);
+        self.take_items()
+    }
+
+    /// Takes all items out; who waits for one learns that it was left over.
     pub(crate) fn take_items(&mut self) -> Vec<T> {
         self.marks.clear();
+        self.waiters = Waiters::default();
         std::mem::take(&mut self.items)
     }
 
@@ -282,6 +306,7 @@ impl<T> Batch<T> {
             rejected: Vec::new(),
             causes: Vec::new(),
         };
+        self.waiters.settle(self.marks.iter().map(Mark::answer));
         let before = self.items.len();
         let items = std::mem::take(&mut self.items);
         for (item, mark) in items.into_iter().zip(self.marks.drain(..)) {
@@ -355,7 +380,14 @@ mod tests {
     use super::*;
 
     fn batch(items: Vec<u32>) -> Batch<u32> {
-        Batch::new(items, Trigger::Size, 0, "test".into(), Instant::now())
+        Batch::new(
+            items,
+            Waiters::default(),
+            Trigger::Size,
+            0,
+            "test".into(),
+            Instant::now(),
+        )
     }
 
     #[test]

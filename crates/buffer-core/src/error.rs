@@ -4,6 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::reason::DropReason;
+
 /// Why [`Buffer::insert`](crate::Buffer::insert) refused an item.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -91,6 +93,21 @@ impl<T> InsertBlockingError<T> {
     }
 }
 
+/// Why [`Buffer::insert_and_wait`](crate::Buffer::insert_and_wait) did not end with the item delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InsertAndWaitError<T> {
+    /// The buffer is closed; the item is handed back.
+    #[error("the buffer is closed; the item is handed back in this error")]
+    Closed(T),
+    /// The item was accepted, and dropped.
+    #[error("the item was dropped: {0}; a dead-letter sink would have it")]
+    Dropped(DropReason),
+    /// The item was accepted, and the drain's time was up before it was delivered.
+    #[error("the buffer closed before the item was delivered; the summary of the close has it")]
+    LeftOver,
+}
+
 /// Why [`Buffer::insert_batch`](crate::Buffer::insert_batch) stopped; what it did not accept is still in the caller's `Vec`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -164,6 +181,16 @@ macro_rules! debug_without_item {
             }
         }
     )+};
+}
+
+impl<T> fmt::Debug for InsertAndWaitError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(_) => f.write_str("Closed(..)"),
+            Self::Dropped(reason) => f.debug_tuple("Dropped").field(reason).finish(),
+            Self::LeftOver => f.write_str("LeftOver"),
+        }
+    }
 }
 
 debug_without_item! {

@@ -6,15 +6,16 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::buffer::Buffer;
 use crate::error::{
-    InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertBatchError,
-    TryInsertError,
+    InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError,
+    TryInsertBatchError, TryInsertError,
 };
 use crate::partition::Refused;
 use crate::router::Route;
+use crate::waiters::Waiter;
 
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
@@ -27,7 +28,7 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// A future that is dropped while it waits has inserted nothing; the item is dropped with it and not counted.
     pub async fn insert(&self, item: T) -> Result<(), InsertError<T>> {
-        self.insert_from(&mut Some(item)).await
+        self.insert_from(&mut Some(item), &mut None).await
     }
 
     /// Inserts `item`, and waits for at most `limit` while the buffer is full.
@@ -59,7 +60,7 @@ impl<T: Send + 'static> Buffer<T> {
     /// ```
     pub async fn insert_timeout(&self, item: T, limit: Duration) -> Result<(), InsertTimeoutError<T>> {
         let mut waiting = Some(item);
-        match tokio::time::timeout(limit, self.insert_from(&mut waiting)).await {
+        match tokio::time::timeout(limit, self.insert_from(&mut waiting, &mut None)).await {
             Ok(inserted) => inserted.map_err(|InsertError::Closed(item)| InsertTimeoutError::Closed(item)),
             Err(_) => Err(InsertTimeoutError::TimedOut(
                 waiting.expect("an item that waits is not inserted"),
@@ -67,18 +68,22 @@ impl<T: Send + 'static> Buffer<T> {
         }
     }
 
-    /// Inserts the item out of `waiting`, where it stays while there is no room.
-    async fn insert_from(&self, waiting: &mut Option<T>) -> Result<(), InsertError<T>> {
+    /// Inserts the item out of `waiting`, where it stays while there is no room, and the waiter with it.
+    async fn insert_from(
+        &self,
+        waiting: &mut Option<T>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), InsertError<T>> {
         let shared = self.shared();
         let Some(item) = waiting.take() else { return Ok(()) };
         let route = shared.router.route(&shared.routing, &item);
-        match shared.admit(route, item) {
+        match shared.admit(route, item, waiter) {
             Ok(()) => return Ok(()),
             Err(Refused::Closed(item)) => return Err(InsertError::Closed(item)),
             Err(Refused::Full(item) | Refused::Taken(item)) => *waiting = Some(item),
         }
         with_room(shared.room(route), || {
-            match shared.admit(route, waiting.take()?) {
+            match shared.admit(route, waiting.take()?, waiter) {
                 Ok(()) => Some(Ok(())),
                 Err(Refused::Closed(item)) => Some(Err(InsertError::Closed(item))),
                 Err(Refused::Full(item) | Refused::Taken(item)) => {
@@ -88,6 +93,49 @@ impl<T: Send + 'static> Buffer<T> {
             }
         })
         .await
+    }
+
+    /// Inserts `item`, waits while the buffer is full, and then until the item is settled. `Ok` means that it is delivered.
+    ///
+    /// It does not sit out the interval: a partition with nothing in flight flushes at once, and while one is in flight those
+    /// who come in the meantime share the next batch.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertAndWaitError::Closed`] hands the item back. [`InsertAndWaitError::Dropped`] says why it was dropped, and
+    /// [`InsertAndWaitError::LeftOver`] that a drain ran out of time.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`insert`](Buffer::insert) while there is no room. After that the item is accepted, and goes its way without
+    /// anybody waiting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    /// # struct Database;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Database {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().build(Database)?;
+    /// buffer.insert_and_wait(1).await?;
+    /// assert_eq!(buffer.ledger().delivered, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn insert_and_wait(&self, item: T) -> Result<(), InsertAndWaitError<T>> {
+        let (sender, answer) = oneshot::channel();
+        let inserted = self.insert_from(&mut Some(item), &mut Some(sender)).await;
+        inserted.map_err(|InsertError::Closed(item)| InsertAndWaitError::Closed(item))?;
+        match answer.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(InsertAndWaitError::Dropped(reason)),
+            Err(_) => Err(InsertAndWaitError::LeftOver),
+        }
     }
 
     /// Inserts `item` if there is room.
@@ -116,10 +164,12 @@ impl<T: Send + 'static> Buffer<T> {
     pub fn try_insert(&self, item: T) -> Result<(), TryInsertError<T>> {
         let shared = self.shared();
         let route = shared.router.route(&shared.routing, &item);
-        shared.admit(route, item).map_err(|refused| match refused {
-            Refused::Closed(item) => TryInsertError::Closed(item),
-            Refused::Full(item) | Refused::Taken(item) => TryInsertError::Full(item),
-        })
+        shared
+            .admit(route, item, &mut None)
+            .map_err(|refused| match refused {
+                Refused::Closed(item) => TryInsertError::Closed(item),
+                Refused::Full(item) | Refused::Taken(item) => TryInsertError::Full(item),
+            })
     }
 
     /// Inserts `item` from a plain thread, and blocks the thread while the buffer is full.

@@ -72,6 +72,7 @@ mod router;
 mod shared;
 mod sync;
 mod trigger;
+mod waiters;
 #[cfg(not(buffer_loom))]
 mod worker;
 
@@ -83,8 +84,8 @@ pub use crate::buffer::{Buffer, WeakBuffer};
 #[cfg(not(buffer_loom))]
 pub use crate::builder::Builder;
 pub use crate::error::{
-    BuildError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertBatchError,
-    TryInsertError,
+    BuildError, InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError,
+    TryInsertBatchError, TryInsertError,
 };
 pub use crate::flush::Flush;
 pub use crate::flush_error::{FlushError, FlushErrorKind};
@@ -94,7 +95,7 @@ pub use crate::reason::DropReason;
 pub use crate::router::{KeyHash, Router, Routing};
 pub use crate::trigger::Trigger;
 
-/// Compiles and runs the examples of the READMEs.
+/// Compiles and runs the examples of the READMEs and of the documents.
 #[cfg(doctest)]
 mod readmes {
     #[doc = include_str!("../README.md")]
@@ -102,4 +103,13 @@ mod readmes {
 
     #[doc = include_str!("../../../README.md")]
     struct Workspace;
+
+    #[doc = include_str!("../../../docs/writing-a-sink.md")]
+    struct WritingASink;
+
+    #[doc = include_str!("../../../docs/tuning.md")]
+    struct Tuning;
+
+    #[doc = include_str!("../../../docs/migrating.md")]
+    struct Migrating;
 }

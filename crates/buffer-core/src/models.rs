@@ -54,7 +54,7 @@ fn every_admitted_item_is_taken_before_the_end() {
             let partition = Arc::clone(&partition);
             move || {
                 (0..2)
-                    .filter(|item| partition.admit(*item).is_ok())
+                    .filter(|item| partition.admit(*item, &mut None).is_ok())
                     .collect::<Vec<_>>()
             }
         });
@@ -66,7 +66,7 @@ fn every_admitted_item_is_taken_before_the_end() {
         while !take(&partition, &mut taken) {}
         closer.join().unwrap();
         assert_eq!(taken, producer.join().unwrap());
-        assert!(matches!(partition.admit(9), Err(Refused::Closed(9))));
+        assert!(matches!(partition.admit(9, &mut None), Err(Refused::Closed(9))));
     });
 }
 
@@ -77,7 +77,7 @@ fn items_are_taken_in_the_order_in_which_they_were_admitted() {
         let partition = partition(2, 10);
         let producer = thread::spawn({
             let partition = Arc::clone(&partition);
-            move || (0..3).for_each(|item| partition.admit(item).expect("open, with room"))
+            move || (0..3).for_each(|item| partition.admit(item, &mut None).expect("open, with room"))
         });
         let mut taken = Vec::new();
         while taken.len() < 3 {
@@ -96,7 +96,7 @@ fn pending_items_never_exceed_the_capacity_and_the_ledger_adds_up() {
         let producers: Vec<_> = (0..2)
             .map(|item| {
                 let partition = Arc::clone(&partition);
-                thread::spawn(move || partition.admit(item).is_ok())
+                thread::spawn(move || partition.admit(item, &mut None).is_ok())
             })
             .collect();
         let mut taken = Vec::new();

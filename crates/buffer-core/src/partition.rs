@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::outcome::{Ledger, Outcome, Tally};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Notify, Ordering, Queue};
 use crate::trigger::{Limits, Trigger, Triggers};
+use crate::waiters::{Waiter, Waiters};
 
 /// A lane: many threads admit, one worker takes.
 pub(crate) struct Partition<T> {
@@ -36,6 +37,7 @@ pub(crate) struct Partition<T> {
 /// The open batch, and what is decided under its lock.
 struct Open<T> {
     items: Vec<T>,
+    waiters: Waiters,
     /// Set with the first item.
     first: Option<First>,
     admitted: u64,
@@ -67,6 +69,7 @@ pub(crate) enum Entry<T> {
 /// A batch on its way to the worker.
 pub(crate) struct Sealed<T> {
     pub(crate) items: Vec<T>,
+    pub(crate) waiters: Waiters,
     pub(crate) trigger: Trigger,
     pub(crate) opened: Instant,
 }
@@ -129,6 +132,7 @@ impl<T> Partition<T> {
     pub(crate) fn new(triggers: Triggers, capacity: u64) -> Self {
         let open = Open {
             items: Vec::new(),
+            waiters: Waiters::default(),
             first: None,
             admitted: 0,
             expected: 0,
@@ -150,19 +154,24 @@ impl<T> Partition<T> {
     }
 
     /// Admits an item unless the lock is taken.
-    pub(crate) fn try_admit(&self, item: T) -> Result<(), Refused<T>> {
+    pub(crate) fn try_admit(&self, item: T, waiter: &mut Option<Waiter>) -> Result<(), Refused<T>> {
         match self.open.try_lock() {
-            Some(open) => self.admit_locked(open, item),
+            Some(open) => self.admit_locked(open, item, waiter),
             None => Err(Refused::Taken(item)),
         }
     }
 
-    /// Admits an item.
-    pub(crate) fn admit(&self, item: T) -> Result<(), Refused<T>> {
-        self.admit_locked(self.open.lock(), item)
+    /// Admits an item, and with it the waiter, if there is one.
+    pub(crate) fn admit(&self, item: T, waiter: &mut Option<Waiter>) -> Result<(), Refused<T>> {
+        self.admit_locked(self.open.lock(), item, waiter)
     }
 
-    fn admit_locked(&self, mut open: MutexGuard<'_, Open<T>>, item: T) -> Result<(), Refused<T>> {
+    fn admit_locked(
+        &self,
+        mut open: MutexGuard<'_, Open<T>>,
+        item: T,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), Refused<T>> {
         if open.closed {
             return Err(Refused::Closed(item));
         }
@@ -171,6 +180,12 @@ impl<T> Partition<T> {
         }
         let first = open.items.is_empty();
         let limit = open.first_item(&self.triggers);
+        let waited = waiter.take();
+        let to_wake = first || waited.is_some();
+        if let Some(waiter) = waited {
+            let index = open.items.len();
+            open.waiters.push(index, waiter);
+        }
         open.items.push(item);
         open.admitted += 1;
         let full = open.items.len() >= limit;
@@ -178,7 +193,7 @@ impl<T> Partition<T> {
             self.seal(&mut open, Trigger::Size);
         }
         drop(open);
-        if first || full {
+        if to_wake || full {
             self.wake.notify_one();
         }
         Ok(())
@@ -306,12 +321,19 @@ impl<T> Partition<T> {
         if let Some(entry) = self.queue.pop() {
             return Next::Take(entry);
         }
+        // Somebody who waits does not sit out the interval.
+        let waited = !open.waiters.is_empty();
         if let Some(First { limits, .. }) = open.first
             && limits.due > now
+            && !waited
         {
             return Next::WaitUntil(limits.due);
         }
-        if let Some(sealed) = open.cut(Trigger::Interval) {
+        if let Some(sealed) = open.cut(if waited {
+            Trigger::Request
+        } else {
+            Trigger::Interval
+        }) {
             return Next::Take(Entry::Sealed(sealed));
         }
         if open.closed {
@@ -389,6 +411,7 @@ impl<T> Open<T> {
         self.expected = items.len();
         Some(Sealed {
             items,
+            waiters: std::mem::take(&mut self.waiters),
             trigger,
             opened: at,
         })
@@ -410,10 +433,10 @@ mod tests {
             flush_jitter: Duration::ZERO,
         };
         let partition = Partition::new(triggers, 100);
-        partition.admit(1).expect("there is room");
+        partition.admit(1, &mut None).expect("there is room");
         let first = partition.place_barrier();
         let again: Vec<Barrier> = (0..100).map(|_| partition.place_barrier()).collect();
-        partition.admit(2).expect("there is room");
+        partition.admit(2, &mut None).expect("there is room");
         let later = partition.place_barrier();
 
         let mut seen = Vec::new();

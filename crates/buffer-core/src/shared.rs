@@ -16,6 +16,7 @@ use crate::partition::{Partition, Refused};
 use crate::reason::DropReason;
 use crate::router::{Route, Router, Routing};
 use crate::sync::{Mutex, Notify};
+use crate::waiters::Waiter;
 
 /// Asked once, before the drain, for items that were kept outside of the buffer until then.
 pub(crate) type LastItems<T> = Box<dyn FnOnce() -> Vec<T> + Send>;
@@ -39,10 +40,10 @@ pub(crate) struct Shared<T> {
 
 impl<T> Shared<T> {
     /// Admits an item where its route says.
-    pub(crate) fn admit(&self, route: Route, item: T) -> Result<(), Refused<T>> {
+    pub(crate) fn admit(&self, route: Route, item: T, waiter: &mut Option<Waiter>) -> Result<(), Refused<T>> {
         match route {
-            Route::Anywhere => self.admit_anywhere(item),
-            Route::To(index) => self.partitions[index].admit(item),
+            Route::Anywhere => self.admit_anywhere(item, waiter),
+            Route::To(index) => self.partitions[index].admit(item, waiter),
         }
     }
 
@@ -55,10 +56,10 @@ impl<T> Shared<T> {
     }
 
     /// Admits an item at home, or where there is room.
-    fn admit_anywhere(&self, mut item: T) -> Result<(), Refused<T>> {
+    fn admit_anywhere(&self, mut item: T, waiter: &mut Option<Waiter>) -> Result<(), Refused<T>> {
         let mut taken = false;
         for index in self.router.order() {
-            match self.partitions[index].try_admit(item) {
+            match self.partitions[index].try_admit(item, waiter) {
                 Err(Refused::Full(back)) => item = back,
                 Err(Refused::Taken(back)) => (item, taken) = (back, true),
                 admitted_or_closed => return admitted_or_closed,
@@ -69,7 +70,7 @@ impl<T> Shared<T> {
         }
         // Some may have had room and were only locked just then.
         for index in self.router.order() {
-            match self.partitions[index].admit(item) {
+            match self.partitions[index].admit(item, waiter) {
                 Err(Refused::Full(back)) => item = back,
                 admitted_or_closed => return admitted_or_closed,
             }

@@ -134,10 +134,18 @@ impl<T: Send + 'static> Worker<T> {
             match self.partition().next(Instant::now()) {
                 Next::Take(Entry::Sealed(Sealed {
                     items,
+                    waiters,
                     trigger,
                     opened,
                 })) => {
-                    let batch = Batch::new(items, trigger, self.index, Arc::clone(&self.shared.name), opened);
+                    let batch = Batch::new(
+                        items,
+                        waiters,
+                        trigger,
+                        self.index,
+                        Arc::clone(&self.shared.name),
+                        opened,
+                    );
                     self.hand.take(batch, &self.flusher.policy);
                 }
                 Next::Take(Entry::Barrier(reached)) => {
@@ -243,14 +251,14 @@ impl<T: Send + 'static> Worker<T> {
     fn deliver(&mut self) {
         let Some(flight) = self.hand.front() else { return };
         let id = flight.batch.id();
-        let items = flight.batch.take_items();
+        let items = flight.batch.settle(Ok(()));
         self.settle_delivered(id, items);
     }
 
     /// Settles the batch in hand as dropped.
     fn condemn(&mut self, reason: DropReason, error: FlushError) {
         let Some(flight) = self.hand.front() else { return };
-        let (id, items) = (flight.batch.id(), flight.batch.take_items());
+        let (id, items) = (flight.batch.id(), flight.batch.settle(Err(reason)));
         let dead = flight.batch.dead_letters(items, reason, Causes::One(error));
         self.settle_dropped(id, dead);
     }

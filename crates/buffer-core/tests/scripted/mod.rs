@@ -78,14 +78,17 @@ impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
 
     /// A sink whose attempts wait until the test opens the gate for them.
     pub(crate) fn gated() -> (Self, Arc<Semaphore>) {
+        Self::gated_with([])
+    }
+
+    /// The same with a script.
+    pub(crate) fn gated_with(script: impl IntoIterator<Item = Reply>) -> (Self, Arc<Semaphore>) {
         let gate = Arc::new(Semaphore::new(0));
-        (
-            Self {
-                gate: Some(Arc::clone(&gate)),
-                ..Self::new([])
-            },
-            gate,
-        )
+        let sink = Self {
+            gate: Some(Arc::clone(&gate)),
+            ..Self::new(script)
+        };
+        (sink, gate)
     }
 
     pub(crate) fn delivered(&self) -> Vec<T> {

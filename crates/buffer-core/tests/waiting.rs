@@ -1,0 +1,152 @@
+//! `insert_and_wait` answers with the outcome of the very item, and never sits out the interval.
+
+mod scripted;
+
+use std::time::Duration;
+
+use buffer_core::{Buffer, DropReason, InsertAndWaitError, Trigger};
+use scripted::{Reply, ScriptedSink};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+type Answer = Result<(), InsertAndWaitError<u32>>;
+
+fn buffer(sink: &ScriptedSink<u32>) -> Buffer<u32> {
+    let builder = Buffer::builder().partitions(1).batch_size(10).retries(1);
+    let long = Duration::from_secs(3_600);
+    builder.flush_interval(long).build(sink.clone()).unwrap()
+}
+
+fn wait_for(buffer: &Buffer<u32>, items: impl Iterator<Item = u32>) -> Vec<JoinHandle<Answer>> {
+    let wait = |item| {
+        let buffer = buffer.clone();
+        tokio::spawn(async move { buffer.insert_and_wait(item).await })
+    };
+    items.map(wait).collect()
+}
+
+async fn answers(waiting: Vec<JoinHandle<Answer>>) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    for one in waiting {
+        answers.push(one.await.unwrap());
+    }
+    answers
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_waits_alone_is_answered_at_once() {
+    let sink = ScriptedSink::new([]);
+    let buffer = buffer(&sink);
+    let begin = Instant::now();
+    buffer.insert_and_wait(1).await.unwrap();
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert_eq!(sink.attempts()[0].trigger, Trigger::Request);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_come_while_a_flush_is_in_flight_share_the_next_batch() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = buffer(&sink);
+    let mut waiting = wait_for(&buffer, 0..1);
+    while buffer.ledger().accepted < 1 {
+        tokio::task::yield_now().await;
+    }
+    // The worker takes the first one before the others come.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    waiting.extend(wait_for(&buffer, 1..9));
+    while buffer.ledger().accepted < 9 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(9);
+    assert_eq!(answers(waiting).await, [Ok(()); 9]);
+    let batches: Vec<_> = sink.attempts().into_iter().map(|attempt| attempt.items).collect();
+    assert_eq!(batches, [vec![0], (1..9).collect::<Vec<_>>()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_learns_what_became_of_its_own_item() {
+    let rejected = Err(InsertAndWaitError::Dropped(DropReason::Rejected));
+    let exhausted = Err(InsertAndWaitError::Dropped(DropReason::RetriesExhausted));
+    let permanent = Err(InsertAndWaitError::Dropped(DropReason::Permanent));
+    let cases = [
+        (vec![Reply::Transient], [Ok(()), Ok(()), Ok(())]),
+        (vec![Reply::Permanent], [permanent; 3]),
+        (vec![Reply::Reject(1)], [Ok(()), rejected, Ok(())]),
+        (
+            vec![Reply::DeliverThenTransient(1), Reply::Reject(0)],
+            [Ok(()), rejected, Ok(())],
+        ),
+        (
+            vec![Reply::RejectThenTransient(2), Reply::Transient],
+            [exhausted, exhausted, rejected],
+        ),
+        (
+            vec![Reply::DeliverThenNever(2), Reply::Panic],
+            [Ok(()), Ok(()), exhausted],
+        ),
+    ];
+    for (script, expected) in cases {
+        // The first batch keeps the worker busy until all three wait.
+        let (sink, gate) = ScriptedSink::gated_with(std::iter::once(Reply::Ok).chain(script.clone()));
+        let buffer = buffer(&sink);
+        buffer.insert(9).await.unwrap();
+        buffer.request_flush();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        let waiting = wait_for(&buffer, 0..3);
+        while buffer.ledger().accepted < 4 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(99);
+        assert_eq!(answers(waiting).await, expected, "{script:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_buffer_hands_the_item_back_and_a_drain_that_runs_out_of_time_says_so() {
+    let sink = ScriptedSink::new([Reply::Never]);
+    let buffer = buffer(&sink);
+    let waiting = wait_for(&buffer, 0..1);
+    while sink.attempts().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let summary = buffer.close_within(Duration::from_secs(1)).await;
+    assert_eq!(summary.undelivered, [0]);
+    assert_eq!(answers(waiting).await, [Err(InsertAndWaitError::LeftOver)]);
+    assert_eq!(
+        buffer.insert_and_wait(1).await,
+        Err(InsertAndWaitError::Closed(1))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_waits_for_room_first_is_answered_too_and_one_who_gives_up_leaves_the_item_accepted() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .capacity(1)
+        .build(sink)
+        .unwrap();
+    buffer.insert(0).await.unwrap();
+    let waiting = wait_for(&buffer, 1..4);
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(buffer.ledger().accepted, 1);
+    gate.add_permits(1);
+    while buffer.ledger().accepted < 2 {
+        tokio::task::yield_now().await;
+    }
+    waiting[0].abort();
+    gate.add_permits(99);
+    let mut delivered = 0;
+    for one in waiting {
+        delivered += usize::from(one.await.is_ok_and(|answer| answer.is_ok()));
+    }
+    assert_eq!(delivered, 2);
+    assert_eq!(buffer.close().await.ledger.delivered, 4);
+}
