@@ -166,6 +166,10 @@ impl<T> Batch<T> {
         &self.buffer
     }
 
+    pub(crate) fn opened(&self) -> Instant {
+        self.opened
+    }
+
     /// The time since the first item of the batch was inserted.
     pub fn age(&self) -> Duration {
         self.opened.elapsed()
@@ -256,14 +260,20 @@ impl<T> Batch<T> {
         (first, half(second, second_waiters))
     }
 
-    /// Makes a batch of dead letters of some of its items, which knows this one as its parent.
-    pub(crate) fn dead_letters(&self, items: Vec<T>, reason: DropReason, causes: Causes) -> Self {
+    /// Makes a batch of dead letters of items that were flushed in this batch under the id `parent`.
+    pub(crate) fn dead_letters(
+        &self,
+        parent: BatchId,
+        items: Vec<T>,
+        reason: DropReason,
+        causes: Causes,
+    ) -> Self {
         Self {
             items,
             marks: Vec::new(),
             waiters: Waiters::default(),
             id: BatchId::next(),
-            parent: Some(self.id),
+            parent: Some(parent),
             attempt: 0,
             trigger: self.trigger,
             partition: self.partition,

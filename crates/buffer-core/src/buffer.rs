@@ -127,7 +127,8 @@ impl<T: Send + 'static> Buffer<T> {
         self.close_within(self.shared().drain_timeout).await
     }
 
-    /// Like [`close`](Buffer::close), with a time limit of its own.
+    /// Like [`close`](Buffer::close), with a time limit of its own. To that comes at most a second for the sink's own
+    /// [close](crate::Flush::close).
     ///
     /// # Cancel safety
     ///

@@ -191,10 +191,11 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
-    /// How long the sink may be out without a break before batches are dropped, with the reason `given_up`. Default: no limit;
-    /// an outage by itself drops nothing.
+    /// How long a batch is held while the sink is out, before it is dropped, with the reason `given_up`. Default: no limit; an
+    /// outage by itself drops nothing.
     ///
-    /// Zero drops a batch at its first failed attempt.
+    /// It counts from the begin of the outage or of the batch, whichever is later. With zero a batch is dropped as soon as the
+    /// sink is found to be out.
     pub fn give_up_after(mut self, limit: Duration) -> Self {
         self.give_up_after = Some(limit);
         self

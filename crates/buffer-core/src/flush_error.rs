@@ -96,7 +96,7 @@ impl FlushError {
 
     /// Asks for at least `delay` before the next attempt, as a server's `Retry-After` does.
     ///
-    /// A delay above five minutes counts as five minutes. On a permanent error it has no effect.
+    /// A delay above five minutes counts as five minutes. On a permanent or a divisible error it has no effect.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay.min(LONGEST_RETRY_AFTER));

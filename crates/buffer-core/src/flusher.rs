@@ -187,27 +187,18 @@ impl<T: Send + 'static> Flusher<T> {
         (verdict, sign)
     }
 
-    /// Gives up where the sink has been out for too long.
-    pub(crate) fn give_up_late(&self, verdict: Verdict, held_for: Option<Duration>) -> Verdict {
-        match (verdict, self.policy.give_up_after.zip(held_for)) {
-            (Verdict::Again { error, .. }, Some((limit, held_for))) if held_for >= limit => {
-                Verdict::Dropped {
-                    reason: DropReason::GivenUp,
-                    error,
-                }
-            }
-            (verdict, _) => verdict,
-        }
-    }
-
     /// Tells the sinks that the last batch is through.
     pub(crate) async fn close_sinks(&self, limit: Duration) -> Result<(), FlushError> {
         let limit = limit.min(self.policy.flush_timeout);
-        let closed = within(limit, || self.sink.close()).await;
-        match &self.dead_letters {
-            Some(dead_letters) => closed.and(within(limit, || dead_letters.close()).await),
-            None => closed,
-        }
+        let close_dead_letters = async {
+            match &self.dead_letters {
+                Some(dead_letters) => within(limit, || dead_letters.close()).await,
+                None => Ok(()),
+            }
+        };
+        let (closed, dead_letters_closed) =
+            tokio::join!(within(limit, || self.sink.close()), close_dead_letters);
+        closed.and(dead_letters_closed)
     }
 }
 

@@ -201,9 +201,18 @@ impl Hold {
         self.changed.notify_waiters();
     }
 
-    /// How long the partitions have been held without a break.
-    pub(crate) fn held_for(&self, now: Instant) -> Option<Duration> {
-        self.state.lock().held.as_ref().map(|held| now - held.began)
+    /// When the partitions began to be held, if they are.
+    pub(crate) fn began(&self) -> Option<Instant> {
+        self.state.lock().held.as_ref().map(|held| held.began)
+    }
+
+    /// What the sink said last while the partitions are held.
+    pub(crate) fn reason(&self) -> String {
+        self.state
+            .lock()
+            .held
+            .as_ref()
+            .map_or_else(String::new, |held| held.reason.clone())
     }
 
     pub(crate) fn health(&self) -> Health {

@@ -117,6 +117,28 @@ fn pending_items_never_exceed_the_capacity_and_the_ledger_adds_up() {
     });
 }
 
+/// Fails when `settle` wakes before it counts.
+#[test]
+fn whoever_waits_for_room_gets_in() {
+    check(|| {
+        let partition = partition(1, 1);
+        partition.admit(0, &mut None).expect("there is room");
+        let producer = thread::spawn({
+            let partition = Arc::clone(&partition);
+            move || {
+                while partition.admit(1, &mut None).is_err() {
+                    loom::future::block_on(partition.room.notified());
+                }
+            }
+        });
+        let mut taken = Vec::new();
+        take(&partition, &mut taken);
+        partition.settle(Outcome::Delivered, taken.len());
+        producer.join().unwrap();
+        assert_eq!(partition.ledger().accepted, 2);
+    });
+}
+
 /// Fails when `unregister` does not take what nobody waits for any more.
 #[test]
 fn leftovers_are_claimed_once_whoever_waits_or_gives_up() {

@@ -365,11 +365,13 @@ impl<T> Partition<T> {
         self.wake.notified().await;
     }
 
-    /// Counts `items` items as settled. Freed room is announced by the caller.
+    /// Counts `items` items as settled, then wakes one who waits for their room; a waiter that gets in wakes the next.
     pub(crate) fn settle(&self, outcome: Outcome, items: usize) {
         self.tally.lock().settle(outcome, items as u64);
         // SeqCst: see `room_in`. After the tally, by invariant 4.
         self.settled.fetch_add(items as u64, Ordering::SeqCst);
+        // After the count, or the woken one could find the partition full and sleep on.
+        self.room.notify_one();
     }
 
     pub(crate) fn count_dead_lettered(&self, items: usize) {

@@ -134,8 +134,7 @@ impl<T> Shared<T> {
             return;
         }
         self.partitions[partition].settle(outcome, items.len());
-        // One waiter each; a waiter that gets in wakes the next.
-        self.partitions[partition].room.notify_one();
+        // As the partition does for those who wait for it alone.
         self.room.notify_one();
         self.tell(settled);
     }

@@ -177,7 +177,16 @@ impl<T: Send + 'static> Worker<T> {
                 self.hand.settled();
                 continue;
             }
-            wait_to_pass(&self.shared, self.index).await?;
+            let patience = self
+                .flusher
+                .policy
+                .give_up_after
+                .map(|limit| (limit, flight.batch.opened()));
+            if let Waited::TooLong = wait_to_pass(&self.shared, self.index, patience).await? {
+                let error = FlushError::unavailable(self.shared.hold.reason());
+                self.condemn(DropReason::GivenUp, error);
+                continue;
+            }
             if flight.batch.was_offered() {
                 self.shared.partitions[self.index].count_retry(flight.batch.len());
             }
@@ -229,7 +238,7 @@ impl<T: Send + 'static> Worker<T> {
         if batch.is_empty() {
             return None;
         }
-        match flusher.give_up_late(verdict, shared.hold.held_for(Instant::now())) {
+        match verdict {
             Verdict::Delivered => self.deliver(),
             Verdict::Again { delay, error } => {
                 let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
@@ -259,7 +268,7 @@ impl<T: Send + 'static> Worker<T> {
     fn condemn(&mut self, reason: DropReason, error: FlushError) {
         let Some(flight) = self.hand.front() else { return };
         let (id, items) = (flight.batch.id(), flight.batch.settle(Err(reason)));
-        let dead = flight.batch.dead_letters(items, reason, Causes::One(error));
+        let dead = flight.batch.dead_letters(id, items, reason, Causes::One(error));
         self.settle_dropped(id, dead);
     }
 
@@ -277,7 +286,7 @@ impl<T: Send + 'static> Worker<T> {
         } = marked;
         let dead = flight
             .batch
-            .dead_letters(rejected, DropReason::Rejected, Causes::Each(causes));
+            .dead_letters(id, rejected, DropReason::Rejected, Causes::Each(causes));
         self.settle_delivered(id, delivered);
         self.settle_dropped(id, dead);
     }
@@ -364,8 +373,21 @@ impl<T: Send + 'static> Worker<T> {
     }
 }
 
-/// Waits while the partitions are held. The begin of a drain lets a probe go at once.
-async fn wait_to_pass<T>(shared: &Shared<T>, index: usize) -> ControlFlow<OutOfTime> {
+/// How a wait to pass ended.
+enum Waited {
+    /// The attempt may begin.
+    Pass,
+    /// The sink has been out for longer than a batch is held.
+    TooLong,
+}
+
+/// Waits while the partitions are held, for at most so long after the hold and the batch began. The begin of a drain lets a
+/// probe go at once.
+async fn wait_to_pass<T>(
+    shared: &Shared<T>,
+    index: usize,
+    patience: Option<(Duration, Instant)>,
+) -> ControlFlow<OutOfTime, Waited> {
     let Shared { hold, drain, .. } = shared;
     loop {
         if drain.time_left().is_some_and(|left| left.is_zero()) {
@@ -373,9 +395,14 @@ async fn wait_to_pass<T>(shared: &Shared<T>, index: usize) -> ControlFlow<OutOfT
         }
         let mut changed = pin!(hold.changed.notified());
         changed.as_mut().enable();
+        let gives_up = patience.zip(hold.began());
+        let gives_up = gives_up.map(|((limit, opened), began)| began.max(opened) + limit);
+        if gives_up.is_some_and(|at| at <= Instant::now()) {
+            return ControlFlow::Continue(Waited::TooLong);
+        }
         let until = match hold.pass(index, Instant::now()) {
-            Pass::Now => return ControlFlow::Continue(()),
-            Pass::After(_) if drain.has_begun() => return ControlFlow::Continue(()),
+            Pass::Now => return ControlFlow::Continue(Waited::Pass),
+            Pass::After(_) if drain.has_begun() => return ControlFlow::Continue(Waited::Pass),
             Pass::After(delay) => {
                 tokio::select! {
                     () = drain.begun() => {}
@@ -387,18 +414,21 @@ async fn wait_to_pass<T>(shared: &Shared<T>, index: usize) -> ControlFlow<OutOfT
             Pass::Ask => None,
         };
         let draining = drain.has_begun();
-        let slept = async {
-            match until {
-                Some(until) => sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
             () = drain.begun(), if !draining => hold.hurry(Instant::now()),
             () = changed => {}
-            () = slept => {}
+            () = sleep_until_some(until) => {}
+            () = sleep_until_some(gives_up) => {}
         }
+    }
+}
+
+/// Never ends without a moment.
+async fn sleep_until_some(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

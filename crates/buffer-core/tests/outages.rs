@@ -154,3 +154,28 @@ async fn a_limit_to_an_outage_drops_what_it_held_and_says_why() {
     assert_eq!(report.dropped.count(DropReason::GivenUp), 1);
     assert!(begin.elapsed() >= Duration::from_secs(120));
 }
+
+#[tokio::test(start_paused = true)]
+async fn past_the_limit_every_batch_is_given_up_when_its_own_time_is_up_and_not_one_for_each_probe() {
+    let sink = ScriptedSink::new(vec![Reply::Unavailable; 10_000]);
+    let limit = Duration::from_secs(60);
+    let builder = Buffer::builder().partitions(4).batch_size(1).capacity(400);
+    let buffer = builder
+        .routing(Routing::PerCall)
+        .give_up_after(limit)
+        .build(sink)
+        .unwrap();
+    for item in 0..100 {
+        buffer.insert(item).await.unwrap();
+    }
+    sleep(limit / 2).await;
+    buffer.insert(100).await.unwrap();
+    sleep(limit / 2 + Duration::from_secs(1)).await;
+    let ledger = buffer.ledger();
+    assert_eq!(
+        (ledger.dropped.count(DropReason::GivenUp), ledger.pending),
+        (100, 1)
+    );
+    sleep(limit / 2).await;
+    assert_eq!(buffer.ledger().dropped.count(DropReason::GivenUp), 101);
+}
