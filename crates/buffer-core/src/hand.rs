@@ -44,10 +44,10 @@ impl<T> Hand<T> {
         self.parts.pop_front();
     }
 
-    /// Splits the first part in halves, which take its place.
+    /// Splits the first part in halves, which take its place; a single item stays one part, to be tried alone.
     pub(crate) fn split(&mut self, policy: &Policy) -> Result<(), Undivided> {
         self.splits_left = self.splits_left.checked_sub(1).ok_or(Undivided)?;
-        if let Some(flight) = self.parts.pop_front() {
+        if let Some(flight) = self.parts.pop_front_if(|flight| flight.batch.len() > 1) {
             let (first, second) = flight.batch.halves();
             self.parts.push_front(Flight::new(second, policy));
             self.parts.push_front(Flight::new(first, policy));

@@ -226,6 +226,7 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Settles what the attempt decided; says how long to wait when the same items are to be tried again.
     fn settle(&mut self, verdict: Verdict) -> Option<Duration> {
+        let offered = self.hand.front()?.batch.len();
         self.settle_marked();
         let Self {
             shared,
@@ -245,7 +246,8 @@ impl<T: Send + 'static> Worker<T> {
                 tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again");
                 return Some(delay);
             }
-            Verdict::Divide { error } if batch.len() == 1 => self.condemn(DropReason::Rejected, error),
+            // What was refused together with marked items may be innocent.
+            Verdict::Divide { error } if offered == 1 => self.condemn(DropReason::Rejected, error),
             Verdict::Divide { error } => {
                 if let Err(Undivided) = hand.split(&flusher.policy) {
                     self.condemn(DropReason::Undivided, error);

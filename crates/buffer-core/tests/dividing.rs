@@ -93,3 +93,29 @@ async fn the_requests_for_a_batch_full_of_guilty_items_are_bounded_and_the_rest_
     assert_eq!(rejected + undivided, u64::from(BATCH));
     assert_eq!(ledger.delivered, u64::from(BATCH), "the next batch is delivered");
 }
+
+/// Fails when an item is taken for guilty that was refused together with marked ones.
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_together_with_a_rejected_item_is_tried_alone_before_it_is_judged() {
+    /// Names the guilty item and refuses the batch, and then takes the rest.
+    struct Names;
+    #[async_trait]
+    impl Flush<u32> for Names {
+        async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+            let Some(guilty) = batch.iter().position(|item| *item == 1) else {
+                return Ok(());
+            };
+            batch.reject(guilty, "named");
+            Err(FlushError::divisible("refused as a whole"))
+        }
+    }
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(2)
+        .build(Names)
+        .unwrap();
+    buffer.insert_batch(&mut vec![0, 1]).await.unwrap();
+    let ledger = buffer.close().await.ledger;
+    let rejected = ledger.dropped.count(DropReason::Rejected);
+    assert_eq!((ledger.delivered, rejected), (1, 1));
+}
