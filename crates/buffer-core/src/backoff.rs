@@ -16,11 +16,21 @@ impl Backoff {
         Delays {
             ceiling: self.first,
             longest: self.longest,
+            least: 0.0,
+        }
+    }
+
+    /// Delays of at least half their ceiling: after a long outage those who wait come back spread over a time of their own,
+    /// and none as early as full jitter would send it.
+    pub(crate) fn long_delays(&self) -> Delays {
+        Delays {
+            least: 0.5,
+            ..self.delays()
         }
     }
 }
 
-/// An endless iterator of delays: each drawn evenly between zero and a ceiling that doubles up to the longest.
+/// An endless iterator of delays: each drawn evenly between zero, or half, and a ceiling that doubles up to the longest.
 ///
 /// Full jitter, because it spreads competing clients best for the same total work: "Exponential Backoff And Jitter", AWS
 /// Architecture Blog, 2015.
@@ -28,13 +38,15 @@ impl Backoff {
 pub(crate) struct Delays {
     ceiling: Duration,
     longest: Duration,
+    /// The part of the ceiling that a delay has at least.
+    least: f64,
 }
 
 impl Iterator for Delays {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let delay = self.ceiling.mul_f64(rand::rng().random_range(0.0..=1.0));
+        let delay = self.ceiling.mul_f64(rand::rng().random_range(self.least..=1.0));
         self.ceiling = self.ceiling.saturating_mul(2).min(self.longest);
         Some(delay)
     }

@@ -145,6 +145,9 @@ impl<T: Send + 'static> Builder<T> {
 
     /// Adds up to this much to the interval, drawn anew for each batch, so that processes don't flush in step. Default: 20 %
     /// of the interval.
+    ///
+    /// With any jitter a partition's very first batch is due at a random moment of its interval, for the same reason; with
+    /// zero every batch is due exactly after the interval.
     pub fn flush_jitter(mut self, jitter: Duration) -> Self {
         self.flush_jitter = Some(jitter);
         self

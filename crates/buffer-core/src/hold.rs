@@ -107,6 +107,9 @@ pub(crate) enum Pass {
 /// So many failures in a row, of whichever partitions, are the sink's fault and not a batch's.
 const FAILURES_IN_A_ROW: u32 = 3;
 
+/// So much of the delay that a sink asks for is drawn on top of it, at most.
+const SPREAD_OF_REQUESTED_DELAYS: f64 = 0.2;
+
 /// The partitions that waited begin within this time after the release.
 const LONGEST_RELEASE: Duration = Duration::from_secs(1);
 
@@ -196,7 +199,7 @@ impl Hold {
     pub(crate) fn hurry(&self, now: Instant) {
         if let Some(held) = &mut self.state.lock().held {
             held.until = now;
-            held.delays = self.backoff.delays();
+            held.delays = self.backoff.long_delays();
         }
         self.changed.notify_waiters();
     }
@@ -250,13 +253,15 @@ impl State {
             since: SystemTime::now(),
             began: now,
             until: now,
-            delays: backoff.delays(),
+            delays: backoff.long_delays(),
             probing: None,
             last_probe: 0,
             reason: String::new(),
         });
         let drawn = held.delays.next().expect("delays never end");
-        held.until = held.until.max(now + at_least + drawn);
+        // Whoever was sent away at the same time was asked for the same delay.
+        let spread = at_least.mul_f64(SPREAD_OF_REQUESTED_DELAYS * rand::rng().random_range(0.0..=1.0));
+        held.until = held.until.max(now + at_least + spread + drawn);
         held.reason = reason;
     }
 }
@@ -300,7 +305,7 @@ mod tests {
             let Pass::AskAt(until) = hold.pass(index, now) else {
                 panic!("partition {index} is held")
             };
-            assert!(until >= now + Duration::from_secs(7) && until <= now + Duration::from_millis(7_100));
+            assert!(until >= now + Duration::from_secs(7) && until <= now + Duration::from_millis(8_500));
         }
     }
 

@@ -400,7 +400,10 @@ impl<T> Open<T> {
             return limits.items;
         }
         let at = Instant::now();
-        let limits = triggers.draw(at, &mut self.rng);
+        let limits = match self.admitted {
+            0 => triggers.draw_first(at, &mut self.rng),
+            _ => triggers.draw(at, &mut self.rng),
+        };
         self.first = Some(First { at, limits });
         self.items.reserve(self.expected);
         limits.items

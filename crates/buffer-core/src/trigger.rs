@@ -58,6 +58,21 @@ pub(crate) struct Limits {
 }
 
 impl Triggers {
+    /// The limits of a partition's very first batch, which is due at a random moment of its interval: what begins at the same
+    /// time, as after a deployment, would flush in step for long otherwise. Without jitter it is due like any other.
+    pub(crate) fn draw_first(&self, first_item: Instant, rng: &mut SmallRng) -> Limits {
+        let Limits { items, due } = self.draw(first_item, rng);
+        let part = if self.flush_jitter.is_zero() {
+            1.0
+        } else {
+            rng.random_range(0.0..=1.0)
+        };
+        Limits {
+            items,
+            due: first_item + (due - first_item).mul_f64(part),
+        }
+    }
+
     pub(crate) fn draw(&self, first_item: Instant, rng: &mut SmallRng) -> Limits {
         let fewer = rng.random_range(0..=self.batch_size_jitter);
         let later = self.flush_jitter.mul_f64(rng.random_range(0.0..=1.0));

@@ -122,7 +122,6 @@ async fn the_flushes_of_buffers_that_began_together_spread_over_the_interval_in_
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "52 % in the fullest tenth: a buffer's first interval would have to be drawn between zero and the whole"]
 async fn the_flushes_of_buffers_that_began_together_are_spread_over_the_interval_from_the_first_on() {
     let crowd = Crowd::new();
     crowd.trickle(INTERVAL).await;
@@ -148,7 +147,6 @@ async fn buffers_out_of_step_stay_so_when_a_busy_service_sends_them_away_for_a_w
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "27 % and 100 %: up to a fifth of the delay that was asked for would have to be drawn on top of it"]
 async fn buffers_in_step_don_t_come_back_together_when_a_busy_service_sends_them_away() {
     for delay in [5, 60] {
         assert_come_back_spread(Crowd::new(), Duration::from_secs(delay)).await;
@@ -156,7 +154,6 @@ async fn buffers_in_step_don_t_come_back_together_when_a_busy_service_sends_them
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "18 to 22 %: the delays of a hold would have to be drawn between half of their ceiling and the whole"]
 async fn after_a_long_outage_the_buffers_come_back_spread_over_the_longest_backoff() {
     let requests = Crowd::new()
         .sit_out(Mood::Out, Duration::from_secs(10 * 60))
