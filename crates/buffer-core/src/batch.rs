@@ -1,15 +1,13 @@
 //! A sealed group of items on its way through the sink.
 
 use std::error::Error;
-use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::batch_id::BatchId;
 use crate::flush_error::{Cause, FlushError};
 use crate::reason::DropReason;
 use crate::trigger::Trigger;
@@ -350,39 +348,6 @@ pub(crate) struct Marked<T> {
     pub(crate) rejected: Vec<T>,
     /// Why, one for each of the rejected.
     pub(crate) causes: Vec<Cause>,
-}
-
-/// The name of one batch's exact content, printed as 32 hexadecimal digits.
-///
-/// The upper half is drawn at random once for each process, the lower half counts its batches.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BatchId(u128);
-
-impl BatchId {
-    fn next() -> Self {
-        static PROCESS: OnceLock<u64> = OnceLock::new();
-        static BATCHES: AtomicU64 = AtomicU64::new(1);
-        let process = *PROCESS.get_or_init(rand::random);
-        // Relaxed: only uniqueness matters, nothing is published with the number.
-        Self(u128::from(process) << 64 | u128::from(BATCHES.fetch_add(1, Relaxed)))
-    }
-
-    /// The id as a number, for databases that have a column type for it.
-    pub fn as_u128(self) -> u128 {
-        self.0
-    }
-}
-
-impl fmt::Display for BatchId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for BatchId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BatchId({self})")
-    }
 }
 
 #[cfg(test)]

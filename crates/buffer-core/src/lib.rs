@@ -46,6 +46,7 @@
 
 mod backoff;
 mod batch;
+mod batch_id;
 #[cfg(not(buffer_loom))]
 mod buffer;
 #[cfg(not(buffer_loom))]
@@ -64,6 +65,8 @@ mod insert;
 mod models;
 mod outcome;
 mod partition;
+#[cfg(not(buffer_loom))]
+mod pass;
 mod reason;
 #[cfg(not(buffer_loom))]
 mod rescue;
@@ -78,7 +81,8 @@ mod worker;
 
 pub use async_trait::async_trait;
 
-pub use crate::batch::{Batch, BatchId};
+pub use crate::batch::Batch;
+pub use crate::batch_id::BatchId;
 #[cfg(not(buffer_loom))]
 pub use crate::buffer::{Buffer, WeakBuffer};
 #[cfg(not(buffer_loom))]

@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::ops::AddAssign;
 
-use crate::batch::{BatchId, Causes};
+use crate::batch::Causes;
+use crate::batch_id::BatchId;
 use crate::flush_error::FlushError;
 use crate::reason::DropReason;
 

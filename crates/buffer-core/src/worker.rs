@@ -3,21 +3,21 @@
 use std::collections::VecDeque;
 use std::error::Error as _;
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::batch::{Batch, BatchId, Causes, Fate, Marked};
+use crate::batch::{Batch, Causes, Fate, Marked};
+use crate::batch_id::BatchId;
 use crate::caught::{caught_future, drop_caught};
 use crate::drain::Left;
 use crate::flush_error::FlushError;
 use crate::flusher::{Flusher, Verdict};
 use crate::hand::{Hand, Undivided};
-use crate::hold::Pass;
 use crate::outcome::{Outcome, Settled};
 use crate::partition::{Entry, Next, Partition, Sealed};
+use crate::pass::{OutOfTime, Waited, wait_to_pass};
 use crate::reason::DropReason;
 use crate::shared::Shared;
 
@@ -40,9 +40,6 @@ enum Stage {
     ClosingSink,
     Ended,
 }
-
-/// The drain's deadline has passed.
-struct OutOfTime;
 
 impl<T: Send + 'static> Worker<T> {
     pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
@@ -372,65 +369,5 @@ impl<T: Send + 'static> Worker<T> {
 
     fn partition(&self) -> &Partition<T> {
         &self.shared.partitions[self.index]
-    }
-}
-
-/// How a wait to pass ended.
-enum Waited {
-    /// The attempt may begin.
-    Pass,
-    /// The sink has been out for longer than a batch is held.
-    TooLong,
-}
-
-/// Waits while the partitions are held, for at most so long after the hold and the batch began. The begin of a drain lets a
-/// probe go at once.
-async fn wait_to_pass<T>(
-    shared: &Shared<T>,
-    index: usize,
-    patience: Option<(Duration, Instant)>,
-) -> ControlFlow<OutOfTime, Waited> {
-    let Shared { hold, drain, .. } = shared;
-    loop {
-        if drain.time_left().is_some_and(|left| left.is_zero()) {
-            return ControlFlow::Break(OutOfTime);
-        }
-        let mut changed = pin!(hold.changed.notified());
-        changed.as_mut().enable();
-        let gives_up = patience.zip(hold.began());
-        let gives_up = gives_up.map(|((limit, opened), began)| began.max(opened) + limit);
-        if gives_up.is_some_and(|at| at <= Instant::now()) {
-            return ControlFlow::Continue(Waited::TooLong);
-        }
-        let until = match hold.pass(index, Instant::now()) {
-            Pass::Now => return ControlFlow::Continue(Waited::Pass),
-            Pass::After(_) if drain.has_begun() => return ControlFlow::Continue(Waited::Pass),
-            Pass::After(delay) => {
-                tokio::select! {
-                    () = drain.begun() => {}
-                    () = sleep(delay) => {}
-                }
-                continue;
-            }
-            Pass::AskAt(until) => Some(until),
-            Pass::Ask => None,
-        };
-        let draining = drain.has_begun();
-        tokio::select! {
-            biased;
-            () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
-            () = drain.begun(), if !draining => hold.hurry(Instant::now()),
-            () = changed => {}
-            () = sleep_until_some(until) => {}
-            () = sleep_until_some(gives_up) => {}
-        }
-    }
-}
-
-/// Never ends without a moment.
-async fn sleep_until_some(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
