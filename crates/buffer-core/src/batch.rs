@@ -11,7 +11,7 @@ use crate::batch_id::BatchId;
 use crate::flush_error::{Cause, FlushError};
 use crate::reason::DropReason;
 use crate::trigger::Trigger;
-use crate::waiters::{Answer, Waiters};
+use crate::waiters::{Answer, Answers, Waiters};
 
 /// The items of one flush, borrowed by the sink for one attempt at a time.
 ///
@@ -291,10 +291,10 @@ impl<T> Batch<T> {
         (self.take_items(), causes)
     }
 
-    /// Takes all items out and answers those who wait for them: the batch is settled.
-    pub(crate) fn settle(&mut self, answer: Answer) -> Vec<T> {
-        self.waiters.answer(answer);
-        self.take_items()
+    /// Takes all items out, with the answer for those who wait for them: the batch is settled.
+    pub(crate) fn settle(&mut self, answer: Answer) -> (Vec<T>, Answers) {
+        let answers = self.waiters.take(answer);
+        (self.take_items(), answers)
     }
 
     /// Takes all items out; who waits for one learns that it was left over.
@@ -309,12 +309,13 @@ impl<T> Batch<T> {
         if self.marks.is_empty() {
             return None;
         }
+        let answers = self.waiters.take_answered(self.marks.iter().map(Mark::answer));
         let mut marked = Marked {
             delivered: Vec::new(),
             rejected: Vec::new(),
             causes: Vec::new(),
+            answers,
         };
-        self.waiters.settle(self.marks.iter().map(Mark::answer));
         let before = self.items.len();
         let items = std::mem::take(&mut self.items);
         for (item, mark) in items.into_iter().zip(self.marks.drain(..)) {
@@ -348,6 +349,8 @@ pub(crate) struct Marked<T> {
     pub(crate) rejected: Vec<T>,
     /// Why, one for each of the rejected.
     pub(crate) causes: Vec<Cause>,
+    /// For those who wait for one of them.
+    pub(crate) answers: Answers,
 }
 
 #[cfg(test)]

@@ -171,7 +171,8 @@ impl<T> Shared<T> {
         let last_items = self.last_items.lock().take();
         let last = last_items.map_or(Ok(Vec::new()), caught);
         let last = last.unwrap_or_else(|error| {
-            tracing::error!(buffer = &*self.name, %error, "no last items: the code that has them failed");
+            // Caught, as the partitions are still to be closed.
+            let _ = caught(|| tracing::error!(buffer = &*self.name, %error, "no last items: the code that has them failed"));
             Vec::new()
         });
         for (partition, last) in self.partitions.iter().zip(self.divide(last)) {

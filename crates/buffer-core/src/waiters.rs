@@ -24,12 +24,9 @@ impl Waiters {
         self.0.is_empty()
     }
 
-    /// Answers all of them.
-    pub(crate) fn answer(&mut self, answer: Answer) {
-        for (_, waiter) in self.0.drain(..) {
-            // An error means that this one has given up.
-            let _ = waiter.send(answer);
-        }
+    /// Takes all of them, who are to have the same answer.
+    pub(crate) fn take(&mut self, answer: Answer) -> Answers {
+        Answers(self.0.drain(..).map(|(_, waiter)| (waiter, answer)).collect())
     }
 
     /// Takes those of the items from `index` on, counted from there.
@@ -39,21 +36,38 @@ impl Waiters {
         Self(behind.map(|(own, waiter)| (own - index, waiter)).collect())
     }
 
-    /// Answers those whose item has an answer, and renumbers the others, whose items close ranks.
-    pub(crate) fn settle(&mut self, answers: impl Iterator<Item = Option<Answer>>) {
+    /// Takes those whose item has an answer, and renumbers the others, whose items close ranks.
+    pub(crate) fn take_answered(&mut self, answers: impl Iterator<Item = Option<Answer>>) -> Answers {
+        let mut answered = Vec::new();
         if self.0.is_empty() {
-            return;
+            return Answers(answered);
         }
         let mut waiting = std::mem::take(&mut self.0).into_iter().peekable();
         let mut rank = 0;
         for (index, answer) in answers.enumerate() {
             if let Some((_, waiter)) = waiting.next_if(|(own, _)| *own == index) {
                 match answer {
-                    Some(answer) => drop(waiter.send(answer)),
+                    Some(answer) => answered.push((waiter, answer)),
                     None => self.0.push((rank, waiter)),
                 }
             }
             rank += usize::from(answer.is_none());
+        }
+        Answers(answered)
+    }
+}
+
+/// Answers that are known and not sent yet: they go out when the items are counted, so that whoever has one finds its item
+/// in the ledger.
+#[derive(Debug)]
+#[must_use = "whoever waits would take its item for left over"]
+pub(crate) struct Answers(Vec<(Waiter, Answer)>);
+
+impl Answers {
+    pub(crate) fn send(self) {
+        for (waiter, answer) in self.0 {
+            // An error means that this one has given up.
+            let _ = waiter.send(answer);
         }
     }
 }
@@ -81,7 +95,7 @@ mod tests {
         let (mut waiters, mut receivers) = waiters(&[0, 2, 3, 5]);
         let rejected = Some(Err(DropReason::Rejected));
         let answers = [Some(Ok(())), Some(Ok(())), None, rejected, None, None];
-        waiters.settle(answers.into_iter());
+        waiters.take_answered(answers.into_iter()).send();
         assert_eq!(receivers[0].try_recv(), Ok(Ok(())));
         assert_eq!(receivers[2].try_recv(), Ok(Err(DropReason::Rejected)));
         assert!(receivers[1].try_recv().is_err() && receivers[3].try_recv().is_err());

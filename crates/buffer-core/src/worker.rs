@@ -259,16 +259,19 @@ impl<T: Send + 'static> Worker<T> {
     fn deliver(&mut self) {
         let Some(flight) = self.hand.front() else { return };
         let id = flight.batch.id();
-        let items = flight.batch.settle(Ok(()));
+        let (items, answers) = flight.batch.settle(Ok(()));
         self.settle_delivered(id, items);
+        answers.send();
     }
 
     /// Settles the batch in hand as dropped.
     fn condemn(&mut self, reason: DropReason, error: FlushError) {
         let Some(flight) = self.hand.front() else { return };
-        let (id, items) = (flight.batch.id(), flight.batch.settle(Err(reason)));
+        let id = flight.batch.id();
+        let (items, answers) = flight.batch.settle(Err(reason));
         let dead = flight.batch.dead_letters(id, items, reason, Causes::One(error));
         self.settle_dropped(id, dead);
+        answers.send();
     }
 
     /// Settles the items that the sink marked in the batch in hand.
@@ -282,12 +285,14 @@ impl<T: Send + 'static> Worker<T> {
             delivered,
             rejected,
             causes,
+            answers,
         } = marked;
         let dead = flight
             .batch
             .dead_letters(id, rejected, DropReason::Rejected, Causes::Each(causes));
         self.settle_delivered(id, delivered);
         self.settle_dropped(id, dead);
+        answers.send();
     }
 
     fn settle_delivered(&self, id: BatchId, items: Vec<T>) {
