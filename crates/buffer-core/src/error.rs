@@ -13,13 +13,18 @@ pub enum InsertError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
+    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    #[error(
+        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+    )]
+    Oversized(T),
 }
 
 impl<T> InsertError<T> {
     /// The item that was refused.
     pub fn into_item(self) -> T {
         match self {
-            Self::Closed(item) => item,
+            Self::Closed(item) | Self::Oversized(item) => item,
         }
     }
 }
@@ -36,13 +41,18 @@ pub enum TryInsertError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
+    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    #[error(
+        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+    )]
+    Oversized(T),
 }
 
 impl<T> TryInsertError<T> {
     /// The item that was refused.
     pub fn into_item(self) -> T {
         match self {
-            Self::Full(item) | Self::Closed(item) => item,
+            Self::Full(item) | Self::Closed(item) | Self::Oversized(item) => item,
         }
     }
 }
@@ -59,13 +69,18 @@ pub enum InsertTimeoutError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
+    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    #[error(
+        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+    )]
+    Oversized(T),
 }
 
 impl<T> InsertTimeoutError<T> {
     /// The item that was refused.
     pub fn into_item(self) -> T {
         match self {
-            Self::TimedOut(item) | Self::Closed(item) => item,
+            Self::TimedOut(item) | Self::Closed(item) | Self::Oversized(item) => item,
         }
     }
 }
@@ -82,13 +97,18 @@ pub enum InsertBlockingError<T> {
         "this thread belongs to a tokio runtime and must not block; use insert; the item is handed back in this error"
     )]
     InsideRuntime(T),
+    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    #[error(
+        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+    )]
+    Oversized(T),
 }
 
 impl<T> InsertBlockingError<T> {
     /// The item that was refused.
     pub fn into_item(self) -> T {
         match self {
-            Self::Closed(item) | Self::InsideRuntime(item) => item,
+            Self::Closed(item) | Self::InsideRuntime(item) | Self::Oversized(item) => item,
         }
     }
 }
@@ -100,6 +120,11 @@ pub enum InsertAndWaitError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
+    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    #[error(
+        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+    )]
+    Oversized(T),
     /// The item was accepted, and dropped.
     #[error("the item was dropped: {0}; a dead-letter sink would have it")]
     Dropped(DropReason),
@@ -115,6 +140,14 @@ pub enum InsertBatchError {
     /// The buffer is closed.
     #[error("the buffer is closed; the items that it did not accept are still in the vector")]
     Closed,
+    /// An item is heavier than a batch, or than a partition's share of the capacity. None of the items was accepted.
+    #[error(
+        "the item at index {index} is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or take it out; all items are still in the vector"
+    )]
+    Oversized {
+        /// Where it is in the caller's vector.
+        index: usize,
+    },
 }
 
 /// Why [`Buffer::try_insert_batch`](crate::Buffer::try_insert_batch) stopped; what it did not accept is still in the
@@ -130,6 +163,14 @@ pub enum TryInsertBatchError {
     /// The buffer is closed.
     #[error("the buffer is closed; the items that it did not accept are still in the vector")]
     Closed,
+    /// An item is heavier than a batch, or than a partition's share of the capacity. None of the items was accepted.
+    #[error(
+        "the item at index {index} is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or take it out; all items are still in the vector"
+    )]
+    Oversized {
+        /// Where it is in the caller's vector.
+        index: usize,
+    },
 }
 
 /// Why [`Builder::build`](crate::Builder::build) refused the settings.
@@ -162,6 +203,16 @@ pub enum BuildError {
         /// The rule that they break, and so what to change.
         rule: &'static str,
     },
+    /// A setting has no effect without another one.
+    #[error("`{setting}` needs `{other}` too: {reason}")]
+    Missing {
+        /// The setting that was made.
+        setting: &'static str,
+        /// The setting that it needs.
+        other: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
     /// There is no tokio runtime to run the workers on.
     #[error(
         "no tokio runtime here to run the workers on; call build inside one, or give the builder a handle with `runtime`"
@@ -187,6 +238,7 @@ impl<T> fmt::Debug for InsertAndWaitError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(_) => f.write_str("Closed(..)"),
+            Self::Oversized(_) => f.write_str("Oversized(..)"),
             Self::Dropped(reason) => f.debug_tuple("Dropped").field(reason).finish(),
             Self::LeftOver => f.write_str("LeftOver"),
         }
@@ -194,8 +246,8 @@ impl<T> fmt::Debug for InsertAndWaitError<T> {
 }
 
 debug_without_item! {
-    InsertError: Closed;
-    InsertTimeoutError: TimedOut, Closed;
-    InsertBlockingError: Closed, InsideRuntime;
-    TryInsertError: Full, Closed;
+    InsertError: Closed, Oversized;
+    InsertTimeoutError: TimedOut, Closed, Oversized;
+    InsertBlockingError: Closed, InsideRuntime, Oversized;
+    TryInsertError: Full, Closed, Oversized;
 }

@@ -123,7 +123,8 @@ impl<T: Send + 'static> Flusher<T> {
         self.dead_letters.is_some()
     }
 
-    /// The one attempt to bury a batch of dead letters.
+    /// The one attempt to bury a batch of dead letters; in a rescue, where the first is short, those that time out are repeated
+    /// up to the whole time limit.
     ///
     /// # Cancel safety
     ///
@@ -132,8 +133,20 @@ impl<T: Send + 'static> Flusher<T> {
         let Some(sink) = &self.dead_letters else {
             return Ok(());
         };
-        batch.begin_attempt();
-        within(self.policy.flush_timeout, || sink.flush(batch)).await
+        let Policy {
+            first_timeout,
+            flush_timeout,
+            ..
+        } = self.policy;
+        let mut limit = first_timeout;
+        loop {
+            batch.begin_attempt();
+            let answer = within(limit, || sink.flush(batch)).await;
+            if limit >= flush_timeout || !answer.as_ref().is_err_and(is::<TimedOut>) {
+                return answer;
+            }
+            limit = limit.saturating_mul(2).min(flush_timeout);
+        }
     }
 
     /// One attempt: what is to become of the batch, and what it shows of the sink. What the sink marked is still in the

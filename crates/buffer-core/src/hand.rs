@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Group};
 use crate::flusher::{Flight, Policy};
 
 /// The parts of one sealed batch that are not settled yet, in order.
@@ -63,8 +63,7 @@ impl<T> Hand<T> {
     }
 
     /// Empties the hand.
-    pub(crate) fn take_items(&mut self) -> Vec<T> {
-        let parts = self.parts.drain(..);
-        parts.flat_map(|mut flight| flight.batch.take_items()).collect()
+    pub(crate) fn take_left(&mut self) -> impl Iterator<Item = Group<T>> {
+        self.parts.drain(..).map(|mut flight| flight.batch.take_left())
     }
 }

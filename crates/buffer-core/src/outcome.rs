@@ -7,6 +7,7 @@ use crate::batch::Causes;
 use crate::batch_id::BatchId;
 use crate::flush_error::FlushError;
 use crate::reason::DropReason;
+use crate::size::Size;
 
 /// What became of an item once it is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,17 +27,27 @@ pub enum Outcome {
 pub struct Settled<'a, T> {
     /// What became of them.
     pub outcome: Outcome,
-    /// The items, in order.
+    /// The items, in order. None where the sink [took](crate::Batch::take) them.
     pub items: &'a [T],
+    /// The number of items.
+    pub count: usize,
     /// The partition that they were in.
     pub partition: usize,
     /// The batch that they were flushed in, if they came so far.
     pub batch: Option<BatchId>,
+    pub(crate) bytes: u64,
     /// Why they were not delivered.
     pub(crate) causes: &'a Causes,
 }
 
 impl<T> Settled<'_, T> {
+    pub(crate) fn size(&self) -> Size {
+        Size {
+            items: self.count as u64,
+            bytes: self.bytes,
+        }
+    }
+
     /// Why the item at `index` was dropped: the [`FlushError`] of its batch, or the error that it was
     /// [rejected](crate::Batch::reject) with. None where it was delivered or returned, or time ran out.
     pub fn cause(&self, index: usize) -> Option<&(dyn Error + 'static)> {
@@ -97,6 +108,14 @@ impl Tally {
 
     pub(crate) fn settled(&self) -> u64 {
         self.delivered + self.dropped.total() + self.returned
+    }
+
+    /// The same with the overflow of `earlier`, a copy of this tally from before.
+    pub(crate) fn with_overflow_of(mut self, earlier: &Self) -> Self {
+        for reason in [DropReason::Overflow, DropReason::DeadLetterFull] {
+            self.dropped.0[reason as usize] = earlier.dropped.count(reason);
+        }
+        self
     }
 
     /// What was settled after `earlier`, a copy of this tally from before.
@@ -161,8 +180,8 @@ pub struct Ledger {
 
 impl Ledger {
     /// The ledger of one partition.
-    pub(crate) fn of(accepted: u64, tally: Tally) -> Self {
-        let settled = tally.settled();
+    pub(crate) fn of(pending: u64, tally: Tally) -> Self {
+        let accepted = pending + tally.settled();
         let Tally {
             delivered,
             dropped,
@@ -175,7 +194,7 @@ impl Ledger {
             delivered,
             dropped,
             returned,
-            pending: accepted - settled,
+            pending,
             retried,
             dead_lettered,
         }
