@@ -87,6 +87,7 @@ mod router;
 mod shared;
 mod size;
 mod slot;
+mod state;
 mod sync;
 mod trigger;
 mod waiters;

@@ -8,24 +8,22 @@
 //! 4. A full partition that drops its oldest batches has one to drop: the worker has at most one batch in hand and less than one
 //!    is open, and the capacity is two at least.
 
-use std::collections::VecDeque;
-
 use crossbeam_utils::CachePadded;
 use tokio::time::Instant;
 
 use crate::barrier::{Barrier, Wait};
 use crate::caught::caught;
-use crate::info::{PartitionInfo, Seals, Stats};
-use crate::open::{OpenBatch, Sealed};
+use crate::info::{PartitionInfo, Stats};
+use crate::open::Sealed;
 use crate::outcome::{Ledger, Outcome, Tally};
 use crate::parcel::Parcel;
 use crate::reason::DropReason;
 use crate::size::Size;
 use crate::slot::Slot;
+use crate::state::{Entry, State};
 use crate::sync::{Mutex, MutexGuard, Notify};
 use crate::trigger::{Trigger, Triggers};
 use crate::waiters::Waiter;
-use crate::weights::in_bytes;
 
 /// A lane: many threads admit, one worker takes.
 pub(crate) struct Partition<T> {
@@ -38,30 +36,6 @@ pub(crate) struct Partition<T> {
     pub(crate) slot: Option<Slot<T>>,
     triggers: Triggers,
     capacity: Size,
-}
-
-struct State<T> {
-    open: OpenBatch<T>,
-    queue: VecDeque<Entry<T>>,
-    /// When the batch was opened that the worker has in hand.
-    in_hand: Option<Instant>,
-    pending: Size,
-    tally: Tally,
-    seals: Seals,
-    attempts: u64,
-    failed_attempts: u64,
-    closed: bool,
-    /// The worker is gone: nobody takes from the queue any more.
-    ended: bool,
-    /// The last barrier, and the count of accepted items when it was placed.
-    barrier: Option<(Wait, u64)>,
-}
-
-/// What the worker finds in the queue.
-pub(crate) enum Entry<T> {
-    Sealed(Sealed<T>),
-    /// Everything admitted before it is settled once the worker gets here.
-    Barrier(Barrier),
 }
 
 /// Why an item was not admitted.
@@ -94,21 +68,8 @@ pub(crate) struct Waiting {
 
 impl<T> Partition<T> {
     pub(crate) fn new(triggers: Triggers, capacity: Size, slot: Option<Slot<T>>) -> Self {
-        let state = State {
-            open: OpenBatch::new(),
-            queue: VecDeque::new(),
-            in_hand: None,
-            pending: Size::default(),
-            tally: Tally::default(),
-            seals: Seals::default(),
-            attempts: 0,
-            failed_attempts: 0,
-            closed: false,
-            ended: false,
-            barrier: None,
-        };
         Self {
-            state: CachePadded::new(Mutex::new(state)),
+            state: CachePadded::new(Mutex::new(State::new())),
             wake: Notify::new(),
             room: Notify::new(),
             slot,
@@ -299,7 +260,7 @@ impl<T> Partition<T> {
         state.in_hand = None;
         while let Some(entry) = state.queue.pop_front() {
             match entry {
-                Entry::Sealed(sealed) => return state.hand_out(sealed),
+                Entry::Sealed(sealed) => return Next::Flush(state.hand_out(sealed)),
                 Entry::Barrier(barrier) => barrier.reach(state.tally),
             }
         }
@@ -317,7 +278,7 @@ impl<T> Partition<T> {
             Trigger::Interval
         });
         if let Some(Entry::Sealed(sealed)) = state.queue.pop_front() {
-            return state.hand_out(sealed);
+            return Next::Flush(state.hand_out(sealed));
         }
         if state.closed {
             state.ended = true;
@@ -420,86 +381,6 @@ impl<T> Partition<T> {
             copies.extend(caught(|| item.clone()));
         }
         state.pending.items - waiting_items
-    }
-}
-
-impl<T> State<T> {
-    /// Whether an item may join what is pending.
-    fn has_room(&self, bytes: Option<usize>, capacity: &Size) -> bool {
-        self.pending.items < capacity.items
-            && self.pending.bytes.saturating_add(in_bytes(bytes)) <= capacity.bytes
-    }
-
-    /// Seals the open batch if the next item would take it past its weight; says whether it did.
-    fn part_from_heavy(&mut self, bytes: Option<usize>, triggers: &Triggers) -> bool {
-        let is_heavy = self.open.bytes().saturating_add(in_bytes(bytes)) > triggers.batch_bytes;
-        is_heavy && self.seal(Trigger::Bytes)
-    }
-
-    /// Stores an item, and seals the open batch if that is full with it; says whether it was.
-    fn join(&mut self, item: T, bytes: Option<usize>, waiter: Option<Waiter>, triggers: &Triggers) -> bool {
-        self.pending.items += 1;
-        self.pending.bytes = self.pending.bytes.saturating_add(in_bytes(bytes));
-        let full = self.open.join(item, bytes, waiter, triggers);
-        full.is_some_and(|trigger| self.seal(trigger))
-    }
-
-    /// Stores items that were not weighed, and seals the open batch as often as it is full.
-    fn join_many(&mut self, mut items: impl ExactSizeIterator<Item = T>, triggers: &Triggers) {
-        self.pending.items += items.len() as u64;
-        while items.len() > 0 {
-            if let Some(trigger) = self.open.join_many(&mut items, triggers) {
-                self.seal(trigger);
-            }
-        }
-    }
-
-    /// Seals the open batch, if there is one.
-    fn seal(&mut self, trigger: Trigger) -> bool {
-        let Some(sealed) = self.open.seal(trigger) else {
-            return false;
-        };
-        self.seals[trigger as usize] += 1;
-        self.queue.push_back(Entry::Sealed(sealed));
-        true
-    }
-
-    fn hand_out(&mut self, sealed: Sealed<T>) -> Next<T> {
-        self.in_hand = Some(sealed.opened);
-        Next::Flush(sealed)
-    }
-
-    fn settle(&mut self, outcome: Outcome, size: Size) {
-        self.tally.settle(outcome, size.items);
-        self.pending.items -= size.items;
-        self.pending.bytes -= size.bytes.min(self.pending.bytes);
-    }
-
-    /// Takes the oldest sealed batch out of the queue. Barriers before it are passed over by that.
-    fn take_oldest_sealed(&mut self) -> Option<Sealed<T>> {
-        let mut entries = self.queue.iter();
-        let index = entries.position(|entry| matches!(entry, Entry::Sealed(_)))?;
-        let tally = self.tally;
-        self.barriers(..index)
-            .for_each(|barrier| barrier.pass_over(tally));
-        match self.queue.remove(index) {
-            Some(Entry::Sealed(sealed)) => Some(sealed),
-            Some(Entry::Barrier(_)) | None => unreachable!("a sealed batch was seen there"),
-        }
-    }
-
-    fn barriers(&self, range: impl std::ops::RangeBounds<usize>) -> impl Iterator<Item = &Barrier> {
-        self.queue.range(range).filter_map(|entry| match entry {
-            Entry::Barrier(barrier) => Some(barrier),
-            Entry::Sealed(_) => None,
-        })
-    }
-
-    fn sealed(&self) -> impl Iterator<Item = &Sealed<T>> {
-        self.queue.iter().filter_map(|entry| match entry {
-            Entry::Sealed(sealed) => Some(sealed),
-            Entry::Barrier(_) => None,
-        })
     }
 }
 

@@ -1,0 +1,273 @@
+//! Buffers that drop where there is no room: which item, who is told, and how it is counted.
+
+mod scripted;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use buffer_core::{
+    Buffer, Builder, DropReason, InsertAndWaitError, Outcome, Overflow, TryInsertBatchError, TryInsertError,
+};
+use parking_lot::Mutex;
+use scripted::{Reply, ScriptedSink};
+use tokio_test::{assert_ready, task};
+
+/// One partition with batches of two and room for six.
+fn small(overflow: Overflow) -> Builder<u32> {
+    Buffer::builder()
+        .partitions(1)
+        .batch_size(2)
+        .capacity(6)
+        .overflow(overflow)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_batch_that_is_not_in_the_sink_s_hands_goes() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = small(Overflow::DropOldest).build(sink.clone()).unwrap();
+    buffer.insert_batch(&mut vec![0, 1]).await.unwrap();
+    // The worker takes the first batch in hand.
+    while buffer.info()[0].in_hand < 2 {
+        tokio::task::yield_now().await;
+    }
+    for item in 2..11 {
+        assert_ready!(task::spawn(buffer.insert(item)).poll()).unwrap();
+    }
+    assert_eq!(buffer.try_insert(11), Ok(()));
+    let ledger = buffer.ledger();
+    assert_eq!((ledger.accepted, ledger.pending), (12, 6));
+    assert_eq!(ledger.dropped.count(DropReason::Overflow), 6);
+    gate.add_permits(9);
+    let summary = buffer.close().await;
+    assert_eq!(sink.delivered(), [0, 1, 8, 9, 10, 11]);
+    assert_eq!((summary.ledger.delivered, summary.ledger.pending), (6, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_go_for_a_batch_that_is_larger_than_the_capacity_and_nothing_waits() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = small(Overflow::DropOldest).build(sink.clone()).unwrap();
+    let mut items: Vec<u32> = (0..1_000).collect();
+    assert_ready!(task::spawn(buffer.insert_batch(&mut items)).poll()).unwrap();
+    let mut more: Vec<u32> = (1_000..1_010).collect();
+    assert_eq!(buffer.try_insert_batch(&mut more), Ok(()));
+    assert!(items.is_empty() && more.is_empty());
+    gate.add_permits(1_000);
+    let ledger = buffer.close().await.ledger;
+    assert_eq!(ledger.accepted, 1_010);
+    assert_eq!(sink.delivered(), (1_004..1_010).collect::<Vec<_>>());
+    assert_eq!(ledger.dropped.count(DropReason::Overflow), 1_004);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_go_by_weight_until_the_new_one_fits() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = small(Overflow::DropOldest)
+        .capacity(100)
+        .weigh(|item: &u32| *item as usize)
+        .batch_bytes(10)
+        .capacity_bytes(20)
+        .build(sink.clone())
+        .unwrap();
+    for item in [1, 1, 2, 2, 3, 3, 9, 10] {
+        buffer.insert(item).await.unwrap();
+        assert!(buffer.size().bytes <= 20, "{:?}", buffer.size());
+    }
+    gate.add_permits(9);
+    buffer.close().await;
+    assert_eq!(sink.delivered(), [9, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_is_dropped_and_counted_and_nothing_waits() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = small(Overflow::DropNewest).build(sink.clone()).unwrap();
+    for item in 0..9 {
+        assert_ready!(task::spawn(buffer.insert(item)).poll()).unwrap();
+    }
+    let mut many: Vec<u32> = (9..20).collect();
+    assert_ready!(task::spawn(buffer.insert_batch(&mut many)).poll()).unwrap();
+    assert!(many.is_empty());
+    // Those who can have it back get it back.
+    assert_eq!(buffer.try_insert(20), Err(TryInsertError::Full(20)));
+    assert_eq!(
+        buffer.try_insert_batch(&mut vec![21]),
+        Err(TryInsertBatchError::Full)
+    );
+    let answer = assert_ready!(task::spawn(buffer.insert_and_wait(22)).poll());
+    assert_eq!(answer, Err(InsertAndWaitError::Dropped(DropReason::Overflow)));
+    gate.add_permits(9);
+    let ledger = buffer.close().await.ledger;
+    assert_eq!(sink.delivered(), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(
+        (ledger.accepted, ledger.dropped.count(DropReason::Overflow)),
+        (21, 15)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_buffer_hands_back_what_it_would_have_dropped() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let (sink, _gate) = ScriptedSink::gated();
+        let buffer = small(overflow).build(sink).unwrap();
+        buffer.insert_batch(&mut (0..6).collect()).await.unwrap();
+        buffer.close_within(Duration::ZERO).await;
+        assert!(buffer.insert(6).await.is_err());
+        let mut many = vec![7, 8, 9];
+        assert!(buffer.insert_batch(&mut many).await.is_err());
+        assert_eq!((many, buffer.ledger().accepted), (vec![7, 8, 9], 6));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_an_item_that_is_dropped_learns_it_and_the_hook_sees_it() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = small(Overflow::DropOldest)
+        .on_outcome({
+            let seen = Arc::clone(&seen);
+            move |settled| seen.lock().push((settled.outcome, settled.items.to_vec()))
+        })
+        .build(sink)
+        .unwrap();
+    buffer.insert_batch(&mut vec![0, 1]).await.unwrap();
+    while buffer.info()[0].in_hand < 2 {
+        tokio::task::yield_now().await;
+    }
+    let mut waiting = task::spawn(buffer.insert_and_wait(2));
+    assert!(waiting.poll().is_pending());
+    buffer.insert_batch(&mut (3..8).collect()).await.unwrap();
+    assert_eq!(
+        assert_ready!(waiting.poll()),
+        Err(InsertAndWaitError::Dropped(DropReason::Overflow))
+    );
+    assert_eq!(
+        *seen.lock(),
+        [(Outcome::Dropped(DropReason::Overflow), vec![2, 3])]
+    );
+    gate.add_permits(9);
+    buffer.close().await;
+}
+
+/// In an outage too: what is dropped is buried beside the attempt that hangs.
+#[tokio::test(start_paused = true)]
+async fn what_overflows_is_buried_while_the_sink_is_out_and_beyond_a_batch_at_a_time_it_is_gone() {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let (sink, gate) = ScriptedSink::gated();
+        let cemetery = ScriptedSink::new([]);
+        let buffer = small(overflow)
+            .flush_timeout(Duration::from_secs(3_600))
+            .dead_letters(cemetery.clone())
+            .build(sink)
+            .unwrap();
+        buffer.insert_batch(&mut (0..6).collect()).await.unwrap();
+        while buffer.info()[0].in_hand < 2 {
+            tokio::task::yield_now().await;
+        }
+        // One batch's worth finds a place, the rest does not.
+        for item in 6..12 {
+            buffer.insert(item).await.unwrap();
+        }
+        while buffer.ledger().dead_lettered < 2 {
+            tokio::task::yield_now().await;
+        }
+        let dropped = buffer.ledger().dropped;
+        assert_eq!(dropped.count(DropReason::Overflow), 2);
+        assert_eq!(dropped.count(DropReason::DeadLetterFull), 4);
+        // The place is free again.
+        buffer.insert_batch(&mut vec![12, 13]).await.unwrap();
+        while buffer.ledger().dead_lettered < 4 {
+            tokio::task::yield_now().await;
+        }
+        let expected = match overflow {
+            Overflow::DropOldest => [2, 3, 8, 9],
+            _ => [6, 7, 12, 13],
+        };
+        assert_eq!(cemetery.delivered(), expected, "{overflow:?}");
+        assert_eq!(buffer.ledger().pending, 6);
+        gate.add_permits(9);
+        buffer.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_overflowed_just_before_a_close_is_buried() {
+    let (sink, gate) = ScriptedSink::gated();
+    let cemetery = ScriptedSink::new([]);
+    let buffer = small(Overflow::DropNewest)
+        .dead_letters(cemetery.clone())
+        .build(sink.clone())
+        .unwrap();
+    buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
+    gate.add_permits(9);
+    let ledger = buffer.close().await.ledger;
+    assert_eq!((ledger.delivered, ledger.dead_lettered), (6, 2));
+    assert_eq!(cemetery.delivered(), [6, 7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_reports_what_was_pending_and_not_what_overflowed_behind_it() {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let (sink, gate) = ScriptedSink::gated_with([Reply::Transient]);
+        let buffer = small(overflow).build(sink).unwrap();
+        buffer.insert_batch(&mut vec![0, 1]).await.unwrap();
+        while buffer.info()[0].in_hand < 2 {
+            tokio::task::yield_now().await;
+        }
+        let mut flush = task::spawn(buffer.flush());
+        let mut within = task::spawn(buffer.flush_within(Duration::from_millis(1)));
+        assert!(flush.poll().is_pending());
+        assert!(within.poll().is_pending());
+        buffer.insert_batch(&mut (2..100).collect()).await.unwrap();
+        let report = within.await;
+        assert_eq!((report.pending, report.dropped.total()), (2, 0), "{overflow:?}");
+        gate.add_permits(9);
+        let report = flush.await;
+        assert_eq!((report.delivered, report.dropped.total()), (2, 0), "{overflow:?}");
+    }
+}
+
+#[test]
+fn many_threads_that_overflow_are_all_accounted_for() {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (sink, cemetery) = (ScriptedSink::new([]), ScriptedSink::new([]));
+        let buffer = Buffer::builder()
+            .partitions(2)
+            .batch_size(3)
+            .capacity(12)
+            .weigh(|item: &u32| *item as usize % 5)
+            .batch_bytes(8)
+            .capacity_bytes(40)
+            .overflow(overflow)
+            .dead_letters(cemetery.clone())
+            .runtime(runtime.handle().clone())
+            .build(sink.clone())
+            .unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let buffer = &buffer;
+                scope.spawn(move || {
+                    for item in 0..5_000 {
+                        buffer.insert_blocking(thread * 5_000 + item).unwrap();
+                    }
+                });
+            }
+        });
+        let ledger = runtime.block_on(buffer.close()).ledger;
+        assert_eq!(ledger.accepted, 20_000);
+        assert_eq!(ledger.delivered + ledger.dropped.total(), 20_000);
+        assert_eq!(ledger.delivered, sink.delivered().len() as u64);
+        assert_eq!(ledger.dead_lettered, cemetery.delivered().len() as u64);
+        assert_eq!(ledger.dead_lettered, ledger.dropped.count(DropReason::Overflow));
+        assert_eq!(buffer.size(), Default::default());
+        let mut all = [sink.delivered(), cemetery.delivered()].concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len() as u64, ledger.delivered + ledger.dead_lettered);
+    }
+}
