@@ -88,7 +88,7 @@ fn every_admitted_item_is_taken_before_the_end() {
     });
 }
 
-/// Fails when `next` takes the open batch before it looks at the queue.
+/// Fails when `next` takes the newest entry of the queue.
 #[test]
 fn items_are_taken_in_the_order_in_which_they_were_admitted() {
     check(|| {
