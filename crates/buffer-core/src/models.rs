@@ -95,14 +95,14 @@ fn items_are_taken_in_the_order_in_which_they_were_admitted() {
         let partition = partition(2, 10);
         let producer = thread::spawn({
             let partition = Arc::clone(&partition);
-            move || (0..3).for_each(|item| admit(&partition, item).expect("open, with room"))
+            move || (0..5).for_each(|item| admit(&partition, item).expect("open, with room"))
         });
         let mut taken = Vec::new();
-        while taken.len() < 3 {
+        while taken.len() < 5 {
             take(&partition, &mut taken);
         }
         producer.join().unwrap();
-        assert_eq!(taken, [0, 1, 2]);
+        assert_eq!(taken, [0, 1, 2, 3, 4]);
     });
 }
 
