@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -399,7 +400,10 @@ impl<T: Send + 'static> Builder<T> {
             let overflows = self.overflow != Overflow::Wait && self.dead_letters.is_some();
             overflows.then(|| Slot::new(self.batch_size))
         };
+        // Relaxed: only uniqueness and order matter, and nothing is published with the number.
+        static BUILT: AtomicU64 = AtomicU64::new(0);
         let shared = Arc::new(Shared {
+            number: BUILT.fetch_add(1, Ordering::Relaxed),
             name: self.name,
             drain_timeout: self.drain_timeout,
             partitions: (0..self.partitions)

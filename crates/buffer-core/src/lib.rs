@@ -59,6 +59,8 @@ mod burial;
 mod caught;
 mod drain;
 mod drop_log;
+#[cfg(not(buffer_loom))]
+mod dying;
 mod error;
 mod flush;
 mod flush_error;

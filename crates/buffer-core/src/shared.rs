@@ -30,6 +30,8 @@ pub(crate) type OnOutcome<T> = Box<dyn Fn(&Settled<'_, T>) + Send + Sync>;
 pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 
 pub(crate) struct Shared<T> {
+    /// Counts the process's buffers in the order in which they were built.
+    pub(crate) number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) drain_timeout: Duration,
     pub(crate) partitions: Box<[Partition<T>]>,

@@ -339,3 +339,55 @@ fn the_sink_s_own_drop_belongs_to_the_rescue() {
     // Pairs with the release in the drop.
     assert!(dropped.load(Ordering::Acquire));
 }
+
+/// Hands everything on to another buffer.
+struct Forward(Buffer<u32>);
+
+#[async_trait]
+impl Flush<u32> for Forward {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        for item in batch.iter() {
+            self.0.insert(*item).await.map_err(FlushError::permanent)?;
+        }
+        Ok(())
+    }
+}
+
+/// A chain of three buffers on `runtime`: the first, those behind it, and the sink at the end.
+fn chain(runtime: &tokio::runtime::Runtime) -> (Buffer<u32>, [Buffer<u32>; 2], ScriptedSink<u32>) {
+    let sink = ScriptedSink::new([]);
+    let on = |builder: buffer_core::Builder<u32>| builder.partitions(2).runtime(runtime.handle().clone());
+    let last = on(Buffer::builder()).build(sink.clone()).unwrap();
+    let middle = on(Buffer::builder()).build(Forward(last.clone())).unwrap();
+    let first = on(Buffer::builder()).build(Forward(middle.clone())).unwrap();
+    (first, [middle, last], sink)
+}
+
+#[test]
+fn a_chain_of_buffers_is_rescued_from_its_front_to_its_end() {
+    for _ in 0..20 {
+        let runtime = current_thread();
+        let (first, behind, sink) = chain(&runtime);
+        first.try_insert(1).unwrap();
+        drop((first, behind));
+        drop(runtime);
+        assert_eq!(sink.delivered(), [1]);
+    }
+}
+
+/// As in a static: nothing but the order in which they were built says which feeds which.
+#[test]
+fn a_chain_of_buffers_whose_handles_live_on_is_rescued_too() {
+    for _ in 0..20 {
+        let runtime = current_thread();
+        let (first, [middle, last], sink) = chain(&runtime);
+        first.try_insert(1).unwrap();
+        middle.try_insert(2).unwrap();
+        last.try_insert(3).unwrap();
+        drop(runtime);
+        let mut delivered = sink.delivered();
+        delivered.sort_unstable();
+        assert_eq!(delivered, [1, 2, 3]);
+        assert!(first.is_closed() && middle.is_closed() && last.is_closed());
+    }
+}
