@@ -46,9 +46,15 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
     /// Waits for the end of the next window.
     async fn window(&self) -> Result<(), Closed> {
         let sums = &self.windows.sums;
+        let idle = Instant::now() + self.interval;
         // An increment after the look leaves its wake-up behind, so the wait returns at once.
         while sums.is_empty() {
-            self.woken().await?;
+            if let Ok(woken) = timeout_at(idle, self.woken()).await {
+                woken?;
+            } else {
+                sums.give_room_back();
+                self.woken().await?;
+            }
         }
         // Where sums were left over, no increment tells.
         self.windows.begin();
