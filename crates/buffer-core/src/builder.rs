@@ -17,6 +17,7 @@ use crate::outcome::Settled;
 use crate::partition::Partition;
 use crate::rescue;
 use crate::router::{Router, Routing};
+use crate::runtime;
 use crate::shared::{LastItems, OnOutcome, Shared};
 use crate::sync::{Mutex, Notify};
 use crate::trigger::Triggers;
@@ -212,7 +213,7 @@ impl<T: Send + 'static> Builder<T> {
 
     /// The runtime that the workers run on. Default: the one that `build` is called in.
     ///
-    /// Its timer must be enabled.
+    /// Its timer must be enabled (`enable_time`), or `build` refuses it.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -307,7 +308,7 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] that names the setting to change, or says that there is no runtime.
+    /// A [`BuildError`] that names the setting to change, or says what is wrong with the runtime.
     pub fn build(self, sink: impl Flush<T>) -> Result<Buffer<T>, BuildError> {
         let Some(partitions) = NonZeroUsize::new(self.partitions) else {
             return Err(BuildError::Zero {
@@ -318,10 +319,7 @@ impl<T: Send + 'static> Builder<T> {
         let capacity = self.capacity_for_each_partition()?;
         let triggers = self.triggers()?;
         let policy = self.policy()?;
-        let runtime = match self.runtime {
-            Some(runtime) => runtime,
-            None => Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
-        };
+        let runtime = runtime::able(self.runtime)?;
         let shared = Arc::new(Shared {
             name: self.name,
             drain_timeout: self.drain_timeout,

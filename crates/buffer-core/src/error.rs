@@ -167,6 +167,14 @@ pub enum BuildError {
         "no tokio runtime here to run the workers on; call build inside one, or give the builder a handle with `runtime`"
     )]
     NoRuntime,
+    /// The tokio runtime was shut down.
+    #[error(
+        "the tokio runtime is gone and can't run the workers; give the builder the handle of one that lives"
+    )]
+    RuntimeGone,
+    /// The tokio runtime has no timer.
+    #[error("the tokio runtime has no timer; build it with `enable_time` or `enable_all`")]
+    NoTimer,
 }
 
 /// `Debug` that names the refusal and not the item, so that `?` works for items that have no `Debug`, and logs stay free of
