@@ -57,6 +57,8 @@ pub(crate) struct Windows<K> {
 }
 
 struct Window {
+    /// How many windows were handed over before.
+    number: u64,
     begun: Option<SystemTime>,
     /// The begin of the last window that was handed over.
     last: SystemTime,
@@ -214,6 +216,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Counters<K> {
 impl<K: Hash + Eq + Clone> Windows<K> {
     pub(crate) fn new(sums: Sums<K>) -> Self {
         let window = Window {
+            number: 0,
             begun: None,
             last: SystemTime::UNIX_EPOCH,
             begin_at: 0,
@@ -224,9 +227,16 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
     }
 
-    /// Notes the begin of a window, if it is one.
-    pub(crate) fn begin(&self) {
-        self.current.lock().begun.get_or_insert_with(SystemTime::now);
+    /// Notes the begin of a window, if it is one; returns the window's number.
+    pub(crate) fn begin(&self) -> u64 {
+        let mut window = self.current.lock();
+        window.begun.get_or_insert_with(SystemTime::now);
+        window.number
+    }
+
+    /// The number of the running window.
+    pub(crate) fn number(&self) -> u64 {
+        self.current.lock().number
     }
 
     /// The last window's counts; no increment is accepted any more.
@@ -245,6 +255,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
 impl Window {
     /// Ends the window and says when it began, always later than the one before, whatever the system's clock does.
     fn turn(&mut self) -> SystemTime {
+        self.number += 1;
         let begun = self.begun.take().unwrap_or_else(SystemTime::now);
         self.last = begun.max(self.last + Duration::from_nanos(1));
         self.last
