@@ -13,6 +13,24 @@ use thiserror::Error;
 use crate::sums::{Added, Sums, TablesClosed};
 
 /// What a key changed by in one window: the item that the sink gets.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Batch, FlushError};
+/// use buffer_stat::Count;
+///
+/// # async fn execute(_: String) -> Result<(), std::io::Error> { Ok(()) }
+/// async fn add(batch: &mut Batch<Count<u64>>) -> Result<(), FlushError> {
+///     for index in 0..batch.len() {
+///         let Count { key, delta, .. } = batch[index];
+///         let add = format!("UPDATE users SET visits = visits + {delta} WHERE id = {key}");
+///         execute(add).await.map_err(FlushError::transient)?;
+///         batch.deliver(index..index + 1);
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Count<K> {
@@ -27,6 +45,19 @@ pub struct Count<K> {
 }
 
 /// The counters are closed; the increment was not counted.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_stat::{Closed, StatBuffer};
+///
+/// /// A visit that comes after the end is not worth an error.
+/// fn count(visits: &StatBuffer<String>, page: &str) {
+///     if let Err(Closed) = visits.increment(page, 1) {
+///         eprintln!("{page} was visited too late to be counted");
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the counters are closed; this increment was not counted")]
 pub struct Closed;
@@ -38,7 +69,32 @@ pub struct Closed;
 ///
 /// # Examples
 ///
-/// See the [crate's page](crate).
+/// ```
+/// use buffer_core::{Batch, Flush, FlushError, async_trait};
+/// use buffer_stat::{Count, StatBuffer};
+///
+/// struct Database;
+///
+/// #[async_trait]
+/// impl Flush<Count<String>> for Database {
+///     async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
+///         for Count { key, delta, .. } in batch.iter() {
+///             println!("{key} += {delta}");
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let views = StatBuffer::builder().build(Database)?;
+/// views.increment("/index.html", 2)?;
+/// views.increment("/index.html", -1)?;
+/// assert_eq!(views.count("/index.html"), 1);
+/// assert_eq!(views.close().await.ledger.delivered, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct StatBuffer<K> {
     pub(crate) counters: Arc<Counters<K>>,
 }
