@@ -20,6 +20,7 @@ use crate::overflow::Overflow;
 use crate::partition::Partition;
 use crate::rescue;
 use crate::router::{Router, Routing};
+use crate::runtime;
 use crate::shared::{LastItems, OnOutcome, Shared, Weigh};
 use crate::size::Size;
 use crate::slot::Slot;
@@ -286,7 +287,7 @@ impl<T: Send + 'static> Builder<T> {
 
     /// The runtime that the workers run on. Default: the one that `build` is called in.
     ///
-    /// Its timer must be enabled.
+    /// Its timer must be enabled (`enable_time`), or `build` refuses it.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -381,7 +382,7 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] that names the setting to change, or says that there is no runtime.
+    /// A [`BuildError`] that names the setting to change, or says what is wrong with the runtime.
     pub fn build(self, sink: impl Flush<T>) -> Result<Buffer<T>, BuildError> {
         let Some(partitions) = NonZeroUsize::new(self.partitions) else {
             return Err(BuildError::Zero {
@@ -392,10 +393,7 @@ impl<T: Send + 'static> Builder<T> {
         let capacity = self.capacity_for_each_partition()?;
         let triggers = self.triggers(capacity.bytes)?;
         let policy = self.policy()?;
-        let runtime = match self.runtime {
-            Some(runtime) => runtime,
-            None => Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
-        };
+        let runtime = runtime::able(self.runtime)?;
         let slot = || {
             let overflows = self.overflow != Overflow::Wait && self.dead_letters.is_some();
             overflows.then(|| Slot::new(self.batch_size))

@@ -86,6 +86,8 @@ mod reason;
 mod rescue;
 mod router;
 #[cfg(not(buffer_loom))]
+mod runtime;
+#[cfg(not(buffer_loom))]
 mod shared;
 mod size;
 mod slot;
