@@ -26,9 +26,9 @@ pub enum InsertError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
-    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    /// The item is heavier than a batch may be; the item is handed back.
     #[error(
-        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+        "the item is heavier than a batch may be; raise batch_bytes or capacity_bytes, or divide the item, which is handed back in this error"
     )]
     Oversized(T),
 }
@@ -69,9 +69,9 @@ pub enum TryInsertError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
-    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    /// The item is heavier than a batch may be; the item is handed back.
     #[error(
-        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+        "the item is heavier than a batch may be; raise batch_bytes or capacity_bytes, or divide the item, which is handed back in this error"
     )]
     Oversized(T),
 }
@@ -113,9 +113,9 @@ pub enum InsertTimeoutError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
-    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    /// The item is heavier than a batch may be; the item is handed back.
     #[error(
-        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+        "the item is heavier than a batch may be; raise batch_bytes or capacity_bytes, or divide the item, which is handed back in this error"
     )]
     Oversized(T),
 }
@@ -156,9 +156,9 @@ pub enum InsertBlockingError<T> {
         "this thread belongs to a tokio runtime and must not block; use insert; the item is handed back in this error"
     )]
     InsideRuntime(T),
-    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    /// The item is heavier than a batch may be; the item is handed back.
     #[error(
-        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+        "the item is heavier than a batch may be; raise batch_bytes or capacity_bytes, or divide the item, which is handed back in this error"
     )]
     Oversized(T),
 }
@@ -194,13 +194,13 @@ pub enum InsertAndWaitError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
-    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    /// The item is heavier than a batch may be; the item is handed back.
     #[error(
-        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+        "the item is heavier than a batch may be; raise batch_bytes or capacity_bytes, or divide the item, which is handed back in this error"
     )]
     Oversized(T),
     /// The item was accepted, and dropped.
-    #[error("the item was dropped: {0}; a dead-letter sink would have it")]
+    #[error("the item was dropped: {0}; the log names the cause")]
     Dropped(DropReason),
     /// The item was accepted, and the drain's time was up before it was delivered.
     #[error("the buffer closed before the item was delivered; the summary of the close has it")]
@@ -228,9 +228,9 @@ pub enum InsertBatchError {
     /// The buffer is closed.
     #[error("the buffer is closed; the items that it did not accept are still in the vector")]
     Closed,
-    /// An item is heavier than a batch, or than a partition's share of the capacity. None of the items was accepted.
+    /// An item is heavier than a batch may be. None of the items was accepted.
     #[error(
-        "the item at index {index} is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or take it out; all items are still in the vector"
+        "the item at index {index} is heavier than a batch may be; raise batch_bytes or capacity_bytes, or take it out; all items are still in the vector"
     )]
     Oversized {
         /// Where it is in the caller's vector.
@@ -262,9 +262,9 @@ pub enum TryInsertBatchError {
     /// The buffer is closed.
     #[error("the buffer is closed; the items that it did not accept are still in the vector")]
     Closed,
-    /// An item is heavier than a batch, or than a partition's share of the capacity. None of the items was accepted.
+    /// An item is heavier than a batch may be. None of the items was accepted.
     #[error(
-        "the item at index {index} is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or take it out; all items are still in the vector"
+        "the item at index {index} is heavier than a batch may be; raise batch_bytes or capacity_bytes, or take it out; all items are still in the vector"
     )]
     Oversized {
         /// Where it is in the caller's vector.

@@ -36,7 +36,10 @@ impl Policy {
     /// first attempts are short, and those that time out are repeated for as long as the drain has time.
     pub(crate) fn for_rescue(self, drain_timeout: Duration) -> Self {
         Self {
-            first_timeout: (drain_timeout / 16).min(self.flush_timeout),
+            // More than nothing, as it doubles.
+            first_timeout: (drain_timeout / 16)
+                .max(Duration::from_millis(1))
+                .min(self.flush_timeout),
             free_timeouts: true,
             ..self
         }
@@ -142,7 +145,8 @@ impl<T: Send + 'static> Flusher<T> {
         loop {
             batch.begin_attempt();
             let answer = within(limit, || sink.flush(batch)).await;
-            if limit >= flush_timeout || !answer.as_ref().is_err_and(is::<TimedOut>) {
+            let is_last = limit >= flush_timeout || batch.was_taken();
+            if is_last || !answer.as_ref().is_err_and(is::<TimedOut>) {
                 return answer;
             }
             limit = limit.saturating_mul(2).min(flush_timeout);

@@ -162,6 +162,15 @@ impl Tally {
         self
     }
 
+    /// The same without so many of the items that a drain left over.
+    pub(crate) fn without_left(mut self, items: u64) -> Self {
+        let returned = items.min(self.returned);
+        self.returned -= returned;
+        let dropped = &mut self.dropped.0[DropReason::DrainTimeout as usize];
+        *dropped -= (items - returned).min(*dropped);
+        self
+    }
+
     /// What was settled after `earlier`, a copy of this tally from before.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut dropped = Dropped::default();
@@ -224,8 +233,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// The ledger of one partition.
-    pub(crate) fn of(pending: u64, tally: Tally) -> Self {
-        let accepted = pending + tally.settled();
+    pub(crate) fn of(accepted: u64, pending: u64, tally: Tally) -> Self {
         let Tally {
             delivered,
             dropped,

@@ -81,6 +81,27 @@ async fn an_insert_waits_until_there_is_room_for_its_weight() {
     assert_eq!(sink.delivered(), [10, 5, 5, 6]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_light_one_behind_a_heavy_one_gets_the_room_that_is_too_little_for_that() {
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = weighing().batch_size(1).batch_bytes(20).build(sink).unwrap();
+    buffer.insert(5).await.unwrap();
+    buffer.insert(15).await.unwrap();
+    let mut heavy = task::spawn(buffer.insert(10));
+    let mut light = task::spawn(buffer.insert(3));
+    assert_pending!(heavy.poll());
+    assert_pending!(light.poll());
+    gate.add_permits(1);
+    while !light.is_woken() {
+        tokio::task::yield_now().await;
+    }
+    assert_pending!(heavy.poll());
+    assert_ready!(light.poll()).unwrap();
+    gate.add_permits(9);
+    heavy.await.unwrap();
+    buffer.close().await;
+}
+
 /// Without `batch_bytes` nothing else would seal the open batch that takes all the room before its interval.
 #[tokio::test(start_paused = true)]
 async fn an_open_batch_that_takes_all_the_room_is_flushed_for_the_one_who_waits() {

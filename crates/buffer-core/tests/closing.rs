@@ -326,3 +326,15 @@ async fn a_weak_handle_does_not_keep_the_buffer_open() {
     }
     assert_eq!(sink.delivered(), [1]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_a_close_cuts_off_reports_what_was_pending_when_it_was_asked_for() {
+    let sink = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder().partitions(1).batch_size(2).build(sink).unwrap();
+    buffer.insert_batch(&mut vec![0, 1, 2]).await.unwrap();
+    let mut flush = tokio_test::task::spawn(buffer.flush());
+    assert!(flush.poll().is_pending());
+    buffer.insert_batch(&mut (3..10).collect()).await.unwrap();
+    let summary = buffer.close_within(Duration::from_secs(1)).await;
+    assert_eq!((summary.ledger.returned, flush.await.returned), (10, 3));
+}

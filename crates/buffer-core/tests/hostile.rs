@@ -391,3 +391,102 @@ fn a_chain_of_buffers_whose_handles_live_on_is_rescued_too() {
         assert!(first.is_closed() && middle.is_closed() && last.is_closed());
     }
 }
+
+#[test]
+fn a_rescue_does_not_count_what_a_dead_letter_sink_took_and_lost() {
+    struct TakesAndHangs(AtomicBool);
+    #[async_trait]
+    impl Flush<u32> for TakesAndHangs {
+        async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+            drop(batch.take());
+            if !self.0.swap(true, Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        }
+    }
+    let runtime = current_thread();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .drain_timeout(Duration::from_secs(1))
+        .dead_letters(TakesAndHangs(AtomicBool::new(false)))
+        .runtime(runtime.handle().clone())
+        .build(ScriptedSink::new([Reply::Permanent]))
+        .unwrap();
+    buffer.try_insert(1).unwrap();
+    drop(runtime);
+    let ledger = buffer.ledger();
+    assert_eq!((ledger.dropped.total(), ledger.dead_lettered), (1, 0));
+}
+
+/// Wakers run outside of the partition's lock.
+#[test]
+fn a_waker_may_look_at_the_buffer() {
+    struct Looks(Buffer<u32>, std::sync::mpsc::SyncSender<u64>);
+    impl std::task::Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            // A second wake finds the channel full, which says nothing new.
+            let _ = self.1.try_send(self.0.size().items);
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (sink, gate) = ScriptedSink::gated();
+    let buffer = Buffer::builder()
+        .runtime(runtime.handle().clone())
+        .build(sink)
+        .unwrap();
+    buffer.try_insert(1).unwrap();
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let waker = std::task::Waker::from(Arc::new(Looks(buffer.clone(), sender)));
+    let mut flush = std::pin::pin!(buffer.flush());
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(flush.as_mut().poll(&mut context).is_pending());
+    gate.add_permits(1);
+    assert_eq!(receiver.recv_timeout(Duration::from_secs(30)), Ok(0));
+}
+
+#[test]
+fn items_left_in_the_slot_that_panic_in_their_destructor_do_not_hurt_whoever_drops_the_last_handle() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "scripted");
+        }
+    }
+    struct Hangs;
+    #[async_trait]
+    impl Flush<Bomb> for Hangs {
+        async fn flush(&self, _: &mut Batch<Bomb>) -> Result<(), FlushError> {
+            std::future::pending().await
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .capacity(2)
+        .overflow(buffer_core::Overflow::DropOldest)
+        .dead_letters(Hangs)
+        .runtime(runtime.handle().clone())
+        .build(Hangs)
+        .unwrap();
+    runtime.block_on(async {
+        for _ in 0..6 {
+            buffer.insert(Bomb).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let summary = buffer.close_within(Duration::from_secs(1)).await;
+        let undelivered = summary.undelivered;
+        std::mem::forget(undelivered);
+    });
+    drop(runtime);
+    drop(buffer);
+}

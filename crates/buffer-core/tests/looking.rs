@@ -57,6 +57,28 @@ async fn the_oldest_item_s_age_is_that_of_its_batch_wherever_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_nothing_is_pending_nothing_has_an_age() {
+    let sink = ScriptedSink::new([Reply::Permanent, Reply::Never]);
+    let cemetery = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .dead_letters(cemetery)
+        .build(sink)
+        .unwrap();
+    buffer.insert(0).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // It is settled, and still being buried.
+    assert_eq!((buffer.size().items, buffer.oldest()), (0, None));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    buffer.insert(1).await.unwrap();
+    let summary = buffer.close_within(Duration::from_secs(1)).await;
+    assert_eq!(summary.undelivered, [1]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((buffer.size().items, buffer.oldest()), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dump_copies_what_waits_and_moves_nothing() {
     let (sink, gate) = ScriptedSink::gated();
     let buffer = Buffer::builder()

@@ -25,6 +25,7 @@ async fn each_senseless_setting_is_named() {
     assert!(refusal(builder().flush_timeout(Duration::ZERO)).contains("`flush_timeout`"));
     assert!(refusal(builder().drain_timeout(Duration::MAX)).contains("`drain_timeout`"));
     assert!(refusal(builder().backoff(Duration::ZERO, Duration::ZERO)).contains("`backoff`"));
+    assert!(refusal(builder().give_up_after(Duration::MAX)).contains("`give_up_after`"));
 }
 
 #[tokio::test]
