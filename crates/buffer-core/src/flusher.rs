@@ -91,9 +91,10 @@ pub(crate) struct Flusher<T> {
     pub(crate) policy: Policy,
 }
 
+/// The attempt was cut off at its time limit.
 #[derive(Debug, Error)]
 #[error("the sink did not answer within {0:?}; it may have written the batch")]
-struct TimedOut(Duration);
+pub(crate) struct TimedOut(pub(crate) Duration);
 
 impl<T> Clone for Flusher<T> {
     fn clone(&self) -> Self {

@@ -57,6 +57,8 @@ mod error;
 mod flush;
 mod flush_error;
 mod flusher;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod gate;
 mod hand;
 mod hold;
 #[cfg(not(buffer_loom))]
@@ -68,12 +70,20 @@ mod partition;
 #[cfg(not(buffer_loom))]
 mod pass;
 mod reason;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod reply;
 #[cfg(not(buffer_loom))]
 mod rescue;
 mod router;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod scripted_sink;
 #[cfg(not(buffer_loom))]
 mod shared;
 mod sync;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod test_batch;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+pub mod testing;
 mod trigger;
 mod waiters;
 #[cfg(not(buffer_loom))]

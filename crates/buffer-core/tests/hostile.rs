@@ -1,15 +1,13 @@
 //! User code that panics or hangs in unusual places: nothing is lost without a count, and nothing hangs.
 
-mod scripted;
-
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, async_trait};
-use scripted::{Reply, ScriptedSink};
 use tokio::time::{Instant, timeout};
 
 /// Its futures never answer, and panic when they are dropped, for the first so many attempts.
