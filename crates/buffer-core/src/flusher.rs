@@ -1,8 +1,6 @@
 //! Takes one batch through one attempt, and says what is to become of it.
 
 use std::error::Error as _;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +9,7 @@ use thiserror::Error;
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
 use crate::caught::{Panicked, caught, caught_future};
-use crate::flush::Flush;
+use crate::flush::{Attempted, Flush};
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::hold::Sign;
 use crate::reason::DropReason;
@@ -230,11 +228,9 @@ fn is<E: std::error::Error + 'static>(error: &FlushError) -> bool {
     error.source().is_some_and(|cause| cause.is::<E>())
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + 'a>>;
-
 /// Runs a call of the sink under a time limit and turns its panic into an error. What the call borrows stays whole: the
 /// batch, whose items the sink can only mark, and the sink itself, which decides by its own poisoning.
-async fn within<'a>(limit: Duration, call: impl FnOnce() -> Answer<'a> + Send) -> Result<(), FlushError> {
+async fn within<'a>(limit: Duration, call: impl FnOnce() -> Attempted<'a> + Send) -> Result<(), FlushError> {
     let answered = async {
         let answer = caught(call)?;
         caught_future(answer).await

@@ -79,6 +79,7 @@ mod router;
 mod scripted_sink;
 #[cfg(not(buffer_loom))]
 mod shared;
+mod sink_fn;
 mod sync;
 #[cfg(all(feature = "test-util", not(buffer_loom)))]
 mod test_batch;
@@ -101,12 +102,13 @@ pub use crate::error::{
     BuildError, InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError,
     TryInsertBatchError, TryInsertError,
 };
-pub use crate::flush::Flush;
+pub use crate::flush::{Attempted, Flush};
 pub use crate::flush_error::{FlushError, FlushErrorKind};
 pub use crate::hold::Health;
 pub use crate::outcome::{Dropped, FlushReport, Ledger, Outcome, Settled, Summary};
 pub use crate::reason::DropReason;
 pub use crate::router::{KeyHash, Router, Routing};
+pub use crate::sink_fn::{SinkFn, sink_fn};
 pub use crate::trigger::Trigger;
 
 /// Compiles and runs the examples of the READMEs and of the documents.
