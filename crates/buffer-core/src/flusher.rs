@@ -228,16 +228,20 @@ fn is<E: std::error::Error + 'static>(error: &FlushError) -> bool {
     error.source().is_some_and(|cause| cause.is::<E>())
 }
 
-/// Runs a call of the sink under a time limit and turns its panic into an error. What the call borrows stays whole: the
-/// batch, whose items the sink can only mark, and the sink itself, which decides by its own poisoning.
+/// Runs a call of the sink under a time limit and turns its panic into an error.
 async fn within<'a>(limit: Duration, call: impl FnOnce() -> Attempted<'a> + Send) -> Result<(), FlushError> {
-    let answered = async {
-        let answer = caught(call)?;
-        caught_future(answer).await
-    };
-    match tokio::time::timeout(limit, answered).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(panicked)) => Err(FlushError::uncertain(panicked)),
+    match tokio::time::timeout(limit, asked(call)).await {
+        Ok(answer) => answer,
         Err(_) => Err(FlushError::uncertain(TimedOut(limit))),
     }
+}
+
+/// Runs a call of the sink and turns its panic into an error. What the call borrows stays whole: the batch, whose items the
+/// sink can only mark, and the sink itself, which decides by its own poisoning.
+pub(crate) async fn asked<'a>(call: impl FnOnce() -> Attempted<'a> + Send) -> Result<(), FlushError> {
+    let answered = match caught(call) {
+        Ok(answer) => caught_future(answer).await,
+        Err(panicked) => Err(panicked),
+    };
+    answered.unwrap_or_else(|panicked| Err(FlushError::uncertain(panicked)))
 }

@@ -63,6 +63,10 @@ mod hand;
 mod hold;
 #[cfg(not(buffer_loom))]
 mod insert;
+#[cfg(not(buffer_loom))]
+mod keyed_buffer;
+#[cfg(not(buffer_loom))]
+mod keyed_sink;
 #[cfg(all(test, buffer_loom))]
 mod models;
 mod outcome;
@@ -105,6 +109,10 @@ pub use crate::error::{
 pub use crate::flush::{Attempted, Flush};
 pub use crate::flush_error::{FlushError, FlushErrorKind};
 pub use crate::hold::Health;
+#[cfg(not(buffer_loom))]
+pub use crate::keyed_buffer::KeyedBuffer;
+#[cfg(not(buffer_loom))]
+pub use crate::keyed_sink::FlushKey;
 pub use crate::outcome::{Dropped, FlushReport, Ledger, Outcome, Settled, Summary};
 pub use crate::reason::DropReason;
 pub use crate::router::{KeyHash, Router, Routing};
