@@ -62,8 +62,8 @@ pub trait Flush<T>: Send + Sync + 'static {
     }
 }
 
-/// What [`Flush::flush`] comes to without `async`: the future of one attempt.
-pub type Attempted<'a> = Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + 'a>>;
+/// What [`Flush::flush`] returns: the future of one attempt.
+pub type FlushFuture<'a> = Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + 'a>>;
 
 #[async_trait]
 impl<T: Send + 'static, S: Flush<T> + ?Sized> Flush<T> for Arc<S> {

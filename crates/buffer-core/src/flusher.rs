@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
 use crate::caught::{Panicked, caught, caught_future};
-use crate::flush::{Attempted, Flush};
+use crate::flush::{Flush, FlushFuture};
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::hold::Sign;
 use crate::reason::DropReason;
@@ -229,7 +229,10 @@ fn is<E: std::error::Error + 'static>(error: &FlushError) -> bool {
 }
 
 /// Runs a call of the sink under a time limit and turns its panic into an error.
-async fn within<'a>(limit: Duration, call: impl FnOnce() -> Attempted<'a> + Send) -> Result<(), FlushError> {
+async fn within<'a>(
+    limit: Duration,
+    call: impl FnOnce() -> FlushFuture<'a> + Send,
+) -> Result<(), FlushError> {
     match tokio::time::timeout(limit, asked(call)).await {
         Ok(answer) => answer,
         Err(_) => Err(FlushError::uncertain(TimedOut(limit))),
@@ -238,7 +241,7 @@ async fn within<'a>(limit: Duration, call: impl FnOnce() -> Attempted<'a> + Send
 
 /// Runs a call of the sink and turns its panic into an error. What the call borrows stays whole: the batch, whose items the
 /// sink can only mark, and the sink itself, which decides by its own poisoning.
-pub(crate) async fn asked<'a>(call: impl FnOnce() -> Attempted<'a> + Send) -> Result<(), FlushError> {
+pub(crate) async fn asked<'a>(call: impl FnOnce() -> FlushFuture<'a> + Send) -> Result<(), FlushError> {
     let answered = match caught(call) {
         Ok(answer) => caught_future(answer).await,
         Err(panicked) => Err(panicked),

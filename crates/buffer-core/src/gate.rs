@@ -42,6 +42,10 @@ impl Gate {
     }
 
     /// Lets so many attempts through: first those that wait, in the order in which they came.
+    ///
+    /// # Panics
+    ///
+    /// When more are let through at once than tokio's semaphore counts (`Semaphore::MAX_PERMITS`).
     pub fn let_through(&self, attempts: usize) {
         self.0.add_permits(attempts);
     }

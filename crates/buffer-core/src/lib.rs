@@ -106,7 +106,7 @@ pub use crate::error::{
     BuildError, InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError,
     TryInsertBatchError, TryInsertError,
 };
-pub use crate::flush::{Attempted, Flush};
+pub use crate::flush::{Flush, FlushFuture};
 pub use crate::flush_error::{FlushError, FlushErrorKind};
 pub use crate::hold::Health;
 #[cfg(not(buffer_loom))]

@@ -178,7 +178,6 @@ impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
     }
 
     fn begin(&self, batch: &Batch<T>) -> Reply {
-        let reply = (self.script)(batch);
         let drop_causes = (0..batch.len()).filter_map(|index| batch.drop_cause(index));
         let attempt = Attempt {
             items: batch.to_vec(),
@@ -193,7 +192,8 @@ impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
         };
         self.seen.lock().attempts.push(attempt);
         self.attempted.notify_waiters();
-        reply
+        // Outside of the lock, and last: it is the test's code, and may panic.
+        (self.script)(batch)
     }
 }
 

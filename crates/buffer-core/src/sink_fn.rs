@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::batch::Batch;
-use crate::flush::{Attempted, Flush};
+use crate::flush::{Flush, FlushFuture};
 use crate::flush_error::FlushError;
 
 /// Makes a sink of a function, for one that needs no name and nothing at its close.
@@ -54,7 +54,7 @@ use crate::flush_error::FlushError;
 /// ```
 pub fn sink_fn<T, F>(flush: F) -> SinkFn<F>
 where
-    F: for<'a> Fn(&'a mut Batch<T>) -> Attempted<'a> + Send + Sync + 'static,
+    F: for<'a> Fn(&'a mut Batch<T>) -> FlushFuture<'a> + Send + Sync + 'static,
 {
     SinkFn(flush)
 }
@@ -67,7 +67,7 @@ pub struct SinkFn<F>(F);
 impl<T, F> Flush<T> for SinkFn<F>
 where
     T: Send + 'static,
-    F: for<'a> Fn(&'a mut Batch<T>) -> Attempted<'a> + Send + Sync + 'static,
+    F: for<'a> Fn(&'a mut Batch<T>) -> FlushFuture<'a> + Send + Sync + 'static,
 {
     async fn flush(&self, batch: &mut Batch<T>) -> Result<(), FlushError> {
         (self.0)(batch).await
