@@ -126,7 +126,7 @@ impl FlushError {
         self.retry_after
     }
 
-    fn new(kind: FlushErrorKind, cause: Cause) -> Self {
+    pub(crate) fn new(kind: FlushErrorKind, cause: Cause) -> Self {
         Self {
             kind,
             retry_after: None,

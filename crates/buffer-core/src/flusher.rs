@@ -1,8 +1,6 @@
 //! Takes one batch through one attempt, and says what is to become of it.
 
 use std::error::Error as _;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +9,7 @@ use thiserror::Error;
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
 use crate::caught::{Panicked, caught, caught_future};
-use crate::flush::Flush;
+use crate::flush::{Flush, FlushFuture};
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::hold::Sign;
 use crate::reason::DropReason;
@@ -94,9 +92,10 @@ pub(crate) struct Flusher<T> {
     pub(crate) policy: Policy,
 }
 
+/// The attempt was cut off at its time limit.
 #[derive(Debug, Error)]
 #[error("the sink did not answer within {0:?}; it may have written the batch")]
-struct TimedOut(Duration);
+pub(crate) struct TimedOut(pub(crate) Duration);
 
 impl<T> Clone for Flusher<T> {
     fn clone(&self) -> Self {
@@ -246,18 +245,23 @@ fn is<E: std::error::Error + 'static>(error: &FlushError) -> bool {
     error.source().is_some_and(|cause| cause.is::<E>())
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + 'a>>;
-
-/// Runs a call of the sink under a time limit and turns its panic into an error. What the call borrows stays whole: the
-/// batch, whose items the sink can only mark, and the sink itself, which decides by its own poisoning.
-async fn within<'a>(limit: Duration, call: impl FnOnce() -> Answer<'a> + Send) -> Result<(), FlushError> {
-    let answered = async {
-        let answer = caught(call)?;
-        caught_future(answer).await
-    };
-    match tokio::time::timeout(limit, answered).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(panicked)) => Err(FlushError::uncertain(panicked)),
+/// Runs a call of the sink under a time limit and turns its panic into an error.
+async fn within<'a>(
+    limit: Duration,
+    call: impl FnOnce() -> FlushFuture<'a> + Send,
+) -> Result<(), FlushError> {
+    match tokio::time::timeout(limit, asked(call)).await {
+        Ok(answer) => answer,
         Err(_) => Err(FlushError::uncertain(TimedOut(limit))),
     }
+}
+
+/// Runs a call of the sink and turns its panic into an error. What the call borrows stays whole: the batch, whose items the
+/// sink can only mark, and the sink itself, which decides by its own poisoning.
+pub(crate) async fn asked<'a>(call: impl FnOnce() -> FlushFuture<'a> + Send) -> Result<(), FlushError> {
+    let answered = match caught(call) {
+        Ok(answer) => caught_future(answer).await,
+        Err(panicked) => Err(panicked),
+    };
+    answered.unwrap_or_else(|panicked| Err(FlushError::uncertain(panicked)))
 }

@@ -1,19 +1,15 @@
 //! A future of the public API that is dropped at any of its awaits: the ledger adds up, nothing comes twice, and whoever waits
 //! behind it gets on.
 
-mod scripted;
-
 use std::collections::HashSet;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use buffer_core::testing::{Gate, Reply, ScriptedSink};
 use buffer_core::{Buffer, DropReason, Ledger, Routing};
 use parking_lot::Mutex;
-use scripted::{Reply, ScriptedSink};
-use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
@@ -49,7 +45,7 @@ async fn cut<F: Future>(at: Cut, future: F) -> Option<F::Output> {
 struct Scene {
     buffer: Buffer<u32>,
     sink: ScriptedSink<u32>,
-    gate: Arc<Semaphore>,
+    gate: Gate,
 }
 
 const FULL: u32 = 8;
@@ -61,7 +57,7 @@ const OTHERS: u32 = 1_000;
 impl Scene {
     async fn new() -> Self {
         // Some batches need more than one attempt.
-        let (sink, gate) = ScriptedSink::gated_with([Reply::Ok, Reply::Transient, Reply::Ok, Reply::Panic]);
+        let (sink, gate) = ScriptedSink::new([Reply::Ok, Reply::Transient, Reply::Ok, Reply::Panic]).gated();
         let builder = Buffer::builder().partitions(2).batch_size(2);
         let buffer = builder
             .capacity(FULL as usize)
@@ -82,10 +78,10 @@ impl Scene {
 
     /// Lets one attempt after the other begin.
     fn open_bit_by_bit(&self) {
-        let gate = Arc::clone(&self.gate);
+        let gate = self.gate.clone();
         tokio::spawn(async move {
             for _ in 0..200 {
-                gate.add_permits(1);
+                gate.let_through(1);
                 sleep(Duration::from_millis(1)).await;
             }
         });

@@ -1,15 +1,13 @@
 //! User code that panics or hangs in unusual places: nothing is lost without a count, and nothing hangs.
 
-mod scripted;
-
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, async_trait};
-use scripted::{Reply, ScriptedSink};
 use tokio::time::{Instant, timeout};
 
 /// Its futures never answer, and panic when they are dropped, for the first so many attempts.
@@ -434,7 +432,7 @@ fn a_waker_may_look_at_the_buffer() {
         .enable_all()
         .build()
         .unwrap();
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .runtime(runtime.handle().clone())
         .build(sink)
@@ -445,7 +443,7 @@ fn a_waker_may_look_at_the_buffer() {
     let mut flush = std::pin::pin!(buffer.flush());
     let mut context = std::task::Context::from_waker(&waker);
     assert!(flush.as_mut().poll(&mut context).is_pending());
-    gate.add_permits(1);
+    gate.let_through(1);
     assert_eq!(receiver.recv_timeout(Duration::from_secs(30)), Ok(0));
 }
 

@@ -1,14 +1,12 @@
 //! Ways in which buffers are known to fail, each shown not to happen here; docs/guarantees.md lists them with those that other
 //! files show.
 
-mod scripted;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use buffer_core::{Batch, Buffer, Flush, FlushError, Trigger, TryInsertError, async_trait};
-use scripted::{Reply, ScriptedSink};
+use buffer_core::testing::{Reply, ScriptedSink};
+use buffer_core::{Batch, Buffer, Flush, FlushError, FlushErrorKind, Trigger, TryInsertError, async_trait};
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -107,7 +105,7 @@ async fn what_waits_for_its_next_attempt_counts_against_the_capacity() {
         Reply::Unavailable,
         Reply::Transient,
         Reply::Never,
-        Reply::TransientAfter(40 * SECOND),
+        Reply::RetryAfter(40 * SECOND, FlushErrorKind::Transient),
     ] {
         let sink = ScriptedSink::new(vec![reply; 10_000]);
         let builder = Buffer::builder().partitions(1).batch_size(2).capacity(6);
@@ -138,7 +136,7 @@ async fn a_batch_is_tried_again_though_nothing_new_arrives() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_counts_as_delivered_before_the_sink_has_answered() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let told = Arc::new(AtomicUsize::new(0));
     let hook = {
         let told = Arc::clone(&told);
@@ -153,7 +151,7 @@ async fn nothing_counts_as_delivered_before_the_sink_has_answered() {
     let ledger = buffer.ledger();
     assert_eq!((ledger.delivered, ledger.pending), (0, 3));
     assert_eq!(told.load(Ordering::Relaxed), 0);
-    gate.add_permits(1);
+    gate.let_through(1);
     sleep(SECOND).await;
     let ledger = buffer.ledger();
     assert_eq!((ledger.delivered, ledger.pending), (3, 0));

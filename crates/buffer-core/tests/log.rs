@@ -1,14 +1,12 @@
 //! What the log names of what is dropped.
 
-mod scripted;
-
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Buffer, Overflow, Routing};
-use scripted::{Reply, ScriptedSink};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -77,7 +75,7 @@ async fn the_log_names_all_that_a_drain_drops() {
 async fn a_flood_of_drops_is_a_few_lines_that_name_all_of_them() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(1)
         .batch_size(1)
@@ -88,7 +86,7 @@ async fn a_flood_of_drops_is_a_few_lines_that_name_all_of_them() {
     for item in 0..10_001 {
         buffer.insert(item).await.unwrap();
     }
-    gate.add_permits(1);
+    gate.let_through(1);
     buffer.close().await;
     let (lines, items) = log.seen();
     assert_eq!(items, 10_000);

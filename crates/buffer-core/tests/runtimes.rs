@@ -1,9 +1,7 @@
 //! A runtime that can't carry the workers is refused by `build`, with an error that says why.
 
-mod scripted;
-
+use buffer_core::testing::ScriptedSink;
 use buffer_core::{Buffer, BuildError};
-use scripted::ScriptedSink;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 fn build_on(runtime: &Handle, sink: &ScriptedSink<u32>) -> Result<Buffer<u32>, BuildError> {

@@ -1,11 +1,9 @@
 //! Settings that make no sense are refused by `build`, which names them.
 
-mod scripted;
-
 use std::time::Duration;
 
+use buffer_core::testing::ScriptedSink;
 use buffer_core::{Buffer, BuildError, Builder};
-use scripted::ScriptedSink;
 
 fn refusal(builder: Builder<u32>) -> String {
     builder
