@@ -258,7 +258,8 @@ impl<T: Send + 'static> Builder<T> {
 
     /// How often a batch is tried again before it is dropped. Default: 5.
     ///
-    /// Attempts that end in [unavailable](crate::FlushError::unavailable) don't count.
+    /// Attempts that end in [unavailable](crate::FlushError::unavailable) don't count, nor do those whose time is up when they
+    /// have delivered or rejected some of the items.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self

@@ -173,7 +173,9 @@ impl<T: Send + 'static> Flusher<T> {
         };
         // The cause is the sink's code too.
         let sign = caught(|| sign(&error)).unwrap_or(Sign::Nothing);
-        let free = self.policy.free_timeouts && is::<TimedOut>(&error);
+        // What was settled before the time was up is gained: slow calls, item by item or key by key, must not use up the
+        // retries of a sink that is well. As each such attempt settles an item, they come to an end.
+        let free = is::<TimedOut>(&error) && (self.policy.free_timeouts || batch.is_marked());
         let verdict = match error.kind() {
             FlushErrorKind::Divisible => Verdict::Divide { error },
             FlushErrorKind::Permanent => Verdict::Dropped {

@@ -23,8 +23,7 @@ use crate::router::Routing;
 ///
 /// * The keys of a batch share the time limit of its attempts. If more of them hang than there are `retries`, others may
 ///   be dropped without a turn; a sink that gives each call a time limit of its own, well below `flush_timeout`, answers
-///   for each. And if there are so many keys in a batch that their calls take longer than `flush_timeout`, each part that is
-///   written in time spends a retry: choose `batch_size` with that in mind.
+///   for each. More keys than can be written in one attempt are fine: an attempt that has written some spends no retry.
 /// * The keys of a batch share its retries, too: those that fail are tried again together, with one backoff, and all that is
 ///   left after the last has one error for cause.
 /// * A partition goes on when its batch is settled, so values that are inserted meanwhile wait behind a failing key, also

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use buffer_core::testing::ScriptedSink;
 use buffer_core::{DropReason, FlushError, Health, KeyedBuffer};
-use lists::Answer::{Failed, Never, Panic, Written};
+use lists::Answer::{Failed, Never, Panic, Slow, Written};
 use lists::{Lists, TEN, one_partition};
 
 /// Inserts 0 and 1 for each of ten keys, which make one batch, and flushes.
@@ -185,4 +185,17 @@ async fn keys_that_fail_together_have_one_error_that_says_so_and_the_longest_del
         );
         assert!(cause.contains("3 keys failed"), "{cause}");
     }
+}
+
+/// Fails when an attempt spends a retry though it has written some keys before its time was up.
+#[tokio::test(start_paused = true)]
+async fn more_keys_than_fit_into_an_attempt_are_all_written_by_a_sink_that_is_slow_and_well() {
+    let lists = Lists::answering(|_| Slow(Duration::from_secs(3)));
+    let buffer = one_partition().build_keyed(lists.clone()).unwrap();
+    flush_ten(&buffer).await;
+    for key in TEN {
+        assert_eq!(lists.written(key), [0, 1], "key {key}");
+    }
+    let ledger = buffer.buffer().ledger();
+    assert_eq!((ledger.delivered, ledger.dropped.total()), (20, 0));
 }

@@ -81,7 +81,7 @@ async fn each_learns_what_became_of_its_own_item() {
             [exhausted, exhausted, rejected],
         ),
         (
-            vec![Reply::deliver(0..2, Reply::Never), Reply::Panic],
+            vec![Reply::deliver(0..2, Reply::Never), Reply::Panic, Reply::Panic],
             [Ok(()), Ok(()), exhausted],
         ),
     ];

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use buffer_core::{Buffer, Builder, FlushError, FlushKey, async_trait};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Answers each call as a function of it says, and keeps the calls.
 #[derive(Clone)]
@@ -26,8 +27,11 @@ pub(crate) struct Call {
     pub(crate) at: Instant,
 }
 
+#[allow(dead_code, reason = "each test binary uses the answers it needs")]
 pub(crate) enum Answer {
     Written,
+    /// Written after so long.
+    Slow(Duration),
     Failed(FlushError),
     Never,
     Panic,
@@ -72,11 +76,13 @@ impl FlushKey<&'static str, u32> for Lists {
         };
         self.calls.lock().push(call.clone());
         match (self.answer)(&call) {
-            Answer::Written => self.written.lock().entry(key).or_default().extend(values),
+            Answer::Written => {}
+            Answer::Slow(time) => sleep(time).await,
             Answer::Failed(error) => return Err(error),
             Answer::Never => std::future::pending().await,
             Answer::Panic => panic!("scripted"),
         }
+        self.written.lock().entry(key).or_default().extend(values);
         Ok(())
     }
 
