@@ -19,6 +19,32 @@ use crate::router::Routing;
 /// It is a [`Buffer`] of pairs, with its promises and settings. A clone is another handle to the same buffer, and when the
 /// last one is dropped, the buffer drains by itself.
 ///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Buffer, FlushError, FlushKey, async_trait};
+///
+/// struct Rows;
+///
+/// #[async_trait]
+/// impl FlushKey<String, u32> for Rows {
+///     async fn flush(&self, user: &String, clicks: &[&u32]) -> Result<(), FlushError> {
+///         println!("{user}: {clicks:?}");
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clicks = Buffer::builder().build_keyed(Rows)?;
+/// clicks.insert("ann".to_owned(), 1).await?;
+/// clicks.insert("bob".to_owned(), 2).await?;
+/// clicks.insert("ann".to_owned(), 3).await?;
+/// assert_eq!(clicks.close().await.ledger.delivered, 3);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Limits
 ///
 /// * The keys of a batch share the time limit of its attempts. If more of them hang than there are `retries`, others may

@@ -53,6 +53,26 @@ pub struct ScriptedSink<T> {
 type Script<T> = dyn Fn(&Batch<T>) -> Reply + Send + Sync;
 
 /// One attempt, as the sink saw it.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::testing::{Reply, ScriptedSink};
+/// use buffer_core::{Buffer, Trigger};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let sink = ScriptedSink::new([Reply::Transient]);
+/// let buffer = Buffer::builder().build(sink.clone())?;
+/// buffer.insert(7).await?;
+/// buffer.flush().await;
+/// let attempts = sink.attempts();
+/// assert_eq!((attempts[0].number, attempts[1].number), (1, 2));
+/// assert_eq!((&attempts[1].items[..], attempts[1].trigger), (&[7][..], Trigger::Request));
+/// assert_eq!(attempts[0].id, attempts[1].id);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Attempt<T> {

@@ -60,6 +60,25 @@ where
 }
 
 /// A function as a sink, made by [`sink_fn`].
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Buffer, sink_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let print = sink_fn(|batch| {
+///     Box::pin(async move {
+///         println!("{:?}", &batch[..]);
+///         Ok(())
+///     })
+/// });
+/// let buffer = Buffer::<u32>::builder().build(print)?;
+/// buffer.insert(1).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct SinkFn<F>(F);
 

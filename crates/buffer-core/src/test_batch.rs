@@ -58,6 +58,20 @@ pub struct TestBatch<T> {
 }
 
 /// What one attempt made of a [`TestBatch`].
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::testing::{Reply, ScriptedSink, TestBatch};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let sink = ScriptedSink::new([Reply::reject(0, Reply::Ok)]); // here stands yours
+/// let flushed = TestBatch::new([1, 2]).flush(&sink).await;
+/// assert_eq!(flushed.delivered, [2]);
+/// assert!(flushed.error.is_none());
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Flushed<T> {
@@ -73,6 +87,19 @@ pub struct Flushed<T> {
 }
 
 /// An item that the sink [rejected](Batch::reject).
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::testing::{Reply, ScriptedSink, TestBatch};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let sink = ScriptedSink::new([Reply::reject(0, Reply::Ok)]); // here stands yours
+/// let flushed = TestBatch::new([1, 2]).flush(&sink).await;
+/// assert_eq!((flushed.rejected[0].item, flushed.rejected.len()), (1, 1));
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Rejected<T> {
