@@ -1,7 +1,9 @@
 //! `insert_and_wait` answers with the outcome of the very item, and never sits out the interval.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
@@ -145,34 +147,41 @@ async fn one_who_waits_for_room_first_is_answered_too_and_one_who_gives_up_leave
     assert_eq!(buffer.close().await.ledger.delivered, 4);
 }
 
+/// Notes what is pending in the moment of the answer.
+struct Looks {
+    buffer: Buffer<u32>,
+    pending: AtomicU64,
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        // Relaxed: the test looks at it on the same thread.
+        self.pending
+            .store(self.buffer.ledger().pending, Ordering::Relaxed);
+    }
+}
+
 /// Fails when an item's waiter is answered before the item is counted.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn whoever_is_answered_finds_the_item_in_the_ledger() {
     for script in [vec![], vec![Reply::Permanent], vec![Reply::reject(0, Reply::Ok)]] {
-        let (answered, early) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let hook = {
-            let (answered, early) = (Arc::clone(&answered), Arc::clone(&early));
-            // It runs when the items are counted, and gives an answer that was sent before every chance to arrive.
-            move |_: &buffer_core::Settled<'_, u32>| {
-                // Relaxed: it only looks whether the other thread has run.
-                let mut looks = (0..200_000).map(|_| {
-                    std::thread::yield_now();
-                    answered.load(Ordering::Relaxed)
-                });
-                early.store(looks.any(|answered| answered), Ordering::Relaxed);
-            }
-        };
-        let builder = Buffer::builder().partitions(1).on_outcome(hook);
-        let buffer = builder.build(ScriptedSink::new(script)).unwrap();
-        // On a thread of its own: a woken task could wait behind the worker, on the worker's thread.
-        let runtime = tokio::runtime::Handle::current();
-        let waiting = std::thread::spawn(move || {
-            let answer = runtime.block_on(buffer.insert_and_wait(1));
-            answered.store(true, Ordering::Relaxed);
-            (answer, buffer.ledger())
+        let buffer = Buffer::builder()
+            .partitions(1)
+            .build(ScriptedSink::new(script))
+            .unwrap();
+        let looks = Arc::new(Looks {
+            buffer: buffer.clone(),
+            pending: AtomicU64::new(u64::MAX),
         });
-        let (answer, ledger) = waiting.join().unwrap();
-        assert!(!early.load(Ordering::Relaxed), "{answer:?}");
-        assert_eq!(ledger.pending, 0);
+        let waker = Waker::from(Arc::clone(&looks));
+        let mut waiting = pin!(buffer.insert_and_wait(1));
+        assert!(
+            waiting
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        buffer.flush().await;
+        assert_eq!(looks.pending.load(Ordering::Relaxed), 0);
     }
 }
