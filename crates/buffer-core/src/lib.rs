@@ -72,6 +72,7 @@ mod hold;
 mod info;
 #[cfg(not(buffer_loom))]
 mod insert;
+#[cfg(not(buffer_loom))]
 mod keyed_buffer;
 #[cfg(not(buffer_loom))]
 mod keyed_sink;
