@@ -18,7 +18,8 @@ use std::process::{Command, Stdio};
 use std::sync::Once;
 use std::time::Duration;
 
-use buffer_influx::{Client, InfluxSink, Point, Writer};
+use buffer_core::Builder;
+use buffer_influx::{Client, InfluxSink, Line, Point, Target, V1, Writer};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -63,8 +64,17 @@ fn server_for(name: &str) -> Option<InfluxServer> {
     None
 }
 
-fn sink(url: &str, database: &str) -> InfluxSink {
-    InfluxSink::new(Client::builder(url).build().unwrap(), database)
+fn client(url: &str, target: impl Into<Target>) -> Client {
+    Client::builder(url, target).build().unwrap()
+}
+
+/// A writer to the database `database` with the settings that the test changes.
+fn writer(url: &str, database: &str, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Writer {
+    let client = client(url, V1::new(database));
+    Writer::builder(client.encoder())
+        .buffer(settings)
+        .build(InfluxSink::new(client))
+        .unwrap()
 }
 
 /// The number in the first row of a series, after the time.
@@ -104,8 +114,9 @@ fn everything_inserted_is_stored_when_main_ends_without_a_close() {
     if let Ok(url) = env::var(CHILD_URL) {
         return Runtime::new().unwrap().block_on(async {
             // No batch is flushed for its age: the last one leaves in the drain or not at all.
-            let settings = Writer::builder().flush_interval(Duration::from_secs(3_600));
-            let writer = Writer::new(settings.build(sink(&url, "exit")).unwrap());
+            let writer = writer(&url, "exit", |buffer| {
+                buffer.flush_interval(Duration::from_secs(3_600))
+            });
             for n in 0..POINTS {
                 writer
                     .write(Point::new("load").field("n", n).timestamp_ns(n))

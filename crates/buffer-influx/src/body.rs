@@ -24,7 +24,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(crate) fn new(lines: &[Line], gzip: Gzip) -> Self {
+    pub(crate) fn new<'a>(lines: impl Iterator<Item = &'a Line> + Clone, gzip: Gzip) -> Self {
         let text = join(lines);
         match gzip {
             Gzip::Above(limit) if text.len() > limit => Self {
@@ -39,8 +39,8 @@ impl Body {
     }
 }
 
-fn join(lines: &[Line]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(lines.iter().map(|line| line.as_str().len() + 1).sum());
+fn join<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> Vec<u8> {
+    let mut text = Vec::with_capacity(lines.clone().map(|line| line.as_str().len() + 1).sum());
     for line in lines {
         text.extend_from_slice(line.as_str().as_bytes());
         text.push(b'\n');
@@ -69,13 +69,13 @@ mod tests {
         let lines: Vec<Line> = (0..100)
             .map(|number| Line::new(format!("m v={number}")))
             .collect();
-        let plain = Body::new(&lines, Gzip::Never);
+        let plain = Body::new(lines.iter(), Gzip::Never);
         assert!(
             !plain.gzip && plain.bytes.starts_with(b"m v=0\nm v=1\n") && plain.bytes.ends_with(b"m v=99\n")
         );
-        assert!(!Body::new(&lines, Gzip::Above(plain.bytes.len())).gzip);
+        assert!(!Body::new(lines.iter(), Gzip::Above(plain.bytes.len())).gzip);
 
-        let packed = Body::new(&lines, Gzip::Above(plain.bytes.len() - 1));
+        let packed = Body::new(lines.iter(), Gzip::Above(plain.bytes.len() - 1));
         assert!(packed.gzip && packed.bytes.len() < plain.bytes.len());
         let mut unpacked = Vec::new();
         GzDecoder::new(packed.bytes.as_slice())

@@ -1,12 +1,10 @@
-//! What the client and the writer answer when they fail; a refused point is handed back.
+//! What the client answers when it fails.
 
 use std::error::Error;
 
 use thiserror::Error;
 
 use crate::connections::Lost;
-use crate::point::Point;
-use crate::point_error::PointError;
 use crate::refusal::Refusal;
 
 /// A boxed error, so that the HTTP library stays out of the public types.
@@ -27,6 +25,23 @@ pub enum ClientError {
     Zero {
         /// The setting's name.
         setting: &'static str,
+    },
+    /// The login can't be sent in a header.
+    #[error(
+        "the token holds a line break or another character that no header can carry; check how it was read"
+    )]
+    InvalidToken,
+    /// The proxy's URL can't be read.
+    #[error("the proxy's URL can't be read; write it as in http://localhost:3128")]
+    InvalidProxy,
+    /// A certificate can't be read.
+    #[error("the CA certificate can't be read; it must be one or more in PEM")]
+    InvalidCertificate,
+    /// The target's server has no such request.
+    #[error("{what}")]
+    Unsupported {
+        /// What it can't do.
+        what: &'static str,
     },
     /// The HTTP client could not be set up.
     #[error("the HTTP client could not be set up; for https, see that the system has CA certificates")]
@@ -86,100 +101,6 @@ impl From<Lost> for WriteError {
         match lost {
             Lost::Unsent(cause) => Self::Unreachable(cause.into()),
             Lost::Midway(cause) => Self::Unconfirmed(cause.into()),
-        }
-    }
-}
-
-/// Why [`Writer::write`](crate::Writer::write) refused a point; the point is handed back.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum WritePointError {
-    /// The point can't be written.
-    #[error("{INVALID}")]
-    Invalid {
-        /// The point.
-        point: Box<Point>,
-        /// What is wrong with it.
-        #[source]
-        reason: PointError,
-    },
-    /// The writer is closed.
-    #[error("{CLOSED}")]
-    Closed(Box<Point>),
-}
-
-/// Why [`Writer::try_write`](crate::Writer::try_write) refused a point; the point is handed back.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum TryWritePointError {
-    /// The point can't be written.
-    #[error("{INVALID}")]
-    Invalid {
-        /// The point.
-        point: Box<Point>,
-        /// What is wrong with it.
-        #[source]
-        reason: PointError,
-    },
-    /// The buffer holds as many points as its capacity.
-    #[error(
-        "the writer's buffer is full; wait with write, or raise its capacity; the point is handed back in this error"
-    )]
-    Full(Box<Point>),
-    /// The writer is closed.
-    #[error("{CLOSED}")]
-    Closed(Box<Point>),
-}
-
-/// Why [`Writer::write_blocking`](crate::Writer::write_blocking) refused a point; the point is handed back.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum WritePointBlockingError {
-    /// The point can't be written.
-    #[error("{INVALID}")]
-    Invalid {
-        /// The point.
-        point: Box<Point>,
-        /// What is wrong with it.
-        #[source]
-        reason: PointError,
-    },
-    /// The writer is closed.
-    #[error("{CLOSED}")]
-    Closed(Box<Point>),
-    /// The calling thread belongs to a tokio runtime, which waiting would stall.
-    #[error(
-        "this thread belongs to a tokio runtime and must not block; use write; the point is handed back in this error"
-    )]
-    InsideRuntime(Box<Point>),
-}
-
-const INVALID: &str = "the point can't be written; see the cause; the point is handed back in this error";
-const CLOSED: &str = "the writer is closed; the point is handed back in this error";
-
-impl WritePointError {
-    /// The point that was refused.
-    pub fn into_point(self) -> Point {
-        match self {
-            Self::Invalid { point, reason: _ } | Self::Closed(point) => *point,
-        }
-    }
-}
-
-impl TryWritePointError {
-    /// The point that was refused.
-    pub fn into_point(self) -> Point {
-        match self {
-            Self::Invalid { point, reason: _ } | Self::Full(point) | Self::Closed(point) => *point,
-        }
-    }
-}
-
-impl WritePointBlockingError {
-    /// The point that was refused.
-    pub fn into_point(self) -> Point {
-        match self {
-            Self::Invalid { point, reason: _ } | Self::Closed(point) | Self::InsideRuntime(point) => *point,
         }
     }
 }

@@ -2,14 +2,20 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use buffer_influx::{Element, FieldValue, Point, PointError};
+use buffer_influx::{
+    Dialect, Element, Encoder, FieldValue, LargeUnsigned, Line, NonFinite, Point, PointError,
+};
+
+fn encode(point: &Point) -> Result<Line, PointError> {
+    Encoder::new(Dialect::Influx1).encode(point)
+}
 
 fn encoded(point: Point) -> String {
-    point.timestamp_ns(1).encode().expect("a valid point").to_string()
+    encode(&point.timestamp_ns(1)).expect("a valid point").to_string()
 }
 
 fn refused(point: Point) -> PointError {
-    point.timestamp_ns(1).encode().expect_err("an invalid point")
+    encode(&point.timestamp_ns(1)).expect_err("an invalid point")
 }
 
 fn field(value: impl Into<FieldValue>) -> String {
@@ -156,7 +162,7 @@ fn a_refusal_names_the_part_and_prints_it_on_one_line() {
 fn a_series_key_may_have_65_535_bytes_with_its_field() {
     let point = |bytes| Point::new("m").tag("t", "x".repeat(bytes)).field("field", 1);
     let around = "m,t=".len() + 4 + "field".len();
-    assert!(point(65_535 - around).timestamp_ns(1).encode().is_ok());
+    assert!(encode(&point(65_535 - around)).is_ok());
     assert_eq!(
         refused(point(65_536 - around)),
         PointError::SeriesKeyTooLong { bytes: 65_536 }
@@ -172,19 +178,12 @@ fn a_text_may_be_long_and_does_not_disturb_the_next_point() {
 #[test]
 fn timestamps_reach_from_1677_to_2262() {
     for nanoseconds in [-9_223_372_036_854_775_806, -1, 0, 9_223_372_036_854_775_806] {
-        let line = Point::new("m")
-            .field("v", 1)
-            .timestamp_ns(nanoseconds)
-            .encode()
-            .expect("in range");
+        let line = encode(&Point::new("m").field("v", 1).timestamp_ns(nanoseconds)).expect("in range");
         assert_eq!(line.as_str(), format!("m v=1i {nanoseconds}"));
     }
     for nanoseconds in [i64::MIN, i64::MIN + 1, i64::MAX] {
-        let error = Point::new("m")
-            .field("v", 1)
-            .timestamp_ns(nanoseconds)
-            .encode()
-            .expect_err("out of range");
+        let error =
+            encode(&Point::new("m").field("v", 1).timestamp_ns(nanoseconds)).expect_err("out of range");
         assert_eq!(
             error,
             PointError::TimestampOutOfRange {
@@ -193,11 +192,7 @@ fn timestamps_reach_from_1677_to_2262() {
         );
     }
     let beyond = UNIX_EPOCH + Duration::from_secs(10_000_000_000);
-    let error = Point::new("m")
-        .field("v", 1)
-        .timestamp(beyond)
-        .encode()
-        .expect_err("out of range");
+    let error = encode(&Point::new("m").field("v", 1).timestamp(beyond)).expect_err("out of range");
     assert_eq!(
         error,
         PointError::TimestampOutOfRange {
@@ -215,7 +210,7 @@ fn a_point_without_a_timestamp_is_stamped_when_it_is_encoded() {
             .as_nanos()
     };
     let before = nanoseconds();
-    let line = Point::new("m").field("v", 1).encode().expect("a valid point");
+    let line = encode(&Point::new("m").field("v", 1)).expect("a valid point");
     let stamp: u128 = line
         .as_str()
         .rsplit(' ')
@@ -229,4 +224,151 @@ fn a_point_without_a_timestamp_is_stamped_when_it_is_encoded() {
 fn a_refused_point_leaves_nothing_behind_in_the_next() {
     refused(Point::new("left").tag("a", "b").field("v", f64::NAN));
     assert_eq!(encoded(Point::new("m").field("v", 1)), "m v=1i 1");
+}
+
+fn by(dialect: Dialect, point: Point) -> Result<String, PointError> {
+    Encoder::new(dialect)
+        .encode(&point.timestamp_ns(1))
+        .map(|line| line.to_string())
+}
+
+#[test]
+fn unsigned_integers_have_a_suffix_where_the_server_knows_them() {
+    let point = |value: u64| Point::new("m").field("v", value);
+    for dialect in [Dialect::Influx2, Dialect::Influx3, Dialect::VictoriaMetrics] {
+        let line = by(dialect, point(u64::MAX));
+        assert_eq!(line.as_deref(), Ok("m v=18446744073709551615u 1"), "{dialect:?}");
+    }
+    assert_eq!(by(Dialect::Influx1, point(7)).as_deref(), Ok("m v=7i 1"));
+    assert_eq!(
+        by(Dialect::Influx1, point(u64::MAX)),
+        Err(PointError::UnsignedTooLarge {
+            field: "v".to_owned(),
+            value: u64::MAX
+        })
+    );
+    let clamps = Encoder::new(Dialect::Influx1).large_unsigned(LargeUnsigned::Clamp);
+    let line = clamps
+        .encode(&point(u64::MAX).timestamp_ns(1))
+        .expect("a valid point");
+    assert_eq!(line.as_str(), "m v=9223372036854775807i 1");
+}
+
+#[test]
+fn fields_that_are_no_numbers_are_left_out_if_asked_for() {
+    let encoder = Encoder::new(Dialect::Influx1).non_finite(NonFinite::LeaveOut);
+    let point = Point::new("m").field("a", f64::NAN).field("b", 1).timestamp_ns(1);
+    assert_eq!(
+        encoder.encode(&point).map(|line| line.to_string()).as_deref(),
+        Ok("m b=1i 1")
+    );
+    let nothing_else = Point::new("m").field("a", f64::INFINITY);
+    assert_eq!(encoder.encode(&nothing_else), Err(PointError::NoFields));
+}
+
+#[test]
+fn default_tags_join_in_their_order_and_the_point_s_own_win() {
+    let encoder = Encoder::new(Dialect::Influx1)
+        .default_tag("c", "3")
+        .default_tag("a", "old")
+        .default_tag("a", "1")
+        .default_tag("e", "5")
+        .default_tag("f", "6");
+    let point = Point::new("m")
+        .tag("b", "2")
+        .tag("e", "own")
+        .tag("f", "")
+        .field("v", 1)
+        .timestamp_ns(1);
+    let line = encoder.encode(&point).expect("a valid point");
+    assert_eq!(line.as_str(), "m,a=1,b=2,c=3,e=own v=1i 1");
+}
+
+#[test]
+fn keys_that_would_be_written_alike_are_refused() {
+    let written = r"a\n".to_owned();
+    let tags = Point::new("m").tag("a\n", "1").tag(r"a\n", "2").field("v", 1);
+    assert_eq!(
+        refused(tags),
+        PointError::SameKeys {
+            element: Element::TagKey,
+            written: written.clone()
+        }
+    );
+    let fields = Point::new("m").field("a\n", 1).field(r"a\n", 2);
+    assert_eq!(
+        refused(fields),
+        PointError::SameKeys {
+            element: Element::FieldKey,
+            written
+        }
+    );
+    let left_out = Point::new("m").tag("a\n", "1").tag(r"a\n", "").field("v", 1);
+    assert_eq!(encoded(left_out), r"m,a\n=1 v=1i 1");
+}
+
+#[test]
+fn what_a_server_bounds_is_refused_before_it_is_sent() {
+    let text = |bytes: usize| Point::new("m").field("v", "x".repeat(bytes));
+    assert!(by(Dialect::Influx2, text(1_048_576)).is_ok());
+    assert!(matches!(
+        by(Dialect::Influx2, text(1_048_577)),
+        Err(PointError::TextTooLong { bytes: 1_048_577, .. })
+    ));
+    assert!(by(Dialect::Influx3, text(65_536)).is_ok());
+    assert!(matches!(
+        by(Dialect::Influx3, text(65_537)),
+        Err(PointError::TextTooLong { .. })
+    ));
+    let around = "m v=\"\" 1".len();
+    assert!(by(Dialect::VictoriaMetrics, text(262_144 - around)).is_ok());
+    assert_eq!(
+        by(Dialect::VictoriaMetrics, text(262_145 - around)),
+        Err(PointError::LineTooLong {
+            bytes: 262_145,
+            most: 262_144
+        })
+    );
+    let name = Point::new("m").tag("x".repeat(65_537), "1").field("v", 1);
+    assert!(matches!(
+        by(Dialect::Influx3, name),
+        Err(PointError::NameTooLong {
+            element: Element::TagKey,
+            ..
+        })
+    ));
+    let short = Encoder::new(Dialect::Influx1).longest_line(10).longest_line(100);
+    assert!(matches!(
+        short.encode(&text(10)),
+        Err(PointError::LineTooLong { most: 10, .. })
+    ));
+}
+
+#[test]
+fn a_line_break_in_a_text_is_refused_where_the_server_loses_it() {
+    for text in ["a\nb", "a\rb"] {
+        assert_eq!(
+            by(Dialect::VictoriaMetrics, Point::new("m").field("v", text)),
+            Err(PointError::LineBreakInText {
+                field: "v".to_owned()
+            })
+        );
+    }
+}
+
+/// A second line in a finished one is not smuggled in: it is an error, or text.
+#[test]
+fn a_finished_line_comes_out_as_one_line_of_the_dialect() {
+    let point: Point = "m,b=2,a=1 v=1u,s=\"a\nm v=2\" 5".parse().expect("a line");
+    assert_eq!(
+        Encoder::new(Dialect::Influx1)
+            .encode(&point)
+            .map(|line| line.to_string())
+            .as_deref(),
+        Ok("m,a=1,b=2 v=1i,s=\"a\nm v=2\" 5")
+    );
+    for line in ["m v=1 5\nm v=2 6", "m,t=a\nb v=1 5", "m v=1\n"] {
+        let point = line.parse::<Point>();
+        assert!(point.is_err() || line.ends_with('\n'), "{line}");
+    }
 }

@@ -9,7 +9,7 @@ use buffer_influx::{Point, Writer};
 use tokio::runtime::Runtime;
 
 use crate::server::InfluxServer;
-use crate::{number, server_for, sink};
+use crate::{number, server_for, writer};
 
 /// It has failed on a writer that settles a batch as delivered when its attempt runs into the time limit.
 #[test]
@@ -20,15 +20,11 @@ fn an_outage_at_full_speed_loses_nothing_and_stores_nothing_twice() {
     };
     server.create_database("outage");
     let runtime = Runtime::new().unwrap();
-    let settings = Writer::builder()
-        .batch_size(5_000)
-        .flush_timeout(Duration::from_secs(1));
-    let writer = Writer::new(
-        settings
+    let writer = writer(&server.url(), "outage", |buffer| {
+        buffer
+            .flush_timeout(Duration::from_secs(1))
             .runtime(runtime.handle().clone())
-            .build(sink(&server.url(), "outage"))
-            .unwrap(),
-    );
+    });
 
     let done = Arc::new(AtomicBool::new(false));
     let producers = [0, 1, 2].map(|producer| {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use buffer_core::DropReason;
-use buffer_influx::{FieldValue, Point, Writer};
+use buffer_influx::{FieldValue, Point};
 use tokio::time::sleep;
 
-use crate::{number, server_for, sink};
+use crate::{number, server_for, writer};
 
 #[tokio::test]
 async fn a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_stored_once() {
@@ -14,8 +14,7 @@ async fn a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_
     const LINES: i64 = 5_000;
     let Some(server) = server_for(NAME) else { return };
     server.create_database("types");
-    let settings = Writer::builder().partitions(1);
-    let writer = Writer::new(settings.build(sink(&server.url(), "types")).unwrap());
+    let writer = writer(&server.url(), "types", |buffer| buffer.partitions(1));
     let point = |n: i64, value: FieldValue| Point::new("m").field("v", value).timestamp_ns(n);
     writer.write(point(-1, FieldValue::Float(1.0))).await.unwrap();
     assert_eq!(writer.flush().await.delivered, 1);
@@ -47,11 +46,9 @@ async fn points_for_a_missing_database_are_held_until_it_is_there() {
         return;
     };
     let often = Duration::from_millis(10);
-    let settings = Writer::builder()
-        .partitions(1)
-        .flush_interval(often)
-        .backoff(often, often);
-    let writer = Writer::new(settings.build(sink(&server.url(), "late")).unwrap());
+    let writer = writer(&server.url(), "late", |buffer| {
+        buffer.partitions(1).flush_interval(often).backoff(often, often)
+    });
 
     writer.write(Point::new("m").field("v", 1)).await.unwrap();
     // More attempts than the retries that a failing batch has.
