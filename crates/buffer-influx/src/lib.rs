@@ -25,6 +25,7 @@
 //! * A [`Target`] is where points go: [`V1`], [`V2`] or [`V3`]. It fixes path, login, words and [`Dialect`].
 //! * A [`Point`] becomes a [`Line`] when an [`Encoder`] encodes it. What the server would refuse, misread or lose without an error is a
 //!   [`PointError`] then, so one bad point costs itself and no batch.
+//! * [`Udp`] is a target without answers, with a [`UdpWriter`] of its own: its points are sent, and not delivered.
 //! * Every line has a timestamp, of the point or of the moment of encoding. A line that is written twice, as happens when an
 //!   answer is lost, overwrites itself.
 //! * A write that fails is a [`WriteError`]. Where the server has answered it is a [`Refusal`], of a [`RefusalKind`].
@@ -59,6 +60,8 @@ mod response;
 mod rules;
 mod sink;
 mod target;
+mod udp;
+mod udp_writer;
 mod v1;
 mod v2;
 mod v3;
@@ -84,6 +87,8 @@ pub use crate::rejected_line::RejectedLine;
 pub use crate::rules::{ControlCharacters, LargeUnsigned, NonFinite, TrailingBackslash};
 pub use crate::sink::InfluxSink;
 pub use crate::target::Target;
+pub use crate::udp::Udp;
+pub use crate::udp_writer::{Sent, UdpBuildError, UdpWriter, UdpWriterBuilder};
 pub use crate::v1::{Consistency, V1};
 pub use crate::v2::V2;
 pub use crate::v3::V3;

@@ -52,6 +52,12 @@ impl WriterBuilder {
         }
     }
 
+    /// Changes the encoder, for instance by default tags.
+    pub fn encoder(mut self, settings: impl FnOnce(Encoder) -> Encoder) -> Self {
+        self.encoder = settings(self.encoder);
+        self
+    }
+
     /// Changes the settings of the buffer. Default: batches of 5,000 lines, which is what InfluxDB's manual recommends, flushed
     /// after 1 s at the latest; the rest as in [`Builder`].
     pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
