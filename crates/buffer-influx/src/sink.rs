@@ -131,7 +131,7 @@ impl Search {
         } else if rest.len() < part.len() {
             // Without the named lines the others have a chance.
             self.push(rest);
-        } else if part.len() == 1 || stored && refusal.dropped == Some(part.len() as u64) {
+        } else if part.len() == 1 || all_are_guilty(&refusal, part.len()) {
             reject_all(batch, &part, &refusal);
         } else if stored {
             let (first, second) = part.split_at(part.len() / 2);
@@ -148,6 +148,15 @@ impl Search {
             self.parts.push(part);
         }
     }
+}
+
+/// Whether the server's count says that none of `lines` lines has a chance alone.
+///
+/// InfluxDB 1 drops all lines of a request whose new series are too many together, and would store some of them alone.
+fn all_are_guilty(refusal: &Refusal, lines: usize) -> bool {
+    refusal.kind() == RefusalKind::PartialWrite
+        && refusal.dropped == Some(lines as u64)
+        && !refusal.message().contains("limit exceeded")
 }
 
 /// Rejects the lines of `part` that are named; returns the others, and whether these are shown to be stored.

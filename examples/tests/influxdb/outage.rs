@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use buffer_influx::{Point, Writer};
 use tokio::runtime::Runtime;
 
-use crate::server::InfluxServer;
+use crate::servers::influxd::InfluxServer;
 use crate::{number, server_for, writer};
 
 /// It has failed on a writer that settles a batch as delivered when its attempt runs into the time limit.
