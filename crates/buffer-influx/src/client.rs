@@ -8,10 +8,11 @@ use reqwest::{RequestBuilder, Url};
 
 use crate::answer_body::AnswerBody;
 use crate::body::{Body, Gzip};
-use crate::connections::{Answer, Connections, Lost, send_past_stale};
+use crate::connections::{Answer, Connections, Lost, send, send_past_stale};
 use crate::encoder::Encoder;
 use crate::error::{ClientError, WriteError};
 use crate::line::Line;
+use crate::login::Login;
 use crate::response;
 use crate::target::Target;
 
@@ -96,7 +97,7 @@ impl Client {
     /// Safe.
     pub async fn ping(&self) -> Result<Pong, ClientError> {
         let request = self.pool()?.get(self.endpoint(&["ping"]));
-        let answer = send_past_stale(self.with_login(request), WRITE_ANSWER_BYTES).await?;
+        let answer = self.send(request, WRITE_ANSWER_BYTES).await?;
         if !answer.status.is_success() {
             return Err(refused(&answer));
         }
@@ -147,8 +148,7 @@ impl Client {
         if gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let request = self.with_login(request.body(bytes));
-        let answer = send_past_stale(request, WRITE_ANSWER_BYTES).await?;
+        let answer = self.send(request.body(bytes), WRITE_ANSWER_BYTES).await?;
         response::judge(&answer).map_err(WriteError::Refused)
     }
 
@@ -167,9 +167,27 @@ impl Client {
         url
     }
 
-    pub(crate) fn with_login(&self, request: RequestBuilder) -> RequestBuilder {
-        self.shared.target.login().add_to(request)
+    /// Sends a request that may be carried out twice, with the login.
+    pub(crate) async fn send(&self, request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
+        let login = self.shared.target.login();
+        let answer = send_past_stale(login.add_to(request), most).await?;
+        Ok(without_secrets(answer, login))
     }
+
+    /// Sends a request that must not be carried out twice, with the login.
+    pub(crate) async fn send_once(&self, request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
+        let login = self.shared.target.login();
+        let answer = send(login.add_to(request), most).await?;
+        Ok(without_secrets(answer, login))
+    }
+}
+
+/// VictoriaMetrics repeats the URL of a request that it refuses, and with it a login that stands there.
+fn without_secrets(mut answer: Answer, login: &Login) -> Answer {
+    if !answer.status.is_success() {
+        login.remove_from(&mut answer.body);
+    }
+    answer
 }
 
 pub(crate) fn refused(answer: &Answer) -> ClientError {

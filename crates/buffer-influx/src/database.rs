@@ -4,7 +4,6 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 
 use crate::client::{Client, refused};
-use crate::connections::send;
 use crate::error::ClientError;
 use crate::target::Target;
 
@@ -47,7 +46,7 @@ impl Client {
             .post(url)
             .header(CONTENT_TYPE, "application/json")
             .body(json!({ "db": database }).to_string());
-        let answer = send(self.with_login(request), ANSWER_BYTES).await?;
+        let answer = self.send(request, ANSWER_BYTES).await?;
         if answer.status.is_success() || answer.status.as_u16() == EXISTS {
             return Ok(());
         }

@@ -9,7 +9,7 @@
 /// | `Influx1` | stays single | written as `i64` | names and tags 65,535 bytes together |
 /// | `Influx2` | stays single | written with `u` | the same, and a text of 1,048,576 bytes |
 /// | `Influx3` | is doubled | written with `u` | a name or a text of 65,536 bytes |
-/// | `VictoriaMetrics` | is doubled | written with `u` | a line of 262,144 bytes; no line breaks in texts |
+/// | `VictoriaMetrics` | is doubled | written with `u` | a line of 262,144 bytes; no line breaks in texts, no quotes in field keys |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {

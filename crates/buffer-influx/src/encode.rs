@@ -172,7 +172,7 @@ fn check_same<'a>(
     Ok(())
 }
 
-/// InfluxDB 3 has columns, and bounds the name of each; the others bound the series as a whole.
+/// What only one dialect can't read. InfluxDB 3 has columns, and bounds the name of each; the others bound the series.
 fn check_name(element: Element, name: &str, rules: &Rules) -> Result<(), PointError> {
     const LONGEST_NAME: usize = 65_536;
     match rules.dialect {
@@ -181,6 +181,11 @@ fn check_name(element: Element, name: &str, rules: &Rules) -> Result<(), PointEr
             bytes: name.len(),
             most: LONGEST_NAME,
         }),
+        Dialect::VictoriaMetrics if element == Element::FieldKey && name.contains('"') => {
+            Err(PointError::QuoteInFieldKey {
+                field: name.to_owned(),
+            })
+        }
         _ => Ok(()),
     }
 }

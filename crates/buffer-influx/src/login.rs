@@ -42,6 +42,20 @@ impl Login {
         }
     }
 
+    /// Takes the password out of a text that repeats the URL.
+    pub(crate) fn remove_from(&self, text: &mut String) {
+        let Self::Parameters { password, .. } = self else {
+            return;
+        };
+        let mut url = Url::parse("http://localhost").expect("a URL");
+        url.query_pairs_mut().append_pair("p", password);
+        for parameter in [url.query().unwrap_or_default(), &format!("p={password}")] {
+            if text.contains(parameter) {
+                *text = text.replace(parameter, "p=***");
+            }
+        }
+    }
+
     pub(crate) fn add_to(&self, request: RequestBuilder) -> RequestBuilder {
         match self {
             Self::None | Self::Parameters { .. } => request,

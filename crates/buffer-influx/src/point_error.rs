@@ -99,6 +99,14 @@ pub enum PointError {
         /// Its value.
         value: u64,
     },
+    /// A field key has a quote, where the server takes it for the begin of a text and loses the point.
+    #[error(
+        "the field key {field:?} has a quote, which this server takes for the begin of a text; rename it"
+    )]
+    QuoteInFieldKey {
+        /// The key of the field.
+        field: String,
+    },
     /// A text has a line break, where the server loses the point.
     #[error(
         "the text of the field {field:?} has a line break, at which this server ends the point; replace it"

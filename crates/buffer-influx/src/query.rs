@@ -4,7 +4,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
 
 use crate::client::Client;
-use crate::connections::{Answer, End, send, send_past_stale};
+use crate::connections::{Answer, End};
 use crate::error::ClientError;
 use crate::query_result::{QueryResult, QueryResults};
 use crate::response;
@@ -47,8 +47,8 @@ impl Client {
             .append_pair("db", self.target().database())
             .append_pair("epoch", "ns")
             .append_pair("q", query);
-        let request = self.with_login(self.pool()?.get(url));
-        results(send_past_stale(request, QUERY_ANSWER_BYTES).await?)
+        let request = self.pool()?.get(url);
+        results(self.send(request, QUERY_ANSWER_BYTES).await?)
     }
 
     /// Sends a query in InfluxQL that may change something, in the target's database; else as [`query`](Client::query).
@@ -88,7 +88,7 @@ impl Client {
         let request = request
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form.query().unwrap_or_default().to_owned());
-        results(send(self.with_login(request), QUERY_ANSWER_BYTES).await?)
+        results(self.send_once(request, QUERY_ANSWER_BYTES).await?)
     }
 }
 

@@ -356,6 +356,18 @@ fn a_line_break_in_a_text_is_refused_where_the_server_loses_it() {
     }
 }
 
+#[test]
+fn a_quote_in_a_field_key_is_refused_where_the_server_loses_the_point() {
+    let point = Point::new("m\"").tag("t\"", "\"").field("f\"", 1);
+    assert_eq!(
+        by(Dialect::VictoriaMetrics, point.clone()),
+        Err(PointError::QuoteInFieldKey {
+            field: "f\"".to_owned()
+        })
+    );
+    assert!(by(Dialect::Influx1, point).is_ok());
+}
+
 /// A second line in a finished one is not smuggled in: it is an error, or text.
 #[test]
 fn a_finished_line_comes_out_as_one_line_of_the_dialect() {

@@ -193,3 +193,23 @@ async fn no_login_shows_in_any_text() {
         }
     }
 }
+
+/// As VictoriaMetrics does with a request that it refuses.
+#[tokio::test]
+async fn a_password_in_the_url_does_not_come_back_from_a_server_that_repeats_it() {
+    let server =
+        ScriptedServer::by(|request| json(400, "", &format!("requestURI: {}; too long line", request.line)));
+    let client = client(&server, V1::new("db").query_auth("user", "hid den&"));
+    let line = client
+        .encoder()
+        .encode(&Point::new("m").field("v", 1))
+        .expect("a valid point");
+    let error = client.write(&[line]).await.expect_err("a refusal");
+    let texts = [
+        chain(&error),
+        chain(&client.query("q").await.expect_err("a refusal")),
+    ];
+    for text in texts {
+        assert!(text.contains("p=***") && !text.contains("hid"), "{text}");
+    }
+}
