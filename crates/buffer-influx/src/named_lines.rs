@@ -15,6 +15,27 @@ pub(crate) struct NamedLines<'a> {
     pub(crate) complete: bool,
 }
 
+impl Refusal {
+    /// The indices of the lines that the server names, of `sent`, those that it has answered to, each with the server's reason. A
+    /// server that refuses lines does not name all of them in every case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_influx::{Dialect, Encoder, Point, Refusal};
+    ///
+    /// let encoder = Encoder::new(Dialect::Influx1);
+    /// let line = |n: i64| encoder.encode(&Point::new("m").field("v", n).timestamp_ns(n));
+    /// let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': no dropped=0"}"#;
+    /// let refusal = Refusal::of_answer(400, None, body).ok_or("taken")?;
+    /// assert_eq!(refusal.named_lines(&[line(0)?, line(1)?]), [(1, "no")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn named_lines(&self, sent: &[Line]) -> Vec<(usize, &str)> {
+        NamedLines::of(self, &sent.iter().collect::<Vec<_>>()).lines
+    }
+}
+
 impl<'a> NamedLines<'a> {
     /// Finds what `refusal`, the answer to `sent`, names: by its text in versions 1 and 2, by its number in version 3.
     pub(crate) fn of(refusal: &'a Refusal, sent: &[&Line]) -> Self {

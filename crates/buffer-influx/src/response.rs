@@ -2,11 +2,43 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
 use crate::answer_body::AnswerBody;
-use crate::connections::Answer;
+use crate::connections::{Answer, End};
 use crate::refusal::{Refusal, RefusalKind};
+
+impl Refusal {
+    /// What an answer to a write means that came by other means than a [`Client`](crate::Client): nothing, if the lines are taken.
+    ///
+    /// `retry_after` is the header of that name. A status that is none counts as 500.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_influx::{Refusal, RefusalKind};
+    ///
+    /// assert!(Refusal::of_answer(204, None, "").is_none());
+    /// let body = r#"{"error":"partial write: points beyond retention policy dropped=2"}"#;
+    /// let refusal = Refusal::of_answer(400, None, body).ok_or("taken")?;
+    /// assert_eq!(refusal.kind(), RefusalKind::PartialWrite);
+    /// # Ok::<(), &str>(())
+    /// ```
+    pub fn of_answer(status: u16, retry_after: Option<&str>, body: &str) -> Option<Self> {
+        let mut headers = HeaderMap::new();
+        if let Some(Ok(after)) = retry_after.map(HeaderValue::from_str) {
+            headers.insert(RETRY_AFTER, after);
+        }
+        let answer = Answer {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers,
+            body: body.to_owned(),
+            end: End::Whole,
+        };
+        judge(&answer).err()
+    }
+}
 
 /// Judges an answer to a write, the body before the status: InfluxDB answers a missing retention policy with 500, and a
 /// partial write with 400, 422 or 500.
@@ -146,11 +178,9 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::StatusCode;
-    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+    use reqwest::header::HeaderName;
 
     use super::*;
-    use crate::connections::End;
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Answer {
         let headers = headers
