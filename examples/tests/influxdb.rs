@@ -36,7 +36,7 @@ use crate::servers::influxd::{InfluxServer, PROGRAM, Switches};
 use crate::servers::is_installed;
 
 /// The tests that need a server. Each asks for it by its name, which must be here.
-const TESTS: [&str; 21] = [
+const TESTS: [&str; 22] = [
     "a_million_points_are_stored_once_through_five_crashes_in_bounded_memory",
     "a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_stored_once",
     "a_new_field_with_two_types_costs_the_points_of_one",
@@ -54,6 +54,7 @@ const TESTS: [&str; 21] = [
     "points_wait_for_a_full_write_queue",
     "points_wait_for_the_right_to_write",
     "special_characters_and_extreme_numbers_come_back_as_they_were",
+    "the_example_of_a_writer_reports_the_bad_point_and_reads_the_others_back",
     "the_example_s_ledger_is_what_the_database_holds",
     "three_thousand_bad_lines_in_one_body_are_all_named",
     "twenty_thousand_random_points_come_back_as_they_were",
@@ -112,6 +113,31 @@ fn the_example_s_ledger_is_what_the_database_holds() {
         .map(number)
         .sum();
     assert_eq!(stored, run::all_delivered(&stdout));
+}
+
+#[test]
+fn the_example_of_a_writer_reports_the_bad_point_and_reads_the_others_back() {
+    let Some(server) = server_for("the_example_of_a_writer_reports_the_bad_point_and_reads_the_others_back")
+    else {
+        return;
+    };
+    let output = run::example("influx_writer")
+        .args(["--url", &server.url(), "--db", "shown"])
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{stdout}");
+    for words in [
+        "refused at the door: the point can't be written",
+        r#"celsius="warm""#,
+        "line 3333 of 5000 was refused with status 400",
+        "field type conflict",
+        "flushed: 4999 delivered, 1 dropped",
+        "closed: 5001 accepted, 5000 delivered, 1 dropped",
+    ] {
+        assert!(stdout.contains(words), "{words}: {stdout}");
+    }
+    assert_eq!(server.count("shown", "celsius"), 5_000);
 }
 
 /// It has failed on a child that ended by `process::exit` while its runtime was alive.
