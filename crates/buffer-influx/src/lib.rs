@@ -34,6 +34,7 @@
 
 mod answer_body;
 mod body;
+mod byte_class;
 mod client;
 mod client_builder;
 mod connections;
@@ -43,6 +44,7 @@ mod encode;
 mod encoder;
 mod error;
 mod field_value;
+mod kind;
 mod line;
 mod login;
 mod meter;

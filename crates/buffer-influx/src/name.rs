@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::byte_class::{Class, IN_KEY, IN_MEASUREMENT};
 use crate::point_error::{Element, PointError};
 use crate::rules::{ControlCharacters, Rules, TrailingBackslash};
 
@@ -117,43 +118,6 @@ fn is_doubled(element: Element, name: &str, next: Option<&u8>, rules: &Rules) ->
         });
     }
     Ok(false)
-}
-
-/// What a byte of a name asks for.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum Class {
-    Plain = 0,
-    /// Escaped by a backslash.
-    Separator,
-    /// Written as a backslash and a letter.
-    Break,
-    Backslash,
-    /// Refused.
-    Control,
-}
-
-static IN_MEASUREMENT: [Class; 256] = classes(b", ");
-static IN_KEY: [Class; 256] = classes(b", =");
-
-const fn classes(separators: &[u8]) -> [Class; 256] {
-    let mut classes = [Class::Plain; 256];
-    let mut control = 0;
-    while control < 0x20 {
-        classes[control] = Class::Control;
-        control += 1;
-    }
-    classes[0x7f] = Class::Control;
-    classes[b'\n' as usize] = Class::Break;
-    classes[b'\r' as usize] = Class::Break;
-    classes[b'\t' as usize] = Class::Break;
-    classes[b'\\' as usize] = Class::Backslash;
-    let mut index = 0;
-    while index < separators.len() {
-        classes[separators[index] as usize] = Class::Separator;
-        index += 1;
-    }
-    classes
 }
 
 #[cfg(test)]

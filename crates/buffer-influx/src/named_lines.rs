@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::kind::split_dropped;
 use crate::line::Line;
 use crate::refusal::{NamedByNumber, Refusal};
-use crate::response::split_dropped;
 
 /// The lines that a refusal names.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
 use crate::answer_body::AnswerBody;
 use crate::connections::{Answer, End};
-use crate::refusal::{Refusal, RefusalKind};
+use crate::kind::{Evidence, kind, split_dropped};
+use crate::refusal::Refusal;
 
 impl Refusal {
     /// What an answer to a write means that came by other means than a [`Client`](crate::Client): nothing, if the lines are taken.
@@ -48,7 +49,13 @@ pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = message(answer);
-    let Some(kind) = kind(answer, &body, &message) else {
+    let evidence = Evidence {
+        status: answer.status,
+        message: &message,
+        in_form: influx_error(answer).is_some(),
+        names_lines: !body.named.is_empty(),
+    };
+    let Some(kind) = kind(&evidence) else {
         return Ok(());
     };
     let dropped = split_dropped(&message).1;
@@ -60,83 +67,6 @@ pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
         named: body.named,
         dropped,
     })
-}
-
-/// What an answer with this message means; nothing, if the lines are taken after all.
-fn kind(answer: &Answer, body: &AnswerBody, message: &str) -> Option<RefusalKind> {
-    // What follows repeats lines, which may hold any words.
-    let (head, repeats) = match message.split_once("unable to parse '") {
-        Some((head, _)) => (head, true),
-        None => (message, false),
-    };
-    let says = |words: &[&str]| words.iter().any(|words| head.contains(words));
-    let named = !body.named.is_empty();
-    let says_partial = says(&["partial write"]);
-    // A cluster says no more than these words when too few of its nodes have the lines.
-    if says_partial
-        && answer.status.is_server_error()
-        && !repeats
-        && !named
-        && split_dropped(message).1.is_none()
-    {
-        return Some(RefusalKind::Failed);
-    }
-    if says_partial || split_dropped(message).1.is_some() || named && answer.status.is_success() {
-        return Some(RefusalKind::PartialWrite);
-    }
-    if repeats || named {
-        return Some(RefusalKind::Unreadable);
-    }
-    // A cluster has taken the lines and passes them on later.
-    if says(&["hinted handoff queue not empty"]) {
-        return None;
-    }
-    if says(&["database not found"]) {
-        return Some(RefusalKind::DatabaseNotFound);
-    }
-    if says(&[
-        "retention policy not found",
-        "database is required",
-        "invalid consistency level",
-    ]) {
-        return Some(RefusalKind::Misconfigured);
-    }
-    if says(&[
-        "request too large",
-        "Request Entity Too Large",
-        "points batch is too large",
-    ]) {
-        return Some(RefusalKind::TooLarge);
-    }
-    // VictoriaMetrics names no line, in words of its own.
-    if says(&["too long line", "cannot process influx line protocol"]) {
-        return Some(RefusalKind::Rejected);
-    }
-    Some(kind_by_status(answer))
-}
-
-/// A message without the number of dropped lines at its end, and that number.
-///
-/// Lines that could not be parsed are not in it: InfluxDB 1.6.7 names each of them and then says `dropped=0`.
-pub(crate) fn split_dropped(message: &str) -> (&str, Option<u64>) {
-    let split = message.rsplit_once(" dropped=");
-    match split.and_then(|(before, number)| Some((before, number.trim_end().parse().ok()?))) {
-        Some((before, number)) => (before, Some(number)),
-        None => (message, None),
-    }
-}
-
-fn kind_by_status(answer: &Answer) -> RefusalKind {
-    match answer.status.as_u16() {
-        401 | 403 => RefusalKind::Unauthorized,
-        413 => RefusalKind::TooLarge,
-        425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => RefusalKind::Busy,
-        408 | 500 => RefusalKind::Failed,
-        300..=399 | 404 | 405 => RefusalKind::Misconfigured,
-        // Another server's words, such as of one that speaks TLS, or of a proxy.
-        400 if influx_error(answer).is_none() => RefusalKind::Misconfigured,
-        _ => RefusalKind::Rejected,
-    }
 }
 
 /// The server's words: from the JSON body, else from the header that InfluxDB repeats them in, else the body as it is.
@@ -181,6 +111,7 @@ mod tests {
     use reqwest::header::HeaderName;
 
     use super::*;
+    use crate::refusal::RefusalKind;
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Answer {
         let headers = headers
