@@ -119,6 +119,40 @@ async fn a_partial_write_that_names_some_of_its_lines_drops_these_and_divides_th
     assert_eq!((ledger.delivered, rejected, requests), (4, 1, 2));
 }
 
+/// What was found out before an answer is lost is kept: the lines that are stored are not written again.
+#[tokio::test]
+async fn a_search_that_is_cut_off_goes_on_with_what_is_left() {
+    let no = || {
+        json(
+            400,
+            "",
+            r#"{"error":"partial write: points beyond retention policy dropped=1"}"#,
+        )
+    };
+    // All five, 0 1, 2 3 4 without an answer; then 2 3 4, 2, 3 4, 3, 4: the guilty line is the fourth.
+    let script = [
+        no(),
+        no_content(),
+        Step::Silence,
+        no(),
+        no_content(),
+        no(),
+        no(),
+        no_content(),
+    ];
+    let server = ScriptedServer::new(script);
+    let buffer = buffer(&server.url);
+    fill(&buffer).await;
+    buffer.flush().await;
+    let ledger = buffer.ledger();
+    let rejected = ledger.dropped.count(DropReason::Rejected);
+    assert_eq!((ledger.delivered, rejected, ledger.retried), (4, 1, 3));
+    let bodies: Vec<String> = (0..8).map(|_| server.request().body).collect();
+    assert_eq!(bodies[3], "m v=2i 2\nm v=3i 3\nm v=4i 4\n");
+    assert_eq!(bodies[7], "m v=4i 4\n");
+    assert_eq!(server.requests_left(), 0);
+}
+
 #[tokio::test]
 async fn when_all_lines_are_unreadable_all_are_dropped_by_name() {
     let named: Vec<String> = (0..LINES)
