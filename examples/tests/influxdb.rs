@@ -36,10 +36,11 @@ use crate::servers::influxd::{InfluxServer, PROGRAM, Switches};
 use crate::servers::is_installed;
 
 /// The tests that need a server. Each asks for it by its name, which must be here.
-const TESTS: [&str; 22] = [
+const TESTS: [&str; 23] = [
     "a_million_points_are_stored_once_through_five_crashes_in_bounded_memory",
     "a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_stored_once",
     "a_new_field_with_two_types_costs_the_points_of_one",
+    "a_server_that_hangs_for_longer_than_all_retries_loses_nothing",
     "a_write_above_the_server_s_limit_is_split_and_a_line_above_it_is_refused",
     "an_outage_at_full_speed_loses_nothing_and_stores_nothing_twice",
     "everything_inserted_is_stored_when_main_ends_without_a_close",

@@ -116,7 +116,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A [`WriteError`]. After [`WriteError::Unconfirmed`], and after a refusal that is a partial write, lines may be stored.
+    /// A [`WriteError`]. After [`WriteError::TimedOut`] and [`WriteError::Unconfirmed`], and after a refusal that is a partial write, lines may be stored.
     ///
     /// # Panics
     ///

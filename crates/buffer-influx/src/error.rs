@@ -77,7 +77,12 @@ pub enum WriteError {
     /// There is no connection to the server; nothing was sent.
     #[error("no connection to the server, so no line was sent; check that it runs and that its URL is right")]
     Unreachable(#[source] Cause),
-    /// The time-out passed or the connection was lost before the answer was complete.
+    /// The server has not answered within the time-out.
+    #[error(
+        "no answer from the server in time, so the lines may be stored; writing them again stores nothing twice"
+    )]
+    TimedOut(#[source] Cause),
+    /// The connection was lost before the answer was complete.
     #[error(
         "no complete answer from the server, so the lines may be stored; writing them again stores nothing twice"
     )]
@@ -100,6 +105,7 @@ impl From<Lost> for WriteError {
     fn from(lost: Lost) -> Self {
         match lost {
             Lost::Unsent(cause) => Self::Unreachable(cause.into()),
+            Lost::Midway(cause) if cause.is_timeout() => Self::TimedOut(cause.into()),
             Lost::Midway(cause) => Self::Unconfirmed(cause.into()),
         }
     }

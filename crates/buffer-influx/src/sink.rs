@@ -16,9 +16,9 @@ use crate::rejected_line::RejectedLine;
 ///
 /// | what happens | what the buffer does |
 /// |---|---|
-/// | no connection, a wrong login, no such database or retention policy, a wrong URL | holds the lines until it is put right |
+/// | no connection, no answer in time, a wrong login, no such database or retention policy, a wrong URL | holds the lines until it is put right |
 /// | the server or a proxy is overloaded (429, 502, 503, 504, ...) | holds the lines, for as long as a `Retry-After` asks |
-/// | the server failed (500), or its answer was lost | tries again, up to `retries`; what is stored already is overwritten |
+/// | the server failed (500), or its connection was lost | tries again, up to `retries`; what is stored already is overwritten |
 /// | single lines are refused by name or number | drops these with a [`RejectedLine`], the others are delivered |
 /// | lines are dropped without a name, others are stored | resends parts until the guilty lines are found, and drops these |
 /// | the batch is refused as a whole, or too large | has it split in halves, down to the guilty lines, and drops these |
@@ -218,7 +218,8 @@ impl WriteError {
     /// ```
     pub fn into_flush_error(self) -> FlushError {
         let refusal = match self {
-            Self::Unreachable(_) => return FlushError::unavailable(self),
+            // A server that hangs is out, and lines that it may have stored may be sent again: nothing is to be given up.
+            Self::Unreachable(_) | Self::TimedOut(_) => return FlushError::unavailable(self),
             Self::Unconfirmed(_) => return FlushError::uncertain(self),
             Self::Refused(refusal) => refusal,
         };

@@ -188,7 +188,7 @@ async fn a_server_that_says_nothing_is_waited_for_until_the_time_out() {
         .build()
         .expect("valid settings");
     let error = client.write(&lines(1)).await.expect_err("a time-out");
-    assert!(matches!(error, WriteError::Unconfirmed(_)), "{error:?}");
+    assert!(matches!(error, WriteError::TimedOut(_)), "{error:?}");
 }
 
 /// It fails where one pool of connections serves all runtimes: the second write then waits on a connection that nobody

@@ -3,10 +3,11 @@
 mod scripted_server;
 
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use buffer_core::{Buffer, DropReason, Ledger};
-use buffer_influx::{Client, Dialect, Encoder, InfluxSink, Line, Point, Target, V1, Writer};
+use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Ledger, async_trait};
+use buffer_influx::{Client, Dialect, Encoder, InfluxSink, Line, Point, RejectedLine, Target, V1, Writer};
 use scripted_server::{ScriptedServer, Step, json, no_content};
 
 /// The lines `m v=0i 0`, `m v=1i 1` and so on, written in one batch.
@@ -153,6 +154,53 @@ async fn a_search_that_is_cut_off_goes_on_with_what_is_left() {
     assert_eq!(server.requests_left(), 0);
 }
 
+/// Keeps the lines and the server's words.
+#[derive(Clone, Default)]
+struct Graveyard(Arc<Mutex<Vec<(String, RejectedLine)>>>);
+
+#[async_trait]
+impl Flush<Line> for Graveyard {
+    async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
+        let mut buried = self.0.lock().expect("no panic");
+        for (index, line) in batch.iter().enumerate() {
+            let cause = batch
+                .drop_cause(index)
+                .and_then(|cause| cause.downcast_ref::<RejectedLine>());
+            buried.push((line.to_string(), cause.expect("a report").clone()));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_dead_letter_sink_gets_the_lines_with_the_server_s_own_words() {
+    let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': missing fields\nunable to parse 'm v=3i 3': invalid field format dropped=0"}"#;
+    let server = ScriptedServer::new([json(400, "", body)]);
+    let client = Client::builder(&server.url, V1::new("db"))
+        .build()
+        .expect("valid settings");
+    let graveyard = Graveyard::default();
+    let writer = Writer::builder(client.encoder())
+        .buffer(|buffer| buffer.partitions(1).dead_letters(graveyard.clone()))
+        .build(InfluxSink::new(client))
+        .expect("valid settings");
+    fill(writer.buffer()).await;
+    let ledger = writer.close().await.ledger;
+    assert_eq!((ledger.delivered, ledger.dead_lettered), (3, 2));
+    let buried = graveyard.0.lock().expect("no panic");
+    let told: Vec<String> = buried
+        .iter()
+        .map(|(line, cause)| format!("{line}: {cause}"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "m v=1i 1: line 2 of 5 was refused with status 400: missing fields",
+            "m v=3i 3: line 4 of 5 was refused with status 400: invalid field format",
+        ]
+    );
+}
+
 #[tokio::test]
 async fn when_all_lines_are_unreadable_all_are_dropped_by_name() {
     let named: Vec<String> = (0..LINES)
@@ -197,7 +245,7 @@ async fn a_failed_server_is_tried_again_up_to_the_retries() {
 #[tokio::test]
 async fn a_lost_answer_is_tried_again_up_to_the_retries() {
     // A connection that is lost costs one more request before it is an error.
-    let (ledger, requests) = settled([Step::HangUp, Step::HangUp, Step::Silence]).await;
+    let (ledger, requests) = settled(vec![Step::HangUp; 3]).await;
     assert_eq!((ledger.delivered, requests), (5, 4));
     let (ledger, requests) = settled(vec![Step::HangUp; 6]).await;
     assert_eq!(
@@ -228,6 +276,7 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
         json(500, "", r#"{"error":"retention policy not found: nope"}"#),
         json(400, "", "Client sent an HTTP request to an HTTPS server."),
         json(301, "Location: https://example.org/\r\n", ""),
+        Step::Silence,
     ] {
         let (ledger, requests) = settled(vec![step.clone(); 5]).await;
         assert_eq!((ledger.delivered, requests), (5, 6), "{step:?}");

@@ -134,7 +134,10 @@ impl RandomPoints {
             1 if self.random.random() => FieldValue::Integer(*INTEGERS.choose(&mut self.random).unwrap()),
             1 => FieldValue::Integer(self.random.random()),
             2 => FieldValue::Boolean(self.random.random()),
-            _ => FieldValue::String(self.text(0..20)),
+            // Texts may hold what names may not.
+            _ => FieldValue::String(
+                self.text(0..20) + ["", "", "\0\u{1b}\u{7f}"].choose(&mut self.random).unwrap(),
+            ),
         }
     }
 
