@@ -35,6 +35,7 @@ async fn held(client: Client) -> (Writer, String) {
         .await
         .unwrap();
     while writer.ledger().retried < 10 {
+        assert_eq!(writer.ledger().dropped.total(), 0);
         sleep(OFTEN).await;
     }
     let ledger = writer.ledger();

@@ -90,6 +90,7 @@ async fn points_wait_for_a_full_write_queue() {
     let half = server.half_a_write("/write?db=busy");
     writer.write(Point::new("m").field("v", 1)).await.unwrap();
     while writer.ledger().retried < 10 {
+        assert_eq!(writer.ledger().dropped.total(), 0);
         sleep(OFTEN).await;
     }
     assert_eq!(writer.ledger().pending, 1);

@@ -76,6 +76,7 @@ async fn a_server_that_hangs_for_longer_than_all_retries_loses_nothing() {
     let point = |n: i64| Point::new("m").field("n", n).timestamp_ns(n);
     writer.write(point(1)).await.unwrap();
     while writer.ledger().retried < 10 {
+        assert_eq!(writer.ledger().dropped.total(), 0);
         tokio::time::sleep(often).await;
     }
     let Health::Held { reason, .. } = writer.health() else {

@@ -175,6 +175,7 @@ async fn points_beyond_the_retention_policy_are_named() {
 async fn held(writer: &Writer) {
     writer.write(point(1, 1)).await.unwrap();
     while writer.ledger().retried < 20 {
+        assert_eq!(writer.ledger().dropped.total(), 0);
         sleep(OFTEN).await;
     }
     let ledger = writer.ledger();
