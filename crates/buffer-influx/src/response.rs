@@ -56,6 +56,7 @@ pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
         names_lines: !body.named.is_empty(),
     };
     let Some(kind) = kind(&evidence) else {
+        tracing::warn!(%message, "the lines are taken, with a reservation of the server's");
         return Ok(());
     };
     let dropped = split_dropped(&message).1;

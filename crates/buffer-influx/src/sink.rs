@@ -62,7 +62,20 @@ impl InfluxSink {
 
     /// Creates the database if this was not tried yet; says whether it is worth to write again.
     async fn create_database(&self) -> bool {
-        self.may_create.swap(false, Relaxed) && self.client.create_database().await.is_ok()
+        if !self.may_create.swap(false, Relaxed) {
+            return false;
+        }
+        let database = self.client.target().database();
+        match self.client.create_database().await {
+            Ok(()) => {
+                tracing::info!(database, "the missing database is created");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(database, %error, "the missing database can't be created");
+                false
+            }
+        }
     }
 }
 
