@@ -9,9 +9,11 @@ use tokio::time::Instant;
 
 use crate::batch_id::BatchId;
 use crate::flush_error::{Cause, FlushError};
+use crate::open::Sealed;
 use crate::reason::DropReason;
 use crate::trigger::Trigger;
 use crate::waiters::{Answer, Answers, Waiters};
+use crate::weights::{Weights, in_bytes};
 
 /// The items of one flush, borrowed by the sink for one attempt at a time.
 ///
@@ -19,7 +21,8 @@ use crate::waiters::{Answer, Answers, Waiters};
 /// out, panic or be cancelled without losing one.
 ///
 /// Without a word from the sink, `Ok` delivers all of them and an error none. A sink that knows better says so for single
-/// items, before it returns: [`deliver`](Batch::deliver) and [`reject`](Batch::reject).
+/// items, before it returns: [`deliver`](Batch::deliver) and [`reject`](Batch::reject). One that can't do with borrowed items
+/// [takes](Batch::take) them, and the risk with them.
 ///
 /// # Examples
 ///
@@ -47,8 +50,11 @@ use crate::waiters::{Answer, Answers, Waiters};
 #[derive(Debug)]
 pub struct Batch<T> {
     items: Vec<T>,
+    /// How many items the sink has taken out; there is none in `items` then.
+    taken: usize,
     /// Empty until the sink marks an item; from then on one mark for each item.
     marks: Vec<Mark>,
+    weights: Weights,
     waiters: Waiters,
     id: BatchId,
     parent: Option<BatchId>,
@@ -107,20 +113,21 @@ enum Mark {
 }
 
 impl<T> Batch<T> {
-    pub(crate) fn new(
-        items: Vec<T>,
-        waiters: Waiters,
-        trigger: Trigger,
-        partition: usize,
-        buffer: Arc<str>,
-        opened: Instant,
-    ) -> Self {
-        let id = BatchId::next();
+    pub(crate) fn new(sealed: Sealed<T>, partition: usize, buffer: Arc<str>) -> Self {
+        let Sealed {
+            items,
+            weights,
+            waiters,
+            trigger,
+            opened,
+        } = sealed;
         Self {
             items,
+            taken: 0,
             marks: Vec::new(),
+            weights,
             waiters,
-            id,
+            id: BatchId::next(),
             parent: None,
             attempt: 0,
             trigger,
@@ -173,6 +180,11 @@ impl<T> Batch<T> {
         self.opened.elapsed()
     }
 
+    /// What the items weigh, as [`Builder::weigh`](crate::Builder::weigh) says; 0 without it.
+    pub fn bytes(&self) -> u64 {
+        self.weights.sum()
+    }
+
     /// Why the items were dropped, if this is a batch for a [dead-letter sink](crate::Builder::dead_letters).
     pub fn drop_reason(&self) -> Option<DropReason> {
         self.fate.as_ref().map(|fate| fate.reason)
@@ -223,9 +235,54 @@ impl<T> Batch<T> {
         self.marks()[index] = Mark::Rejected(error.into());
     }
 
+    /// Takes all items out, for a sink that needs to own them; what the batch derefs to is empty from then on.
+    ///
+    /// This attempt is the last: unless it ends in `Ok`, the items are dropped, with the reason `unconfirmed`, as there is
+    /// nothing left to try again or to bury. [`deliver`](Batch::deliver) and [`reject`](Batch::reject) still count, by the index
+    /// that an item had. Prefer to borrow or to clone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_core::{Batch, Flush, FlushError, async_trait};
+    /// use tokio::sync::mpsc;
+    ///
+    /// struct Forward(mpsc::Sender<Vec<String>>);
+    ///
+    /// #[async_trait]
+    /// impl Flush<String> for Forward {
+    ///     async fn flush(&self, batch: &mut Batch<String>) -> Result<(), FlushError> {
+    ///         // First what may fail or wait, then the items.
+    ///         let permit = self.0.reserve().await.map_err(FlushError::permanent)?;
+    ///         permit.send(batch.take());
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn take(&mut self) -> Vec<T> {
+        let items = std::mem::take(&mut self.items);
+        self.taken += items.len();
+        items
+    }
+
     fn marks(&mut self) -> &mut [Mark] {
-        self.marks.resize_with(self.items.len(), || Mark::Open);
+        self.marks.resize_with(self.count(), || Mark::Open);
         &mut self.marks
+    }
+
+    /// The number of items, those included that the sink has taken out.
+    pub(crate) fn count(&self) -> usize {
+        self.items.len() + self.taken
+    }
+
+    /// Whether the sink has taken the items out.
+    pub(crate) fn was_taken(&self) -> bool {
+        self.taken > 0
+    }
+
+    /// Whether the sink has said something of single items.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marks.iter().any(|mark| !matches!(mark, Mark::Open))
     }
 
     /// Whether an attempt was made at its items before.
@@ -237,25 +294,25 @@ impl<T> Batch<T> {
         self.attempt += 1;
     }
 
-    /// Splits the batch in two, in order; each half is a batch of its own that knows its parent. Marks are settled before.
+    /// Splits the batch in two, in order; each half is a batch of its own that knows its parent. Marks are settled before, and
+    /// what was taken.
     pub(crate) fn halves(mut self) -> (Self, Self) {
         let middle = self.items.len() / 2;
-        let (second, second_waiters) = (self.items.split_off(middle), self.waiters.split_off(middle));
-        let half = |items, waiters| Self {
-            items,
-            marks: Vec::new(),
+        let second = (
+            self.items.split_off(middle),
+            self.weights.split_off(middle),
+            self.waiters.split_off(middle),
+        );
+        let first = (
+            std::mem::take(&mut self.items),
+            std::mem::take(&mut self.weights),
+            std::mem::take(&mut self.waiters),
+        );
+        let [first, second] = [first, second].map(|(items, weights, waiters)| Self {
             waiters,
-            id: BatchId::next(),
-            parent: Some(self.id),
-            attempt: 0,
-            trigger: self.trigger,
-            partition: self.partition,
-            buffer: Arc::clone(&self.buffer),
-            opened: self.opened,
-            fate: None,
-        };
-        let first = half(std::mem::take(&mut self.items), std::mem::take(&mut self.waiters));
-        (first, half(second, second_waiters))
+            ..self.child(self.id, items, weights)
+        });
+        (first, second)
     }
 
     /// Makes a batch of dead letters of items that were flushed in this batch under the id `parent`.
@@ -263,12 +320,23 @@ impl<T> Batch<T> {
         &self,
         parent: BatchId,
         items: Vec<T>,
+        bytes: u64,
         reason: DropReason,
         causes: Causes,
     ) -> Self {
         Self {
+            fate: Some(Fate { reason, causes }),
+            ..self.child(parent, items, Weights::in_all(bytes))
+        }
+    }
+
+    /// A batch of items that were in this one.
+    fn child(&self, parent: BatchId, items: Vec<T>, weights: Weights) -> Self {
+        Self {
             items,
+            taken: 0,
             marks: Vec::new(),
+            weights,
             waiters: Waiters::default(),
             id: BatchId::next(),
             parent: Some(parent),
@@ -277,7 +345,19 @@ impl<T> Batch<T> {
             partition: self.partition,
             buffer: Arc::clone(&self.buffer),
             opened: self.opened,
-            fate: Some(Fate { reason, causes }),
+            fate: None,
+        }
+    }
+
+    /// Makes a batch of dead letters of items that never came into a batch of the worker's.
+    pub(crate) fn of_overflow(sealed: Sealed<T>, partition: usize, buffer: Arc<str>) -> Self {
+        let fate = Fate {
+            reason: DropReason::Overflow,
+            causes: Causes::None,
+        };
+        Self {
+            fate: Some(fate),
+            ..Self::new(sealed, partition, buffer)
         }
     }
 
@@ -288,20 +368,31 @@ impl<T> Batch<T> {
     /// Splits dead letters into the items and why they were dropped.
     pub(crate) fn into_fate(mut self) -> (Vec<T>, Causes) {
         let causes = self.fate.take().map_or(Causes::None, |fate| fate.causes);
-        (self.take_items(), causes)
+        (self.items, causes)
     }
 
-    /// Takes all items out, with the answer for those who wait for them: the batch is settled.
-    pub(crate) fn settle(&mut self, answer: Answer) -> (Vec<T>, Answers) {
+    /// Takes everything out, with the answer for those who wait for an item: the batch is settled.
+    pub(crate) fn settle(&mut self, answer: Answer) -> (Group<T>, Answers) {
         let answers = self.waiters.take(answer);
-        (self.take_items(), answers)
+        (self.take_left(), answers)
     }
 
-    /// Takes all items out; who waits for one learns that it was left over.
-    pub(crate) fn take_items(&mut self) -> Vec<T> {
+    /// Takes everything out; who waits for an item learns that it was left over.
+    pub(crate) fn take_left(&mut self) -> Group<T> {
         self.marks.clear();
         self.waiters = Waiters::default();
-        std::mem::take(&mut self.items)
+        let count = self.count();
+        self.taken = 0;
+        Group {
+            items: std::mem::take(&mut self.items),
+            count,
+            bytes: std::mem::take(&mut self.weights).sum(),
+        }
+    }
+
+    /// Takes out what the sink has taken and not confirmed, if it has.
+    pub(crate) fn take_unconfirmed(&mut self) -> Option<(Group<T>, Answers)> {
+        (self.taken > 0).then(|| self.settle(Err(DropReason::Unconfirmed)))
     }
 
     /// Takes the items out that the sink marked; what stays is a batch of its own, with a new id.
@@ -311,24 +402,33 @@ impl<T> Batch<T> {
         }
         let answers = self.waiters.take_answered(self.marks.iter().map(Mark::answer));
         let mut marked = Marked {
-            delivered: Vec::new(),
-            rejected: Vec::new(),
+            delivered: Group::empty(),
+            rejected: Group::empty(),
             causes: Vec::new(),
             answers,
         };
-        let before = self.items.len();
-        let items = std::mem::take(&mut self.items);
-        for (item, mark) in items.into_iter().zip(self.marks.drain(..)) {
+        let before = self.count();
+        let were_taken = std::mem::take(&mut self.taken) > 0;
+        let weights = std::mem::take(&mut self.weights);
+        let mut items = std::mem::take(&mut self.items).into_iter();
+        for (index, mark) in self.marks.drain(..).enumerate() {
+            // None where the sink has it.
+            let item = items.next();
+            let bytes = weights.of(index);
             match mark {
-                Mark::Open => self.items.push(item),
-                Mark::Delivered => marked.delivered.push(item),
+                Mark::Open => {
+                    self.items.extend(item);
+                    self.taken += usize::from(were_taken);
+                    self.weights.push(bytes);
+                }
+                Mark::Delivered => marked.delivered.add(item, bytes),
                 Mark::Rejected(cause) => {
-                    marked.rejected.push(item);
+                    marked.rejected.add(item, bytes);
                     marked.causes.push(cause);
                 }
             }
         }
-        if self.items.len() < before {
+        if self.count() < before {
             self.parent = Some(std::mem::replace(&mut self.id, BatchId::next()));
         }
         Some(marked)
@@ -345,12 +445,36 @@ impl<T> Deref for Batch<T> {
 
 /// What [`Batch::take_marked`] takes out.
 pub(crate) struct Marked<T> {
-    pub(crate) delivered: Vec<T>,
-    pub(crate) rejected: Vec<T>,
+    pub(crate) delivered: Group<T>,
+    pub(crate) rejected: Group<T>,
     /// Why, one for each of the rejected.
     pub(crate) causes: Vec<Cause>,
     /// For those who wait for one of them.
     pub(crate) answers: Answers,
+}
+
+/// Items that leave a batch together.
+pub(crate) struct Group<T> {
+    /// None where the sink has them.
+    pub(crate) items: Vec<T>,
+    pub(crate) count: usize,
+    pub(crate) bytes: u64,
+}
+
+impl<T> Group<T> {
+    fn empty() -> Self {
+        Self {
+            items: Vec::new(),
+            count: 0,
+            bytes: 0,
+        }
+    }
+
+    fn add(&mut self, item: Option<T>, bytes: Option<usize>) {
+        self.items.extend(item);
+        self.count += 1;
+        self.bytes = self.bytes.saturating_add(in_bytes(bytes));
+    }
 }
 
 #[cfg(test)]
@@ -358,14 +482,16 @@ mod tests {
     use super::*;
 
     fn batch(items: Vec<u32>) -> Batch<u32> {
-        Batch::new(
+        let mut weights = Weights::default();
+        items.iter().for_each(|item| weights.push(Some(*item as usize)));
+        let sealed = Sealed {
             items,
-            Waiters::default(),
-            Trigger::Size,
-            0,
-            "test".into(),
-            Instant::now(),
-        )
+            weights,
+            waiters: Waiters::default(),
+            trigger: Trigger::Size,
+            opened: Instant::now(),
+        };
+        Batch::new(sealed, 0, "test".into())
     }
 
     #[test]
@@ -375,9 +501,13 @@ mod tests {
         batch.deliver(0..2);
         batch.reject(3, "bad");
         let marked = batch.take_marked().expect("some are marked");
-        assert_eq!(marked.delivered, [10, 11]);
-        assert_eq!((marked.rejected, marked.causes.len()), (vec![13], 1));
-        assert_eq!(&batch[..], [12, 14]);
+        assert_eq!(
+            (marked.delivered.items, marked.delivered.bytes),
+            (vec![10, 11], 21)
+        );
+        assert_eq!((marked.rejected.items, marked.rejected.bytes), (vec![13], 13));
+        assert_eq!(marked.causes.len(), 1);
+        assert_eq!((&batch[..], batch.bytes()), (&[12, 14][..], 26));
         assert_ne!(batch.id(), id);
         assert_eq!(batch.parent(), Some(id));
     }
@@ -388,5 +518,19 @@ mod tests {
         let id = batch.id();
         assert!(batch.take_marked().is_none());
         assert_eq!((&batch[..], batch.id(), batch.parent()), (&[1, 2][..], id, None));
+    }
+
+    #[test]
+    fn what_was_taken_is_counted_by_its_marks_and_the_rest_is_unconfirmed() {
+        let mut batch = batch(vec![10, 11, 12, 13]);
+        batch.deliver(0..1);
+        assert_eq!(batch.take(), [10, 11, 12, 13]);
+        batch.reject(3, "bad");
+        let marked = batch.take_marked().expect("some are marked");
+        assert_eq!((marked.delivered.count, marked.delivered.bytes), (1, 10));
+        assert_eq!((marked.rejected.count, marked.rejected.bytes), (1, 13));
+        let (unconfirmed, _) = batch.take_unconfirmed().expect("two are left");
+        assert_eq!((unconfirmed.count, unconfirmed.bytes), (2, 23));
+        assert_eq!((batch.count(), batch.bytes()), (0, 0));
     }
 }

@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::hold::Health;
+use crate::info::{Dump, PartitionInfo, Stats};
 use crate::outcome::{FlushReport, Ledger, Summary, Tally};
-use crate::partition::{Barrier, Partition, WorkerEnded};
+use crate::partition::{Partition, Waiting};
 use crate::shared::{Shared, deadline_in};
+use crate::size::Size;
 
 /// A buffer: takes items one by one from any thread or task, and hands them to its sink in batches.
 ///
@@ -59,8 +61,8 @@ impl<T: Send + 'static> Buffer<T> {
     /// Safe: the flush goes on, and only its report is lost.
     pub async fn flush(&self) -> FlushReport {
         let mut report = FlushReport::default();
-        for (partition, barrier) in self.barriers() {
-            report.add(self.passed(partition, barrier).await);
+        for (partition, waiting) in self.barriers() {
+            report.add(self.passed(partition, &waiting).await);
         }
         report
     }
@@ -74,14 +76,13 @@ impl<T: Send + 'static> Buffer<T> {
     pub async fn flush_within(&self, limit: Duration) -> FlushReport {
         let deadline = deadline_in(limit);
         let mut report = FlushReport::default();
-        for (partition, barrier) in self.barriers() {
-            let (before, pending) = (barrier.before, barrier.pending);
-            match timeout_at(deadline, self.passed(partition, barrier)).await {
+        for (partition, waiting) in self.barriers() {
+            match timeout_at(deadline, self.passed(partition, &waiting)).await {
                 Ok(settled) => report.add(settled),
                 Err(_) => {
                     // In order: what was settled since is what was pending.
-                    let settled = partition.tally().since(&before);
-                    report.pending += pending.saturating_sub(settled.settled());
+                    let settled = settled_since(partition, &waiting);
+                    report.pending += waiting.pending.saturating_sub(settled.settled());
                     report.add(settled);
                 }
             }
@@ -89,7 +90,7 @@ impl<T: Send + 'static> Buffer<T> {
         report
     }
 
-    fn barriers(&self) -> Vec<(&Partition<T>, Barrier)> {
+    fn barriers(&self) -> Vec<(&Partition<T>, Waiting)> {
         let partitions = self.shared().partitions.iter();
         partitions
             .map(|partition| (partition, partition.place_barrier()))
@@ -97,15 +98,16 @@ impl<T: Send + 'static> Buffer<T> {
     }
 
     /// What was settled until the barrier was passed.
-    async fn passed(&self, partition: &Partition<T>, barrier: Barrier) -> Tally {
-        match barrier.reached().await {
-            Ok(settled) => settled,
-            Err(WorkerEnded { before }) => {
-                // What it left is settled at the end of the drain.
-                self.shared().drain.settled().await;
-                partition.tally().since(&before)
-            }
+    async fn passed(&self, partition: &Partition<T>, waiting: &Waiting) -> Tally {
+        if let Some(wait) = &waiting.wait
+            && let Ok(tally) = wait.clone().reached().await
+        {
+            return tally.since(&waiting.before);
         }
+        // What the worker left is settled at the end of the drain, and what it left first is what was pending here.
+        self.shared().drain.settled().await;
+        let settled = settled_since(partition, waiting);
+        settled.without_left(settled.settled().saturating_sub(waiting.pending))
     }
 
     /// Asks for a flush of what is pending, without waiting for it.
@@ -147,6 +149,79 @@ impl<T: Send + 'static> Buffer<T> {
         self.shared().ledger()
     }
 
+    /// What is pending: the number of items, and their weight.
+    pub fn size(&self) -> Size {
+        let mut size = Size::default();
+        for partition in &self.shared().partitions {
+            let Size { items, bytes } = partition.pending();
+            size.items += items;
+            size.bytes = size.bytes.saturating_add(bytes);
+        }
+        size
+    }
+
+    /// What each partition holds, by index.
+    ///
+    /// # Examples
+    ///
+    /// See [`PartitionInfo`].
+    pub fn info(&self) -> Vec<PartitionInfo> {
+        let (partitions, now) = (self.shared().partitions.iter(), Instant::now());
+        partitions.map(|partition| partition.info(now)).collect()
+    }
+
+    /// The age of the oldest pending item's batch: how far the sink is behind.
+    pub fn oldest(&self) -> Option<Duration> {
+        self.info().into_iter().filter_map(|info| info.oldest).max()
+    }
+
+    /// What the buffer did since it was built.
+    ///
+    /// # Examples
+    ///
+    /// See [`Stats`].
+    pub fn stats(&self) -> Stats {
+        let mut sum = Stats::default();
+        for partition in &self.shared().partitions {
+            sum += partition.stats();
+        }
+        sum
+    }
+
+    /// Copies the pending items, and leaves them where they are; but for those that the workers have in hand.
+    ///
+    /// It is for a look at a buffer, as in a debugger: a partition is locked while its items are copied. `T::clone` must not
+    /// call back into the buffer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<u32> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder().build(Nowhere)?;
+    /// buffer.insert(7).await?;
+    /// assert_eq!(buffer.dump().items, [7]);
+    /// assert_eq!(buffer.ledger().pending, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn dump(&self) -> Dump<T>
+    where
+        T: Clone,
+    {
+        let (mut items, mut in_hand) = (Vec::new(), 0);
+        for partition in &self.shared().partitions {
+            in_hand += partition.copy(&mut items);
+        }
+        Dump { items, in_hand }
+    }
+
     /// Whether the sink takes batches; if not, since when and why.
     pub fn health(&self) -> Health {
         self.shared().hold.health()
@@ -168,6 +243,13 @@ impl<T: Send + 'static> Buffer<T> {
     pub fn name(&self) -> &str {
         &self.shared().name
     }
+}
+
+/// What was settled since somebody began to wait, of what was pending then.
+fn settled_since<T>(partition: &Partition<T>, waiting: &Waiting) -> Tally {
+    let tally = partition.tally();
+    let cut = waiting.wait.as_ref().map_or(tally, |wait| wait.cut(tally));
+    cut.since(&waiting.before)
 }
 
 impl<T> Buffer<T> {

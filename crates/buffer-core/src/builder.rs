@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -9,15 +10,20 @@ use tokio::runtime::Handle;
 use crate::backoff::Backoff;
 use crate::buffer::Buffer;
 use crate::drain::Drain;
+use crate::drop_log::DropLog;
 use crate::error::BuildError;
 use crate::flush::Flush;
 use crate::flusher::{Flusher, Policy};
 use crate::hold::Hold;
 use crate::outcome::Settled;
+use crate::overflow::Overflow;
 use crate::partition::Partition;
 use crate::rescue;
 use crate::router::{Router, Routing};
-use crate::shared::{LastItems, OnOutcome, Shared};
+use crate::runtime;
+use crate::shared::{LastItems, OnOutcome, Shared, Weigh};
+use crate::size::Size;
+use crate::slot::Slot;
 use crate::sync::{Mutex, Notify};
 use crate::trigger::Triggers;
 use crate::worker::Worker;
@@ -56,6 +62,10 @@ pub struct Builder<T> {
     flush_interval: Duration,
     flush_jitter: Option<Duration>,
     capacity: Option<usize>,
+    weigh: Option<Weigh<T>>,
+    batch_bytes: Option<usize>,
+    capacity_bytes: Option<usize>,
+    overflow: Overflow,
     flush_timeout: Duration,
     drain_timeout: Duration,
     retries: u32,
@@ -86,6 +96,10 @@ impl<T: Send + 'static> Buffer<T> {
             flush_interval: Duration::from_secs(1),
             flush_jitter: None,
             capacity: None,
+            weigh: None,
+            batch_bytes: None,
+            capacity_bytes: None,
+            overflow: Overflow::Wait,
             flush_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(20),
             retries: 5,
@@ -162,6 +176,69 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
+    /// Says what an item weighs, in bytes or in any other unit, for `batch_bytes`, `capacity_bytes` and
+    /// [`Batch::bytes`](crate::Batch::bytes). Default: nothing is weighed.
+    ///
+    /// It is asked once for each item, on the inserting thread, so it should be quick. The weight that it names there counts
+    /// until the item is settled.
+    ///
+    /// # Examples
+    ///
+    /// Requests of at most 4 MiB, and at most 64 MiB in memory:
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<String> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<String>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let buffer = Buffer::builder()
+    ///     .partitions(2)
+    ///     .weigh(String::len)
+    ///     .batch_bytes(4 << 20)
+    ///     .capacity_bytes(64 << 20)
+    ///     .build(Nowhere)?;
+    /// # buffer.insert("item".to_owned()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn weigh(mut self, weigh: impl Fn(&T) -> usize + Send + Sync + 'static) -> Self {
+        self.weigh = Some(Box::new(weigh));
+        self
+    }
+
+    /// The weight that seals a batch; no batch is heavier, so an item that is, is refused as oversized. Needs `weigh`. Default:
+    /// a partition's share of `capacity_bytes` (half of it with [`Overflow::DropOldest`]), or no limit.
+    ///
+    /// [`last_items`](Builder::last_items) alone come in whatever they weigh, each too heavy one in a batch of its own.
+    pub fn batch_bytes(mut self, bytes: usize) -> Self {
+        self.batch_bytes = Some(bytes);
+        self
+    }
+
+    /// What the items that the buffer holds weigh at most, in flight included; beyond it an insert waits. Needs `weigh`.
+    /// Default: no limit.
+    ///
+    /// It is divided evenly among the partitions, and must be at least `batch_bytes` for each (twice that with
+    /// [`Overflow::DropOldest`]). A heavy item may wait for long while lighter ones keep coming, which find room before it does.
+    pub fn capacity_bytes(mut self, bytes: usize) -> Self {
+        self.capacity_bytes = Some(bytes);
+        self
+    }
+
+    /// What becomes of an item for which there is no room. Default: [`Overflow::Wait`], which drops nothing.
+    ///
+    /// What is dropped goes to the [dead-letter sink](Builder::dead_letters), beside the flushes and in an outage too. One
+    /// batch's worth of items for each partition waits for that; what is dropped beyond it is gone, with the reason
+    /// [`dead_letter_full`](crate::DropReason::DeadLetterFull).
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
     /// The time limit of one attempt. Default: 10 s.
     ///
     /// An attempt that passes it is dropped and counts as [uncertain](crate::FlushError::uncertain).
@@ -181,7 +258,8 @@ impl<T: Send + 'static> Builder<T> {
 
     /// How often a batch is tried again before it is dropped. Default: 5.
     ///
-    /// Attempts that end in [unavailable](crate::FlushError::unavailable) don't count.
+    /// Attempts that end in [unavailable](crate::FlushError::unavailable) don't count, nor do those whose time is up when they
+    /// have delivered or rejected some of the items.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
@@ -212,7 +290,7 @@ impl<T: Send + 'static> Builder<T> {
 
     /// The runtime that the workers run on. Default: the one that `build` is called in.
     ///
-    /// Its timer must be enabled.
+    /// Its timer must be enabled (`enable_time`), or `build` refuses it.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -229,7 +307,8 @@ impl<T: Send + 'static> Builder<T> {
 
     /// Called with every outcome, for logs and numbers of one's own: items that were delivered, dropped or returned.
     ///
-    /// It runs on the workers, right after the items are counted, so it must be quick and must not block.
+    /// It runs right after the items are counted, so it must be quick and must not block: on the workers, and for items that
+    /// [overflow](Builder::overflow) on the inserting thread.
     ///
     /// # Examples
     ///
@@ -246,7 +325,7 @@ impl<T: Send + 'static> Builder<T> {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let builder = Buffer::builder().on_outcome(|settled| {
     ///     if let Outcome::Dropped(reason) = settled.outcome {
-    ///         eprintln!("{} items dropped: {reason}", settled.items.len());
+    ///         eprintln!("{} items dropped: {reason}", settled.count);
     ///     }
     /// });
     /// let buffer = builder.build(Nowhere)?;
@@ -307,7 +386,7 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] that names the setting to change, or says that there is no runtime.
+    /// A [`BuildError`] that names the setting to change, or says what is wrong with the runtime.
     pub fn build(self, sink: impl Flush<T>) -> Result<Buffer<T>, BuildError> {
         let Some(partitions) = NonZeroUsize::new(self.partitions) else {
             return Err(BuildError::Zero {
@@ -316,25 +395,33 @@ impl<T: Send + 'static> Builder<T> {
             });
         };
         let capacity = self.capacity_for_each_partition()?;
-        let triggers = self.triggers()?;
+        let triggers = self.triggers(capacity.bytes)?;
         let policy = self.policy()?;
-        let runtime = match self.runtime {
-            Some(runtime) => runtime,
-            None => Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
+        let runtime = runtime::able(self.runtime)?;
+        let slot = || {
+            let overflows = self.overflow != Overflow::Wait && self.dead_letters.is_some();
+            overflows.then(|| Slot::new(self.batch_size))
         };
+        // Relaxed: only uniqueness and order matter, and nothing is published with the number.
+        static BUILT: AtomicU64 = AtomicU64::new(0);
         let shared = Arc::new(Shared {
+            number: BUILT.fetch_add(1, Ordering::Relaxed),
             name: self.name,
             drain_timeout: self.drain_timeout,
             partitions: (0..self.partitions)
-                .map(|_| Partition::new(triggers.clone(), capacity))
+                .map(|_| Partition::new(triggers.clone(), capacity, self.overflow, slot()))
                 .collect(),
             router: Router::new(partitions),
             routing: self.routing,
+            weigh: self.weigh,
+            heaviest: triggers.batch_bytes.min(capacity.bytes),
+            overflow: self.overflow,
             room: Notify::new(),
             hold: Hold::new(self.partitions, self.backoff),
             drain: Drain::new(self.partitions),
             last_items: Mutex::new(self.last_items),
             on_outcome: self.on_outcome,
+            drop_log: DropLog::new(),
         });
         let flusher = Flusher::new(Arc::new(sink), self.dead_letters, policy);
         for index in 0..self.partitions {
@@ -343,7 +430,7 @@ impl<T: Send + 'static> Builder<T> {
         Ok(Buffer::new(shared))
     }
 
-    fn capacity_for_each_partition(&self) -> Result<u64, BuildError> {
+    fn capacity_for_each_partition(&self) -> Result<Size, BuildError> {
         if self.batch_size == 0 {
             return Err(BuildError::Zero {
                 setting: "batch_size",
@@ -351,18 +438,68 @@ impl<T: Send + 'static> Builder<T> {
             });
         }
         let default = self.batch_size.saturating_mul(DEFAULT_BATCHES_FOR_EACH_PARTITION);
-        let capacity = self.capacity.map_or(default, |total| total / self.partitions);
-        if capacity < self.batch_size {
-            return Err(BuildError::Contradiction {
-                setting: "capacity",
-                other: "batch_size",
-                rule: "the capacity must hold at least one batch for each partition",
-            });
+        let items = self.capacity.map_or(default, |total| total / self.partitions);
+        self.check_share("capacity", items, "batch_size", self.batch_size)?;
+        for (setting, bytes) in [
+            ("batch_bytes", self.batch_bytes),
+            ("capacity_bytes", self.capacity_bytes),
+        ] {
+            if bytes == Some(0) {
+                return Err(BuildError::Zero { setting, least: "1" });
+            }
+            if bytes.is_some() && self.weigh.is_none() {
+                return Err(BuildError::Missing {
+                    setting,
+                    other: "weigh",
+                    reason: "without it nothing has a weight",
+                });
+            }
         }
-        Ok(capacity as u64)
+        let bytes = self.capacity_bytes.map(|total| total / self.partitions);
+        match (bytes, self.batch_bytes) {
+            (Some(share), Some(batch)) => {
+                self.check_share("capacity_bytes", share, "batch_bytes", batch)?;
+            }
+            (Some(share), None) => self.check_share("capacity_bytes", share, "partitions", 1)?,
+            (None, _) => {}
+        }
+        Ok(Size {
+            items: items as u64,
+            bytes: bytes.map_or(u64::MAX, |bytes| bytes as u64),
+        })
     }
 
-    fn triggers(&self) -> Result<Triggers, BuildError> {
+    /// Checks that a partition's share of the capacity holds the batches that it has to.
+    fn check_share(
+        &self,
+        setting: &'static str,
+        share: usize,
+        other: &'static str,
+        batch: usize,
+    ) -> Result<(), BuildError> {
+        let (batches, rule) = match self.overflow {
+            Overflow::Wait | Overflow::DropNewest => {
+                (1, "the capacity must hold at least one batch for each partition")
+            }
+            Overflow::DropOldest => (
+                2,
+                "to drop the oldest, the capacity must hold at least two batches for each partition",
+            ),
+        };
+        if share < batch.saturating_mul(batches) {
+            return Err(BuildError::Contradiction { setting, other, rule });
+        }
+        Ok(())
+    }
+
+    fn triggers(&self, capacity_bytes: u64) -> Result<Triggers, BuildError> {
+        let batch_bytes = match (self.batch_bytes, self.overflow) {
+            (Some(bytes), _) => bytes as u64,
+            // No limit stays none.
+            (None, _) if capacity_bytes == u64::MAX => u64::MAX,
+            (None, Overflow::Wait | Overflow::DropNewest) => capacity_bytes,
+            (None, Overflow::DropOldest) => capacity_bytes / 2,
+        };
         if self.batch_size_jitter >= self.batch_size {
             return Err(BuildError::Contradiction {
                 setting: "batch_size_jitter",
@@ -375,6 +512,7 @@ impl<T: Send + 'static> Builder<T> {
         Ok(Triggers {
             batch_size: self.batch_size,
             batch_size_jitter: self.batch_size_jitter,
+            batch_bytes,
             flush_interval,
             flush_jitter: at_most_a_year("flush_jitter", flush_jitter)?,
         })
@@ -399,7 +537,10 @@ impl<T: Send + 'static> Builder<T> {
             retries: self.retries,
             free_timeouts: false,
             backoff: self.backoff,
-            give_up_after: self.give_up_after,
+            give_up_after: self
+                .give_up_after
+                .map(|limit| at_most_a_year("give_up_after", limit))
+                .transpose()?,
         })
     }
 }

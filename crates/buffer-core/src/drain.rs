@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::flush_error::FlushError;
+use crate::size::Size;
 use crate::sync::{Mutex, Notify};
 
 /// The state of the end.
@@ -35,6 +36,21 @@ struct End<T> {
 pub(crate) struct Left<T> {
     pub(crate) partition: usize,
     pub(crate) items: Vec<T>,
+    pub(crate) bytes: u64,
+}
+
+impl<T> Left<T> {
+    pub(crate) fn add(&mut self, mut items: Vec<T>, bytes: u64) {
+        self.items.append(&mut items);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    pub(crate) fn size(&self) -> Size {
+        Size {
+            items: self.items.len() as u64,
+            bytes: self.bytes,
+        }
+    }
 }
 
 impl<T> Drain<T> {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Group};
 use crate::flusher::{Flight, Policy};
 
 /// The parts of one sealed batch that are not settled yet, in order.
@@ -29,8 +29,7 @@ impl<T> Hand<T> {
 
     /// Takes the next batch in hand.
     pub(crate) fn take(&mut self, batch: Batch<T>, policy: &Policy) {
-        // Each guilty item costs at most one split for each time that the batch can be halved.
-        self.splits_left = GUILTY_ITEMS * batch.len().next_power_of_two().ilog2();
+        self.splits_left = most_splits(batch.len());
         self.parts.push_back(Flight::new(batch, policy));
     }
 
@@ -63,8 +62,13 @@ impl<T> Hand<T> {
     }
 
     /// Empties the hand.
-    pub(crate) fn take_items(&mut self) -> Vec<T> {
-        let parts = self.parts.drain(..);
-        parts.flat_map(|mut flight| flight.batch.take_items()).collect()
+    pub(crate) fn take_left(&mut self) -> impl Iterator<Item = Group<T>> {
+        self.parts.drain(..).map(|mut flight| flight.batch.take_left())
     }
+}
+
+/// How often so many items may be split, before the search for the guilty ones is given up.
+pub(crate) fn most_splits(items: usize) -> u32 {
+    // Each guilty item costs at most one split for each time that the items can be halved.
+    GUILTY_ITEMS * items.next_power_of_two().ilog2()
 }

@@ -13,6 +13,8 @@ use crate::error::{
     InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError,
     TryInsertBatchError, TryInsertError,
 };
+use crate::overflow::Overflow;
+use crate::parcel::Parcel;
 use crate::partition::Refused;
 use crate::router::Route;
 use crate::waiters::Waiter;
@@ -20,9 +22,11 @@ use crate::waiters::Waiter;
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
     ///
+    /// Another [`Overflow`] policy than `Wait` drops items instead, and then nothing waits.
+    ///
     /// # Errors
     ///
-    /// [`InsertError::Closed`] hands the item back.
+    /// [`InsertError::Closed`] and [`InsertError::Oversized`] hand the item back.
     ///
     /// # Cancel safety
     ///
@@ -35,7 +39,7 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Errors
     ///
-    /// [`InsertTimeoutError::TimedOut`] and [`InsertTimeoutError::Closed`] hand the item back.
+    /// [`InsertTimeoutError::TimedOut`], [`InsertTimeoutError::Closed`] and [`InsertTimeoutError::Oversized`] hand the item back.
     ///
     /// # Cancel safety
     ///
@@ -61,7 +65,10 @@ impl<T: Send + 'static> Buffer<T> {
     pub async fn insert_timeout(&self, item: T, limit: Duration) -> Result<(), InsertTimeoutError<T>> {
         let mut waiting = Some(item);
         match tokio::time::timeout(limit, self.insert_from(&mut waiting, &mut None)).await {
-            Ok(inserted) => inserted.map_err(|InsertError::Closed(item)| InsertTimeoutError::Closed(item)),
+            Ok(inserted) => inserted.map_err(|refused| match refused {
+                InsertError::Closed(item) => InsertTimeoutError::Closed(item),
+                InsertError::Oversized(item) => InsertTimeoutError::Oversized(item),
+            }),
             Err(_) => Err(InsertTimeoutError::TimedOut(
                 waiting.expect("an item that waits is not inserted"),
             )),
@@ -76,14 +83,17 @@ impl<T: Send + 'static> Buffer<T> {
     ) -> Result<(), InsertError<T>> {
         let shared = self.shared();
         let Some(item) = waiting.take() else { return Ok(()) };
+        let Ok(bytes) = shared.weigh(&item) else {
+            return Err(InsertError::Oversized(item));
+        };
         let route = shared.router.route(&shared.routing, &item);
-        match shared.admit(route, item, waiter) {
+        match shared.admit_or_drop(route, item, bytes, waiter) {
             Ok(()) => return Ok(()),
             Err(Refused::Closed(item)) => return Err(InsertError::Closed(item)),
             Err(Refused::Full(item) | Refused::Taken(item)) => *waiting = Some(item),
         }
         with_room(shared.room(route), || {
-            match shared.admit(route, waiting.take()?, waiter) {
+            match shared.admit(route, waiting.take()?, bytes, waiter) {
                 Ok(()) => Some(Ok(())),
                 Err(Refused::Closed(item)) => Some(Err(InsertError::Closed(item))),
                 Err(Refused::Full(item) | Refused::Taken(item)) => {
@@ -102,7 +112,7 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Errors
     ///
-    /// [`InsertAndWaitError::Closed`] hands the item back. [`InsertAndWaitError::Dropped`] says why it was dropped, and
+    /// [`InsertAndWaitError::Closed`] and [`InsertAndWaitError::Oversized`] hand the item back. [`InsertAndWaitError::Dropped`] says why it was dropped, and
     /// [`InsertAndWaitError::LeftOver`] that a drain ran out of time.
     ///
     /// # Cancel safety
@@ -130,7 +140,10 @@ impl<T: Send + 'static> Buffer<T> {
     pub async fn insert_and_wait(&self, item: T) -> Result<(), InsertAndWaitError<T>> {
         let (sender, answer) = oneshot::channel();
         let inserted = self.insert_from(&mut Some(item), &mut Some(sender)).await;
-        inserted.map_err(|InsertError::Closed(item)| InsertAndWaitError::Closed(item))?;
+        inserted.map_err(|refused| match refused {
+            InsertError::Closed(item) => InsertAndWaitError::Closed(item),
+            InsertError::Oversized(item) => InsertAndWaitError::Oversized(item),
+        })?;
         match answer.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(reason)) => Err(InsertAndWaitError::Dropped(reason)),
@@ -142,7 +155,7 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Errors
     ///
-    /// [`TryInsertError::Full`] and [`TryInsertError::Closed`] hand the item back.
+    /// [`TryInsertError::Full`], [`TryInsertError::Closed`] and [`TryInsertError::Oversized`] hand the item back.
     ///
     /// # Examples
     ///
@@ -163,20 +176,26 @@ impl<T: Send + 'static> Buffer<T> {
     /// ```
     pub fn try_insert(&self, item: T) -> Result<(), TryInsertError<T>> {
         let shared = self.shared();
+        let Ok(bytes) = shared.weigh(&item) else {
+            return Err(TryInsertError::Oversized(item));
+        };
         let route = shared.router.route(&shared.routing, &item);
-        shared
-            .admit(route, item, &mut None)
-            .map_err(|refused| match refused {
-                Refused::Closed(item) => TryInsertError::Closed(item),
-                Refused::Full(item) | Refused::Taken(item) => TryInsertError::Full(item),
-            })
+        let admitted = match shared.overflow {
+            Overflow::DropOldest => shared.admit_or_drop(route, item, bytes, &mut None),
+            Overflow::Wait | Overflow::DropNewest => shared.admit(route, item, bytes, &mut None),
+        };
+        admitted.map_err(|refused| match refused {
+            Refused::Closed(item) => TryInsertError::Closed(item),
+            Refused::Full(item) | Refused::Taken(item) => TryInsertError::Full(item),
+        })
     }
 
     /// Inserts `item` from a plain thread, and blocks the thread while the buffer is full.
     ///
     /// # Errors
     ///
-    /// [`InsertBlockingError::Closed`] and [`InsertBlockingError::InsideRuntime`] hand the item back. The threads of
+    /// [`InsertBlockingError::Closed`], [`InsertBlockingError::Oversized`] and [`InsertBlockingError::InsideRuntime`] hand the
+    /// item back. The threads of
     /// `spawn_blocking` belong to a runtime too; there, `Handle::current().block_on(buffer.insert(item))` does it.
     ///
     /// # Examples
@@ -203,10 +222,15 @@ impl<T: Send + 'static> Buffer<T> {
         if tokio::runtime::Handle::try_current().is_ok() {
             return Err(InsertBlockingError::InsideRuntime(item));
         }
-        block_on(self.insert(item)).map_err(|InsertError::Closed(item)| InsertBlockingError::Closed(item))
+        block_on(self.insert(item)).map_err(|refused| match refused {
+            InsertError::Closed(item) => InsertBlockingError::Closed(item),
+            InsertError::Oversized(item) => InsertBlockingError::Oversized(item),
+        })
     }
 
     /// Inserts all of `items` into one partition, in their order, and waits as often as there is no room for the next part.
+    ///
+    /// Another [`Overflow`] policy than `Wait` goes on in another partition rather than drop anything, where the route allows it.
     ///
     /// Any number is fine: parts are as large as there is room. On return `items` holds what was not accepted: nothing, if
     /// the answer is `Ok`. With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their
@@ -214,7 +238,8 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Errors
     ///
-    /// [`InsertBatchError::Closed`] when the buffer was closed before all were accepted.
+    /// [`InsertBatchError::Closed`] when the buffer was closed before all were accepted, [`InsertBatchError::Oversized`] when
+    /// an item is too heavy, before any is accepted.
     ///
     /// # Cancel safety
     ///
@@ -241,20 +266,25 @@ impl<T: Send + 'static> Buffer<T> {
     pub async fn insert_batch(&self, items: &mut Vec<T>) -> Result<(), InsertBatchError> {
         let shared = self.shared();
         let parts = shared.route_many(items);
-        let TurnedAround(items) = &mut TurnedAround(items);
+        let weighed = shared.weigh_many(items);
+        let weights = weighed.map_err(|index| InsertBatchError::Oversized { index })?;
+        let mut parcel = Parcel::new(items, weights);
         for (mut route, mut count) in parts {
             while count > 0 {
-                let before = items.len();
+                let before = parcel.len();
                 let admitted = with_room(shared.room(route), || {
-                    match shared.admit_many(route, items, count) {
+                    match shared.admit_many_or_drop(route, &mut parcel, count) {
                         Ok(partition) => Some(Ok(partition)),
                         Err(Refused::Closed(())) => Some(Err(InsertBatchError::Closed)),
                         Err(Refused::Full(()) | Refused::Taken(())) => None,
                     }
                 });
-                // What follows goes to the same partition.
-                route = Route::To(admitted.await?);
-                count -= before - items.len();
+                let partition = admitted.await?;
+                if shared.overflow == Overflow::Wait {
+                    // What follows goes to the same partition.
+                    route = Route::To(partition);
+                }
+                count -= before - parcel.len();
             }
         }
         Ok(())
@@ -268,17 +298,28 @@ impl<T: Send + 'static> Buffer<T> {
     /// # Errors
     ///
     /// [`TryInsertBatchError::Full`] when something stayed for want of room, [`TryInsertBatchError::Closed`] when the buffer
-    /// is closed.
+    /// is closed, [`TryInsertBatchError::Oversized`] when an item is too heavy, before any is accepted.
     pub fn try_insert_batch(&self, items: &mut Vec<T>) -> Result<(), TryInsertBatchError> {
         let shared = self.shared();
         let parts = shared.route_many(items);
-        let TurnedAround(items) = &mut TurnedAround(items);
-        for (route, count) in parts {
-            let before = items.len();
-            match shared.admit_many(route, items, count) {
-                Ok(_) if before - items.len() == count => {}
-                Ok(_) | Err(Refused::Full(()) | Refused::Taken(())) => return Err(TryInsertBatchError::Full),
-                Err(Refused::Closed(())) => return Err(TryInsertBatchError::Closed),
+        let weighed = shared.weigh_many(items);
+        let weights = weighed.map_err(|index| TryInsertBatchError::Oversized { index })?;
+        let mut parcel = Parcel::new(items, weights);
+        for (mut route, mut count) in parts {
+            while count > 0 {
+                let before = parcel.len();
+                let admitted = match shared.overflow {
+                    Overflow::DropOldest => shared.admit_many_or_drop(route, &mut parcel, count),
+                    Overflow::Wait | Overflow::DropNewest => shared.admit_many(route, &mut parcel, count),
+                };
+                let partition = admitted.map_err(|refused| match refused {
+                    Refused::Closed(()) => TryInsertBatchError::Closed,
+                    Refused::Full(()) | Refused::Taken(()) => TryInsertBatchError::Full,
+                })?;
+                if shared.overflow != Overflow::DropOldest {
+                    route = Route::To(partition);
+                }
+                count -= before - parcel.len();
             }
         }
         Ok(())
@@ -304,15 +345,6 @@ async fn with_room<R>(room: &Notify, mut attempt: impl FnMut() -> Option<R>) -> 
         }
         notified.await;
         waited = true;
-    }
-}
-
-/// Items that were turned around, so that parts can be taken from their end; the rest is turned back in the end.
-struct TurnedAround<'a, T>(&'a mut Vec<T>);
-
-impl<T> Drop for TurnedAround<'_, T> {
-    fn drop(&mut self) {
-        self.0.reverse();
     }
 }
 

@@ -37,45 +37,79 @@
 //!   returned by a close. The [`Ledger`] counts them, and it adds up at all times.
 //! * A buffer has *partitions*: lanes with an open batch and a queue of sealed ones. A thread inserts at its home partition;
 //!   the [`Router`] names it. One worker for each flushes one batch at a time, in order.
-//! * A batch is sealed by a [`Trigger`]: size, interval, request or close.
+//! * A batch is sealed by a [`Trigger`]: size, bytes, interval, request or close.
 //! * The sink says what went wrong with the kind of its [`FlushError`]; the buffer decides what follows.
 
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 // The models compile the state machines alone, and what those stand on.
 #![cfg_attr(buffer_loom, allow(dead_code, reason = "what uses it is not modelled"))]
 
+#[cfg(not(buffer_loom))]
+mod admission;
 mod backoff;
+mod barrier;
 mod batch;
 mod batch_id;
 #[cfg(not(buffer_loom))]
 mod buffer;
 #[cfg(not(buffer_loom))]
 mod builder;
+#[cfg(not(buffer_loom))]
+mod burial;
 mod caught;
 mod drain;
+mod drop_log;
+#[cfg(not(buffer_loom))]
+mod dying;
 mod error;
 mod flush;
 mod flush_error;
 mod flusher;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod gate;
 mod hand;
 mod hold;
+mod info;
 #[cfg(not(buffer_loom))]
 mod insert;
+mod keyed_buffer;
+#[cfg(not(buffer_loom))]
+mod keyed_sink;
+#[cfg(not(buffer_loom))]
+mod lane;
 #[cfg(all(test, buffer_loom))]
 mod models;
+mod open;
 mod outcome;
+mod overflow;
+mod parcel;
 mod partition;
 #[cfg(not(buffer_loom))]
 mod pass;
 mod reason;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod reply;
 #[cfg(not(buffer_loom))]
 mod rescue;
 mod router;
 #[cfg(not(buffer_loom))]
+mod runtime;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod scripted_sink;
+#[cfg(not(buffer_loom))]
 mod shared;
+mod sink_fn;
+mod size;
+mod slot;
+mod state;
 mod sync;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod test_batch;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+pub mod testing;
 mod trigger;
 mod waiters;
+mod weights;
 #[cfg(not(buffer_loom))]
 mod worker;
 
@@ -91,12 +125,20 @@ pub use crate::error::{
     BuildError, InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError,
     TryInsertBatchError, TryInsertError,
 };
-pub use crate::flush::Flush;
+pub use crate::flush::{Flush, FlushFuture};
 pub use crate::flush_error::{FlushError, FlushErrorKind};
 pub use crate::hold::Health;
+pub use crate::info::{Dump, PartitionInfo, Stats};
+#[cfg(not(buffer_loom))]
+pub use crate::keyed_buffer::KeyedBuffer;
+#[cfg(not(buffer_loom))]
+pub use crate::keyed_sink::FlushKey;
 pub use crate::outcome::{Dropped, FlushReport, Ledger, Outcome, Settled, Summary};
+pub use crate::overflow::Overflow;
 pub use crate::reason::DropReason;
 pub use crate::router::{KeyHash, Router, Routing};
+pub use crate::sink_fn::{SinkFn, sink_fn};
+pub use crate::size::Size;
 pub use crate::trigger::Trigger;
 
 /// Compiles and runs the examples of the READMEs and of the documents.

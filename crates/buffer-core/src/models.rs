@@ -11,7 +11,10 @@ use tokio::time::Instant;
 
 use crate::drain::{Drain, Left};
 use crate::outcome::Outcome;
-use crate::partition::{Entry, Next, Partition, Refused, Sealed};
+use crate::overflow::Overflow;
+use crate::partition::{Next, Partition, Refused};
+use crate::size::Size;
+use crate::slot::{Letters, Slot};
 use crate::trigger::Triggers;
 
 /// Checks every interleaving with at most three preemptions, which is where the known bugs of such machines show; without a
@@ -27,17 +30,33 @@ fn partition(batch_size: usize, capacity: u64) -> Arc<Partition<u32>> {
     let triggers = Triggers {
         batch_size,
         batch_size_jitter: 0,
+        batch_bytes: u64::MAX,
         flush_interval: Duration::ZERO,
         flush_jitter: Duration::ZERO,
     };
-    Arc::new(Partition::new(triggers, capacity))
+    let capacity = Size {
+        items: capacity,
+        bytes: u64::MAX,
+    };
+    Arc::new(Partition::new(triggers, capacity, Overflow::Wait, None))
+}
+
+fn admit(partition: &Partition<u32>, item: u32) -> Result<(), Refused<u32>> {
+    partition.admit(item, None, &mut None)
+}
+
+fn deliver(partition: &Partition<u32>, items: usize) {
+    let size = Size {
+        items: items as u64,
+        bytes: 0,
+    };
+    partition.settle(Outcome::Delivered, size);
 }
 
 /// Takes what there is; says whether this was the end.
 fn take(partition: &Partition<u32>, taken: &mut Vec<u32>) -> bool {
     match partition.next(Instant::now() + Duration::from_secs(3_600)) {
-        Next::Take(Entry::Sealed(Sealed { items, .. })) => taken.extend(items),
-        Next::Take(Entry::Barrier(_)) => unreachable!("none was placed"),
+        Next::Flush(sealed) => taken.extend(sealed.items),
         Next::WaitUntil(_) => unreachable!("every batch is due at once"),
         Next::Wait => loom::future::block_on(partition.woken()),
         Next::End => return true,
@@ -54,7 +73,7 @@ fn every_admitted_item_is_taken_before_the_end() {
             let partition = Arc::clone(&partition);
             move || {
                 (0..2)
-                    .filter(|item| partition.admit(*item, &mut None).is_ok())
+                    .filter(|item| admit(&partition, *item).is_ok())
                     .collect::<Vec<_>>()
             }
         });
@@ -66,25 +85,25 @@ fn every_admitted_item_is_taken_before_the_end() {
         while !take(&partition, &mut taken) {}
         closer.join().unwrap();
         assert_eq!(taken, producer.join().unwrap());
-        assert!(matches!(partition.admit(9, &mut None), Err(Refused::Closed(9))));
+        assert!(matches!(admit(&partition, 9), Err(Refused::Closed(9))));
     });
 }
 
-/// Fails when `next` takes the open batch without a second look at the queue under the lock.
+/// Fails when `next` takes the newest entry of the queue.
 #[test]
 fn items_are_taken_in_the_order_in_which_they_were_admitted() {
     check(|| {
         let partition = partition(2, 10);
         let producer = thread::spawn({
             let partition = Arc::clone(&partition);
-            move || (0..3).for_each(|item| partition.admit(item, &mut None).expect("open, with room"))
+            move || (0..5).for_each(|item| admit(&partition, item).expect("open, with room"))
         });
         let mut taken = Vec::new();
-        while taken.len() < 3 {
+        while taken.len() < 5 {
             take(&partition, &mut taken);
         }
         producer.join().unwrap();
-        assert_eq!(taken, [0, 1, 2]);
+        assert_eq!(taken, [0, 1, 2, 3, 4]);
     });
 }
 
@@ -96,7 +115,7 @@ fn pending_items_never_exceed_the_capacity_and_the_ledger_adds_up() {
         let producers: Vec<_> = (0..2)
             .map(|item| {
                 let partition = Arc::clone(&partition);
-                thread::spawn(move || partition.admit(item, &mut None).is_ok())
+                thread::spawn(move || admit(&partition, item).is_ok())
             })
             .collect();
         let mut taken = Vec::new();
@@ -105,7 +124,7 @@ fn pending_items_never_exceed_the_capacity_and_the_ledger_adds_up() {
         }
         let ledger = partition.ledger();
         assert_eq!(ledger.pending, 1, "{ledger:?}");
-        partition.settle(Outcome::Delivered, taken.len());
+        deliver(&partition, taken.len());
         assert!(partition.ledger().pending <= 1);
         let accepted = producers
             .into_iter()
@@ -122,20 +141,134 @@ fn pending_items_never_exceed_the_capacity_and_the_ledger_adds_up() {
 fn whoever_waits_for_room_gets_in() {
     check(|| {
         let partition = partition(1, 1);
-        partition.admit(0, &mut None).expect("there is room");
+        admit(&partition, 0).expect("there is room");
         let producer = thread::spawn({
             let partition = Arc::clone(&partition);
             move || {
-                while partition.admit(1, &mut None).is_err() {
+                while admit(&partition, 1).is_err() {
                     loom::future::block_on(partition.room.notified());
                 }
             }
         });
         let mut taken = Vec::new();
         take(&partition, &mut taken);
-        partition.settle(Outcome::Delivered, taken.len());
+        deliver(&partition, taken.len());
         producer.join().unwrap();
         assert_eq!(partition.ledger().accepted, 2);
+    });
+}
+
+/// Fails when `evict` does not count what it drops.
+#[test]
+fn whoever_drops_the_oldest_gets_in_and_what_is_dropped_is_neither_taken_nor_lost() {
+    check(|| {
+        let partition = partition(1, 2);
+        admit(&partition, 0).expect("there is room");
+        admit(&partition, 1).expect("there is room");
+        let producer = thread::spawn({
+            let partition = Arc::clone(&partition);
+            move || {
+                let mut evicted = Vec::new();
+                while admit(&partition, 2).is_err() {
+                    for (_, sealed) in partition.evict(None) {
+                        evicted.extend(sealed.items);
+                    }
+                }
+                evicted
+            }
+        });
+        let mut taken = Vec::new();
+        take(&partition, &mut taken);
+        deliver(&partition, taken.len());
+        let evicted = producer.join().unwrap();
+        let ledger = partition.ledger();
+        assert_eq!(
+            (ledger.delivered, ledger.dropped.total()),
+            (1, evicted.len() as u64)
+        );
+        while partition.ledger().pending > 0 {
+            let before = taken.len();
+            take(&partition, &mut taken);
+            deliver(&partition, taken.len() - before);
+        }
+        // In order, each once.
+        let mut all = [taken.clone(), evicted].concat();
+        all.sort_unstable();
+        assert!(taken.is_sorted());
+        assert_eq!(all, [0, 1, 2]);
+    });
+}
+
+/// Fails when `place_barrier` does not seal, and when `next` reaches a barrier before the batch in front of it.
+#[test]
+fn a_barrier_is_reached_when_what_was_admitted_before_it_is_settled() {
+    check(|| {
+        let partition = partition(2, 10);
+        let asker = thread::spawn({
+            let partition = Arc::clone(&partition);
+            move || {
+                admit(&partition, 0).expect("there is room");
+                partition.place_barrier()
+            }
+        });
+        let producer = thread::spawn({
+            let partition = Arc::clone(&partition);
+            move || admit(&partition, 1).expect("there is room")
+        });
+        let mut taken = Vec::new();
+        while taken.len() < 2 {
+            let before = taken.len();
+            take(&partition, &mut taken);
+            deliver(&partition, taken.len() - before);
+        }
+        producer.join().unwrap();
+        let waiting = asker.join().unwrap();
+        let Next::Wait = partition.next(Instant::now()) else {
+            unreachable!("all is taken")
+        };
+        let wait = waiting.wait.expect("the worker is there");
+        let settled = loom::future::block_on(wait.clone().reached());
+        let settled = settled.unwrap_or_else(|_| unreachable!("the worker is there"));
+        let settled = settled.since(&waiting.before);
+        assert!(
+            settled.delivered >= waiting.pending,
+            "{settled:?} {}",
+            waiting.pending
+        );
+    });
+}
+
+/// Fails when `take` frees no places, and when `reserve` does not look at the number of items.
+#[test]
+fn the_slot_never_holds_more_than_it_may_and_what_it_took_is_taken_out() {
+    check(|| {
+        let slot = Arc::new(Slot::new(1));
+        let letters = |item: u32| Letters {
+            items: vec![item],
+            bytes: 0,
+            opened: Instant::now(),
+        };
+        let producers: Vec<_> = (0..2)
+            .map(|item| {
+                let slot = Arc::clone(&slot);
+                thread::spawn(move || {
+                    let reserved = slot.reserve_all(1);
+                    if reserved {
+                        slot.fill(letters(item));
+                    }
+                    usize::from(reserved)
+                })
+            })
+            .collect();
+        let taken = |slot: &Slot<u32>| slot.take().map_or(0, |letters| letters.items.len());
+        let first = taken(&slot);
+        assert!(first <= 1);
+        let filled: usize = producers
+            .into_iter()
+            .map(|producer| producer.join().unwrap())
+            .sum();
+        assert_eq!(filled, first + taken(&slot));
+        assert_eq!(slot.reserve(2), 1);
     });
 }
 
@@ -152,6 +285,7 @@ fn leftovers_are_claimed_once_whoever_waits_or_gives_up() {
         let left = Left {
             partition: 0,
             items: vec![7],
+            bytes: 0,
         };
         assert!(drain.leave(left));
         let unclaimed = drain.finish(None, |_| ());
@@ -179,6 +313,7 @@ fn a_waiter_sees_the_finish() {
                     if drain.leave(Left {
                         partition,
                         items: vec![7],
+                        bytes: 0,
                     }) {
                         assert!(drain.finish(None, |_| ()).is_empty());
                     }

@@ -7,8 +7,24 @@ use crate::batch::Causes;
 use crate::batch_id::BatchId;
 use crate::flush_error::FlushError;
 use crate::reason::DropReason;
+use crate::size::Size;
 
 /// What became of an item once it is settled.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{DropReason, Outcome};
+///
+/// fn color(outcome: Outcome) -> &'static str {
+///     match outcome {
+///         Outcome::Delivered => "green",
+///         Outcome::Dropped(DropReason::DrainTimeout) | Outcome::Returned => "yellow",
+///         _ => "red",
+///     }
+/// }
+/// assert_eq!(color(Outcome::Dropped(DropReason::Permanent)), "red");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -21,22 +37,48 @@ pub enum Outcome {
 }
 
 /// Items that were settled together: what [`Builder::on_outcome`](crate::Builder::on_outcome) sees.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Outcome, Settled};
+///
+/// /// One line of a log.
+/// fn line(settled: &Settled<'_, String>) -> String {
+///     let (items, partition) = (settled.items.len(), settled.partition);
+///     match (settled.outcome, settled.cause(0)) {
+///         (Outcome::Dropped(reason), Some(cause)) => format!("{items} of {partition} dropped ({reason}): {cause}"),
+///         (outcome, _) => format!("{items} of {partition}: {outcome:?}"),
+///     }
+/// }
+/// # let _ = buffer_core::Buffer::builder().on_outcome(|settled| println!("{}", line(settled)));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Settled<'a, T> {
     /// What became of them.
     pub outcome: Outcome,
-    /// The items, in order.
+    /// The items, in order. None where the sink [took](crate::Batch::take) them.
     pub items: &'a [T],
+    /// The number of items.
+    pub count: usize,
     /// The partition that they were in.
     pub partition: usize,
     /// The batch that they were flushed in, if they came so far.
     pub batch: Option<BatchId>,
+    pub(crate) bytes: u64,
     /// Why they were not delivered.
     pub(crate) causes: &'a Causes,
 }
 
 impl<T> Settled<'_, T> {
+    pub(crate) fn size(&self) -> Size {
+        Size {
+            items: self.count as u64,
+            bytes: self.bytes,
+        }
+    }
+
     /// Why the item at `index` was dropped: the [`FlushError`] of its batch, or the error that it was
     /// [rejected](crate::Batch::reject) with. None where it was delivered or returned, or time ran out.
     pub fn cause(&self, index: usize) -> Option<&(dyn Error + 'static)> {
@@ -45,6 +87,19 @@ impl<T> Settled<'_, T> {
 }
 
 /// How many items were dropped, by reason.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::Ledger;
+///
+/// fn report(ledger: &Ledger) {
+///     for (reason, items) in ledger.dropped.iter() {
+///         println!("{items} dropped: {reason}");
+///     }
+/// }
+/// # report(&Ledger::default());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped([u64; DropReason::ALL.len()]);
 
@@ -97,6 +152,23 @@ impl Tally {
 
     pub(crate) fn settled(&self) -> u64 {
         self.delivered + self.dropped.total() + self.returned
+    }
+
+    /// The same with the overflow of `earlier`, a copy of this tally from before.
+    pub(crate) fn with_overflow_of(mut self, earlier: &Self) -> Self {
+        for reason in [DropReason::Overflow, DropReason::DeadLetterFull] {
+            self.dropped.0[reason as usize] = earlier.dropped.count(reason);
+        }
+        self
+    }
+
+    /// The same without so many of the items that a drain left over.
+    pub(crate) fn without_left(mut self, items: u64) -> Self {
+        let returned = items.min(self.returned);
+        self.returned -= returned;
+        let dropped = &mut self.dropped.0[DropReason::DrainTimeout as usize];
+        *dropped -= (items - returned).min(*dropped);
+        self
     }
 
     /// What was settled after `earlier`, a copy of this tally from before.
@@ -161,8 +233,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// The ledger of one partition.
-    pub(crate) fn of(accepted: u64, tally: Tally) -> Self {
-        let settled = tally.settled();
+    pub(crate) fn of(accepted: u64, pending: u64, tally: Tally) -> Self {
         let Tally {
             delivered,
             dropped,
@@ -175,7 +246,7 @@ impl Ledger {
             delivered,
             dropped,
             returned,
-            pending: accepted - settled,
+            pending,
             retried,
             dead_lettered,
         }
@@ -204,6 +275,19 @@ impl AddAssign for Ledger {
 }
 
 /// What became of the items that were pending when [`Buffer::flush`](crate::Buffer::flush) was called.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_core::Buffer;
+///
+/// /// Whether all that was inserted before is stored.
+/// async fn checkpoint(buffer: &Buffer<String>) -> bool {
+///     let report = buffer.flush_within(Duration::from_secs(5)).await;
+///     report.pending == 0 && report.returned == 0 && report.dropped.total() == 0
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FlushReport {
@@ -248,6 +332,20 @@ impl FlushReport {
 }
 
 /// What a close leaves: the final ledger, and the items that could not be delivered in time.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::Buffer;
+///
+/// # async fn save(_: &[String]) -> Result<(), std::io::Error> { Ok(()) }
+/// async fn stop(buffer: Buffer<String>) -> Result<(), Box<dyn std::error::Error>> {
+///     let summary = buffer.close().await;
+///     save(&summary.undelivered).await?;
+///     println!("{} stored, {} for the next start", summary.ledger.delivered, summary.ledger.returned);
+///     summary.sink_error.map_or(Ok(()), |error| Err(error.into()))
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Summary<T> {

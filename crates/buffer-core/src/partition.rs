@@ -1,77 +1,43 @@
-//! One lane of a buffer: the open batch under a lock, and the queue of sealed ones.
+//! One lane of a buffer: the open batch, the queue of sealed ones, and what became of the items, all under one lock.
 //!
 //! Invariants
-//! 1. Whatever enters the queue is pushed while the lock of the open batch is held.
-//! 2. The worker takes the open batch only under that lock and after it saw the queue empty there. By 1 and 2, items
+//! 1. Sealed batches are queued in the step that seals them, and the open batch is taken only where the queue is empty: items
 //!    leave in the order in which they were admitted.
-//! 3. `closed` is set under the lock, and the open batch is sealed in the same step: no item can be admitted after the
-//!    worker saw the end.
-//! 4. An item is counted in `admitted` in the same step that stores it, and in `settled` only after its outcome is
-//!    counted: `admitted - settled` is never less than what is pending.
+//! 2. `closed` is set, and the open batch sealed, in one step: no item can be admitted after the worker saw the end.
+//! 3. An item is pending from the step that stores it to the step that counts its outcome.
+//! 4. A full partition that drops its oldest batches has one to drop: the worker has at most one in hand, and the capacity is two
+//!    at least.
 
 use crossbeam_utils::CachePadded;
-use rand::rngs::SmallRng;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::barrier::{Barrier, Wait};
+use crate::caught::caught;
+use crate::info::{PartitionInfo, Stats};
+use crate::open::Sealed;
 use crate::outcome::{Ledger, Outcome, Tally};
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Notify, Ordering, Queue};
-use crate::trigger::{Limits, Trigger, Triggers};
-use crate::waiters::{Waiter, Waiters};
+use crate::overflow::Overflow;
+use crate::parcel::Parcel;
+use crate::reason::DropReason;
+use crate::size::Size;
+use crate::slot::Slot;
+use crate::state::{Entry, State};
+use crate::sync::{Mutex, MutexGuard, Notify};
+use crate::trigger::{Trigger, Triggers};
+use crate::waiters::Waiter;
 
 /// A lane: many threads admit, one worker takes.
 pub(crate) struct Partition<T> {
-    open: CachePadded<Mutex<Open<T>>>,
-    queue: Queue<Entry<T>>,
-    tally: Mutex<Tally>,
-    /// The sum of `tally`, readable without its lock.
-    settled: AtomicU64,
+    state: CachePadded<Mutex<State<T>>>,
     /// Wakes the worker: something was sealed, or there is a first item to time.
     wake: Notify,
     /// Wakes who waits for room in this very partition.
     pub(crate) room: Notify,
+    /// Where what overflowed waits for the dead-letter sink, if there is one.
+    pub(crate) slot: Option<Slot<T>>,
     triggers: Triggers,
-    capacity: u64,
-}
-
-/// The open batch, and what is decided under its lock.
-struct Open<T> {
-    items: Vec<T>,
-    waiters: Waiters,
-    /// Set with the first item.
-    first: Option<First>,
-    admitted: u64,
-    /// The size of the batch before: the next one is likely to need as much.
-    expected: usize,
-    closed: bool,
-    /// The worker is gone: nobody takes from the queue any more.
-    ended: bool,
-    /// The last barrier, and the admitted count when it was placed.
-    barrier: Option<(Reached, u64)>,
-    /// Its own generator: the thread's is gone while a thread is being destroyed, and a drop may insert even then.
-    rng: SmallRng,
-}
-
-/// What the first item of a batch brings with it.
-#[derive(Clone, Copy)]
-struct First {
-    at: Instant,
-    limits: Limits,
-}
-
-/// What the worker finds in the queue.
-pub(crate) enum Entry<T> {
-    Sealed(Sealed<T>),
-    /// Everything admitted before it is settled once the worker gets here.
-    Barrier(watch::Sender<Option<Tally>>),
-}
-
-/// A batch on its way to the worker.
-pub(crate) struct Sealed<T> {
-    pub(crate) items: Vec<T>,
-    pub(crate) waiters: Waiters,
-    pub(crate) trigger: Trigger,
-    pub(crate) opened: Instant,
+    capacity: Size,
+    overflow: Overflow,
 }
 
 /// Why an item was not admitted.
@@ -85,222 +51,198 @@ pub(crate) enum Refused<T> {
 
 /// What the worker is to do next.
 pub(crate) enum Next<T> {
-    Take(Entry<T>),
+    Flush(Sealed<T>),
     /// The open batch is due then, or something is sealed before.
     WaitUntil(Instant),
     Wait,
     End,
 }
 
-/// Shows the tally once the worker has reached a barrier; closed without one when the worker ended before.
-type Reached = watch::Receiver<Option<Tally>>;
-
-/// A place in the queue: it is reached when everything admitted before it is settled.
-pub(crate) struct Barrier {
+/// One who waits until everything that was admitted before is settled.
+pub(crate) struct Waiting {
     /// None where the worker has ended.
-    reached: Option<Reached>,
-    /// The tally when somebody began to wait.
+    pub(crate) wait: Option<Wait>,
+    /// The tally when the wait began.
     pub(crate) before: Tally,
     /// What was pending then.
     pub(crate) pending: u64,
 }
 
-impl Barrier {
-    /// What was settled until the worker got there; `None` when it ended before.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: it only looks.
-    pub(crate) async fn reached(self) -> Result<Tally, WorkerEnded> {
-        let ended = WorkerEnded { before: self.before };
-        let Some(mut reached) = self.reached else {
-            return Err(ended);
-        };
-        match reached.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(after)) => Ok(after.since(&self.before)),
-            Ok(None) | Err(_) => Err(ended),
-        }
-    }
-}
-
-/// The worker ended before it got to a barrier; the tally was this when somebody began to wait.
-pub(crate) struct WorkerEnded {
-    pub(crate) before: Tally,
-}
-
 impl<T> Partition<T> {
-    pub(crate) fn new(triggers: Triggers, capacity: u64) -> Self {
-        let open = Open {
-            items: Vec::new(),
-            waiters: Waiters::default(),
-            first: None,
-            admitted: 0,
-            expected: 0,
-            closed: false,
-            ended: false,
-            barrier: None,
-            rng: rand::make_rng(),
-        };
+    pub(crate) fn new(triggers: Triggers, capacity: Size, overflow: Overflow, slot: Option<Slot<T>>) -> Self {
         Self {
-            open: CachePadded::new(Mutex::new(open)),
-            queue: Queue::new(),
-            tally: Mutex::new(Tally::default()),
-            settled: AtomicU64::new(0),
+            state: CachePadded::new(Mutex::new(State::new())),
             wake: Notify::new(),
             room: Notify::new(),
+            slot,
             triggers,
             capacity,
+            overflow,
         }
     }
 
     /// Admits an item unless the lock is taken.
-    pub(crate) fn try_admit(&self, item: T, waiter: &mut Option<Waiter>) -> Result<(), Refused<T>> {
-        match self.open.try_lock() {
-            Some(open) => self.admit_locked(open, item, waiter),
+    pub(crate) fn try_admit(
+        &self,
+        item: T,
+        bytes: Option<usize>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), Refused<T>> {
+        match self.state.try_lock() {
+            Some(state) => self.admit_locked(state, item, bytes, waiter),
             None => Err(Refused::Taken(item)),
         }
     }
 
     /// Admits an item, and with it the waiter, if there is one.
-    pub(crate) fn admit(&self, item: T, waiter: &mut Option<Waiter>) -> Result<(), Refused<T>> {
-        self.admit_locked(self.open.lock(), item, waiter)
+    pub(crate) fn admit(
+        &self,
+        item: T,
+        bytes: Option<usize>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), Refused<T>> {
+        self.admit_locked(self.state.lock(), item, bytes, waiter)
     }
 
     fn admit_locked(
         &self,
-        mut open: MutexGuard<'_, Open<T>>,
+        mut state: MutexGuard<'_, State<T>>,
         item: T,
+        bytes: Option<usize>,
         waiter: &mut Option<Waiter>,
     ) -> Result<(), Refused<T>> {
-        if open.closed {
+        if state.closed {
             return Err(Refused::Closed(item));
         }
-        if self.room_in(&open) == 0 {
-            return Err(Refused::Full(item));
-        }
-        let first = open.items.is_empty();
-        let limit = open.first_item(&self.triggers);
-        let waited = waiter.take();
-        let to_wake = first || waited.is_some();
-        if let Some(waiter) = waited {
-            let index = open.items.len();
-            open.waiters.push(index, waiter);
-        }
-        open.items.push(item);
-        open.admitted += 1;
-        let full = open.items.len() >= limit;
-        if full {
-            self.seal(&mut open, Trigger::Size);
-        }
-        drop(open);
-        if to_wake || full {
+        let mut to_wake;
+        let admitted = if state.has_room(bytes, &self.capacity) {
+            to_wake = state.part_from_heavy(bytes, &self.triggers);
+            let waiter = waiter.take();
+            to_wake |= state.open.items().is_empty() || waiter.is_some();
+            to_wake |= state.join(item, bytes, waiter, &self.triggers);
+            Ok(())
+        } else {
+            to_wake = state.flush_for_room();
+            Err(Refused::Full(item))
+        };
+        drop(state);
+        if to_wake {
             self.wake.notify_one();
         }
-        Ok(())
+        admitted
     }
 
-    /// Admits as many of the last `count` of `items` as there is room for, from the end; what is not admitted stays. Full
-    /// means that there was room for none.
-    pub(crate) fn admit_many(&self, items: &mut Vec<T>, count: usize) -> Result<(), Refused<()>> {
-        let mut open = self.open.lock();
-        if open.closed {
+    /// Admits as many of the next `count` items of a parcel as there is room for; the others stay. Full means that there was
+    /// room for none.
+    pub(crate) fn admit_many(&self, parcel: &mut Parcel<'_, T>, count: usize) -> Result<(), Refused<()>> {
+        let mut state = self.state.lock();
+        if state.closed {
             return Err(Refused::Closed(()));
         }
-        let room = usize::try_from(self.room_in(&open)).unwrap_or(usize::MAX);
-        if room == 0 && count > 0 {
+        let before = parcel.len();
+        if parcel.is_weighed() {
+            while before - parcel.len() < count {
+                let bytes = parcel.next_bytes();
+                if !state.has_room(bytes, &self.capacity) {
+                    state.flush_for_room();
+                    break;
+                }
+                state.part_from_heavy(bytes, &self.triggers);
+                let Some(item) = parcel.next() else { break };
+                state.join(item, bytes, None, &self.triggers);
+            }
+        } else {
+            let room = self.capacity.items - state.pending.items.min(self.capacity.items);
+            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            state.join_many(parcel.take(count.min(room)), &self.triggers);
+        }
+        drop(state);
+        self.wake.notify_one();
+        if parcel.len() == before && count > 0 {
             return Err(Refused::Full(()));
         }
-        let count = count.min(room);
-        let first_of_count = items.len() - count;
-        self.store(&mut open, items.drain(first_of_count..).rev());
-        drop(open);
-        self.wake.notify_one();
         Ok(())
     }
 
-    /// Stores items behind the open batch, sealing it as often as it is full.
-    fn store(&self, open: &mut Open<T>, mut items: impl ExactSizeIterator<Item = T>) {
-        while items.len() > 0 {
-            let limit = open.first_item(&self.triggers);
-            let before = open.items.len();
-            open.items.extend(items.by_ref().take(limit - before));
-            open.admitted += (open.items.len() - before) as u64;
-            if open.items.len() >= limit {
-                self.seal(open, Trigger::Size);
-            }
+    /// Makes room for an item by dropping the oldest batches that the worker does not have in hand, which are counted; none if
+    /// there is room by now.
+    pub(crate) fn evict(&self, bytes: Option<usize>) -> Vec<(DropReason, Sealed<T>)> {
+        let mut state = self.state.lock();
+        let mut evicted = Vec::new();
+        while !state.has_room(bytes, &self.capacity) {
+            let Some(sealed) = state.take_oldest() else { break };
+            let items = sealed.items.len();
+            let reason = match &self.slot {
+                Some(slot) if slot.reserve_all(items) => DropReason::Overflow,
+                Some(_) => DropReason::DeadLetterFull,
+                None => DropReason::Overflow,
+            };
+            let size = Size {
+                items: items as u64,
+                bytes: sealed.weights.sum(),
+            };
+            state.settle(Outcome::Dropped(reason), size);
+            evicted.push((reason, sealed));
         }
+        evicted
     }
 
-    fn room_in(&self, open: &Open<T>) -> u64 {
-        // SeqCst, paired with `settle`: a waiter registers, then reads this; a settle raises it, then looks for waiters. In
-        // any weaker order each could miss the other.
-        self.capacity
-            .saturating_sub(open.admitted - self.settled.load(Ordering::SeqCst))
-    }
-
-    /// Invariant 1: `open` is the locked one.
-    fn seal(&self, open: &mut Open<T>, trigger: Trigger) {
-        if let Some(sealed) = open.cut(trigger) {
-            self.queue.push(Entry::Sealed(sealed));
+    /// Counts items that there is no room for as accepted and dropped at once. Says how many of them, from the first on, have a
+    /// place on the way to the dead-letter sink, or would have if there were one.
+    pub(crate) fn drop_newcomers(&self, items: usize) -> Result<usize, Refused<()>> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Refused::Closed(()));
         }
+        let placed = self.slot.as_ref().map_or(items, |slot| slot.reserve(items));
+        state.accepted += items as u64;
+        for (reason, items) in [
+            (DropReason::Overflow, placed),
+            (DropReason::DeadLetterFull, items - placed),
+        ] {
+            state.tally.settle(Outcome::Dropped(reason), items as u64);
+        }
+        Ok(placed)
     }
 
     /// Seals the open batch at somebody's request.
     pub(crate) fn seal_on_request(&self) {
-        let mut open = self.open.lock();
-        self.seal(&mut open, Trigger::Request);
-        drop(open);
+        self.state.lock().seal(Trigger::Request);
         self.wake.notify_one();
     }
 
-    /// Seals the open batch and marks the place behind it. Where nothing was admitted since the last barrier, that one
-    /// serves: who asks again and again in an outage takes no memory.
-    pub(crate) fn place_barrier(&self) -> Barrier {
-        let mut open = self.open.lock();
-        // Read before the push: the worker may reach the barrier at once.
-        let before = self.tally();
-        let pending = open.admitted - before.settled();
-        if open.ended {
-            return Barrier {
-                reached: None,
-                before,
-                pending,
-            };
-        }
-        if let Some((reached, admitted)) = &open.barrier
-            && *admitted == open.admitted
-            && reached.borrow().is_none()
-        {
-            return Barrier {
-                reached: Some(reached.clone()),
-                before,
-                pending,
-            };
-        }
-        self.seal(&mut open, Trigger::Request);
-        let (sender, reached) = watch::channel(None);
-        self.queue.push(Entry::Barrier(sender));
-        open.barrier = Some((reached.clone(), open.admitted));
-        drop(open);
+    /// Seals the open batch and marks the place behind it.
+    pub(crate) fn place_barrier(&self) -> Waiting {
+        let mut state = self.state.lock();
+        let newcomers_overflow = self.overflow == Overflow::DropNewest;
+        let wait = (!state.ended).then(|| state.place_barrier(newcomers_overflow));
+        let waiting = Waiting {
+            before: wait.as_ref().map_or(state.tally, |wait| wait.cut(state.tally)),
+            pending: state.pending.items,
+            wait,
+        };
+        drop(state);
         self.wake.notify_one();
-        Barrier {
-            reached: Some(reached),
-            before,
-            pending,
-        }
+        waiting
     }
 
     /// Closes the partition behind `last`, which is admitted whatever the capacity.
-    pub(crate) fn close(&self, last: Vec<T>) {
-        let mut open = self.open.lock();
-        if !open.closed {
-            self.store(&mut open, last.into_iter());
-            self.seal(&mut open, Trigger::Close);
-            open.closed = true;
+    pub(crate) fn close(&self, last: Vec<(T, Option<usize>)>) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            for (item, bytes) in last {
+                state.part_from_heavy(bytes, &self.triggers);
+                state.join(item, bytes, None, &self.triggers);
+            }
+            state.seal(Trigger::Close);
+            state.closed = true;
         }
-        drop(open);
+        drop(state);
         self.wake.notify_one();
         self.room.notify_waiters();
+        if let Some(slot) = &self.slot {
+            slot.poke();
+        }
     }
 
     pub(crate) fn batch_size(&self) -> usize {
@@ -308,56 +250,72 @@ impl<T> Partition<T> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.open.lock().closed
+        self.state.lock().closed
     }
 
-    /// What the worker does next.
+    /// What the worker, which has nothing in hand, does next.
     pub(crate) fn next(&self, now: Instant) -> Next<T> {
-        if let Some(entry) = self.queue.pop() {
-            return Next::Take(entry);
-        }
-        let mut open = self.open.lock();
-        // By invariant 1 the queue stays as it is seen here until the lock is released.
-        if let Some(entry) = self.queue.pop() {
-            return Next::Take(entry);
+        let mut reached = Vec::new();
+        let mut state = self.state.lock();
+        let next = Self::next_locked(&mut state, now, &mut reached);
+        let tally = state.tally;
+        drop(state);
+        // Under the lock a waker, which is user code, might call back.
+        reached.into_iter().for_each(|barrier| barrier.reach(tally));
+        next
+    }
+
+    fn next_locked(state: &mut State<T>, now: Instant, reached: &mut Vec<Barrier>) -> Next<T> {
+        state.in_hand = None;
+        while let Some(entry) = state.queue.pop_front() {
+            match entry {
+                Entry::Sealed(sealed) => return Next::Flush(state.hand_out(sealed)),
+                Entry::Barrier(barrier) => reached.push(barrier),
+            }
         }
         // Somebody who waits does not sit out the interval.
-        let waited = !open.waiters.is_empty();
-        if let Some(First { limits, .. }) = open.first
-            && limits.due > now
+        let waited = state.open.is_waited_for();
+        if let Some(due) = state.open.due()
+            && due > now
             && !waited
         {
-            return Next::WaitUntil(limits.due);
+            return Next::WaitUntil(due);
         }
-        if let Some(sealed) = open.cut(if waited {
+        state.seal(if waited {
             Trigger::Request
         } else {
             Trigger::Interval
-        }) {
-            return Next::Take(Entry::Sealed(sealed));
+        });
+        if let Some(Entry::Sealed(sealed)) = state.queue.pop_front() {
+            return Next::Flush(state.hand_out(sealed));
         }
-        if open.closed {
-            open.ended = true;
+        if state.closed {
+            state.ended = true;
             return Next::End;
         }
         Next::Wait
     }
 
     /// Ends the partition where it is: closes it and takes everything that is left, in order.
-    pub(crate) fn end(&self) -> Vec<T> {
-        let mut open = self.open.lock();
-        self.seal(&mut open, Trigger::Close);
-        open.closed = true;
-        open.ended = true;
-        let mut items = Vec::new();
-        while let Some(entry) = self.queue.pop() {
-            match entry {
-                Entry::Sealed(mut sealed) => items.append(&mut sealed.items),
-                // Who waits at a barrier that is dropped waits for the end of the drain instead.
-                Entry::Barrier(_) => {}
-            }
-        }
-        items
+    pub(crate) fn end(&self) -> Vec<Sealed<T>> {
+        let mut state = self.state.lock();
+        state.seal(Trigger::Close);
+        state.closed = true;
+        state.ended = true;
+        let entries = std::mem::take(&mut state.queue);
+        let oldest = state.in_hand.filter(|_| state.pending.items > 0);
+        let left = entries.iter().find_map(|entry| match entry {
+            Entry::Sealed(sealed) => Some(sealed.opened),
+            Entry::Barrier(_) => None,
+        });
+        state.in_hand = oldest.or(left);
+        drop(state);
+        let sealed = entries.into_iter().filter_map(|entry| match entry {
+            Entry::Sealed(sealed) => Some(sealed),
+            // Who waits at a barrier that is dropped waits for the end of the drain instead.
+            Entry::Barrier(_) => None,
+        });
+        sealed.collect()
     }
 
     /// Sleeps until something was sealed, a first item came, or the partition was closed.
@@ -365,61 +323,89 @@ impl<T> Partition<T> {
         self.wake.notified().await;
     }
 
-    /// Counts `items` items as settled, then wakes one who waits for their room; a waiter that gets in wakes the next.
-    pub(crate) fn settle(&self, outcome: Outcome, items: usize) {
-        self.tally.lock().settle(outcome, items as u64);
-        // SeqCst: see `room_in`. After the tally, by invariant 4.
-        self.settled.fetch_add(items as u64, Ordering::SeqCst);
+    /// Counts items as settled, then wakes who waits for their room.
+    pub(crate) fn settle(&self, outcome: Outcome, size: Size) {
+        self.state.lock().settle(outcome, size);
         // After the count, or the woken one could find the partition full and sleep on.
-        self.room.notify_one();
+        self.wake_for_room(&self.room);
+    }
+
+    /// Wakes one of those who wait for room; one that gets in wakes the next. Where bytes are bounded, all of them: the one might
+    /// be too heavy for the room, and another one not.
+    pub(crate) fn wake_for_room(&self, room: &Notify) {
+        match self.capacity.bytes {
+            u64::MAX => room.notify_one(),
+            _ => room.notify_waiters(),
+        }
+    }
+
+    pub(crate) fn count_attempt(&self, failed: bool) {
+        let mut state = self.state.lock();
+        state.attempts += 1;
+        state.failed_attempts += u64::from(failed);
     }
 
     pub(crate) fn count_dead_lettered(&self, items: usize) {
-        self.tally.lock().dead_lettered += items as u64;
+        self.state.lock().tally.dead_lettered += items as u64;
     }
 
     pub(crate) fn count_retry(&self, items: usize) {
-        self.tally.lock().retried += items as u64;
+        self.state.lock().tally.retried += items as u64;
     }
 
     pub(crate) fn tally(&self) -> Tally {
-        *self.tally.lock()
+        self.state.lock().tally
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        let open = self.open.lock();
-        // Inside the other lock, so that nothing is counted as settled that was not counted as admitted.
-        Ledger::of(open.admitted, self.tally())
+        self.state.lock().ledger()
     }
-}
 
-impl<T> Open<T> {
-    /// Draws the limits with the first item of a batch; says how many items seal it.
-    fn first_item(&mut self, triggers: &Triggers) -> usize {
-        if let Some(First { limits, .. }) = self.first {
-            return limits.items;
+    pub(crate) fn stats(&self) -> Stats {
+        let state = self.state.lock();
+        Stats {
+            ledger: state.ledger(),
+            attempts: state.attempts,
+            failed_attempts: state.failed_attempts,
+            sealed: state.seals,
         }
-        let at = Instant::now();
-        let limits = match self.admitted {
-            0 => triggers.draw_first(at, &mut self.rng),
-            _ => triggers.draw(at, &mut self.rng),
-        };
-        self.first = Some(First { at, limits });
-        self.items.reserve(self.expected);
-        limits.items
     }
 
-    /// Cuts the open batch off; an empty one is not cut.
-    fn cut(&mut self, trigger: Trigger) -> Option<Sealed<T>> {
-        let First { at, limits: _ } = self.first.take()?;
-        let items = std::mem::take(&mut self.items);
-        self.expected = items.len();
-        Some(Sealed {
-            items,
-            waiters: std::mem::take(&mut self.waiters),
-            trigger,
-            opened: at,
-        })
+    pub(crate) fn pending(&self) -> Size {
+        self.state.lock().pending
+    }
+
+    pub(crate) fn info(&self, now: Instant) -> PartitionInfo {
+        let state = self.state.lock();
+        let sealed = state.sealed().map(|sealed| sealed.items.len() as u64).sum();
+        let open = state.open.items().len() as u64;
+        let in_hand = state.pending.items - open - sealed;
+        let oldest = state.in_hand.filter(|_| in_hand > 0);
+        let oldest = oldest.or_else(|| state.sealed().next().map(|sealed| sealed.opened));
+        let oldest = oldest.or(state.open.opened());
+        PartitionInfo {
+            pending: state.pending,
+            open,
+            sealed,
+            in_hand,
+            oldest: oldest.map(|opened| now.saturating_duration_since(opened)),
+        }
+    }
+
+    /// Copies the items that the worker does not have in hand into `copies`; says how many it has. An item that can't be
+    /// copied, as its `clone` panics, is left out.
+    pub(crate) fn copy(&self, copies: &mut Vec<T>) -> u64
+    where
+        T: Clone,
+    {
+        let state = self.state.lock();
+        let waiting = state.sealed().flat_map(|sealed| &sealed.items);
+        let mut waiting_items = 0;
+        for item in waiting.chain(state.open.items()) {
+            waiting_items += 1;
+            copies.extend(caught(|| item.clone()));
+        }
+        state.pending.items - waiting_items
     }
 }
 
@@ -429,46 +415,96 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn whoever_asks_again_before_anything_is_admitted_shares_the_barrier() {
+    fn partition(batch_size: usize, capacity: u64) -> Partition<u32> {
         let triggers = Triggers {
-            batch_size: 10,
+            batch_size,
             batch_size_jitter: 0,
+            batch_bytes: u64::MAX,
             flush_interval: Duration::from_secs(1),
             flush_jitter: Duration::ZERO,
         };
-        let partition = Partition::new(triggers, 100);
-        partition.admit(1, &mut None).expect("there is room");
-        let first = partition.place_barrier();
-        let again: Vec<Barrier> = (0..100).map(|_| partition.place_barrier()).collect();
-        partition.admit(2, &mut None).expect("there is room");
-        let later = partition.place_barrier();
+        let capacity = Size {
+            items: capacity,
+            bytes: u64::MAX,
+        };
+        Partition::new(triggers, capacity, Overflow::DropOldest, None)
+    }
 
-        let mut seen = Vec::new();
-        while let Next::Take(entry) = partition.next(Instant::now()) {
-            match entry {
-                Entry::Sealed(sealed) => {
-                    seen.push("batch");
-                    partition.settle(Outcome::Delivered, sealed.items.len());
-                }
-                Entry::Barrier(reached) => {
-                    seen.push("barrier");
-                    reached.send_replace(Some(partition.tally()));
-                }
+    fn admit(partition: &Partition<u32>, item: u32) {
+        partition.admit(item, None, &mut None).expect("there is room");
+    }
+
+    /// Takes the next batch and delivers it.
+    fn deliver(partition: &Partition<u32>) -> Vec<u32> {
+        let Next::Flush(sealed) = partition.next(Instant::now()) else {
+            return Vec::new();
+        };
+        let size = Size {
+            items: sealed.items.len() as u64,
+            bytes: 0,
+        };
+        partition.settle(Outcome::Delivered, size);
+        sealed.items
+    }
+
+    async fn settled(waiting: Waiting) -> Tally {
+        let mut wait = waiting.wait.expect("the worker is there");
+        let reached = wait.reached().await;
+        reached
+            .unwrap_or_else(|_| unreachable!("it was reached"))
+            .since(&waiting.before)
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_again_before_anything_is_admitted_shares_the_barrier() {
+        let partition = partition(10, 100);
+        admit(&partition, 1);
+        let mut first: Vec<Waiting> = (0..100).map(|_| partition.place_barrier()).collect();
+        assert_eq!(partition.state.lock().queue.len(), 2);
+        admit(&partition, 2);
+        let later = partition.place_barrier();
+        assert_eq!(deliver(&partition), [1]);
+        assert_eq!(deliver(&partition), [2]);
+        assert!(deliver(&partition).is_empty());
+        first.push(later);
+        for (index, waiting) in first.into_iter().enumerate() {
+            let delivered = if index < 100 { 1 } else { 2 };
+            assert_eq!(settled(waiting).await.delivered, delivered);
+        }
+    }
+
+    #[tokio::test]
+    async fn barriers_where_nobody_waits_do_not_pile_up() {
+        let partition = partition(1, 2);
+        for item in 0..1_000 {
+            while partition.admit(item, None, &mut None).is_err() {
+                partition.evict(None);
             }
+            drop(partition.place_barrier());
         }
-        assert_eq!(seen, ["batch", "barrier", "batch", "barrier"]);
-        for barrier in again.into_iter().chain([first]) {
-            let settled = barrier
-                .reached()
-                .await
-                .unwrap_or_else(|_| unreachable!("it was reached"));
-            assert_eq!(settled.delivered, 1);
-        }
-        let settled = later
-            .reached()
-            .await
-            .unwrap_or_else(|_| unreachable!("it was reached"));
-        assert_eq!(settled.delivered, 2);
+        assert!(partition.state.lock().queue.len() <= 5);
+    }
+
+    #[tokio::test]
+    async fn a_barrier_that_is_passed_over_counts_what_was_before_it_alone() {
+        let partition = partition(2, 6);
+        (0..2).for_each(|item| admit(&partition, item));
+        let Next::Flush(in_hand) = partition.next(Instant::now()) else {
+            unreachable!("it is full")
+        };
+        (2..4).for_each(|item| admit(&partition, item));
+        let waiting = partition.place_barrier();
+        (4..6).for_each(|item| admit(&partition, item));
+        // One before the barrier, and one behind it.
+        assert_eq!(partition.evict(None)[0].1.items, [2, 3]);
+        (6..8).for_each(|item| admit(&partition, item));
+        assert_eq!(partition.evict(None)[0].1.items, [4, 5]);
+        // Whoever asks now and gives up leaves nothing behind.
+        drop(partition.place_barrier());
+        assert_eq!(in_hand.items, [0, 1]);
+        partition.settle(Outcome::Delivered, Size { items: 2, bytes: 0 });
+        assert_eq!(deliver(&partition), [6, 7]);
+        let settled = settled(waiting).await;
+        assert_eq!((settled.delivered, settled.dropped.total()), (2, 2));
     }
 }

@@ -3,6 +3,16 @@
 use std::fmt;
 
 /// Why items were dropped.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::DropReason;
+///
+/// let names = DropReason::ALL.map(DropReason::as_str);
+/// assert!(names.contains(&"retries_exhausted"));
+/// assert_eq!(DropReason::GivenUp.to_string(), "given_up");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
@@ -16,18 +26,27 @@ pub enum DropReason {
     RetriesExhausted,
     /// The sink was out for longer than [`give_up_after`](crate::Builder::give_up_after).
     GivenUp,
+    /// The sink [took](crate::Batch::take) the items, and the attempt did not end in `Ok`.
+    Unconfirmed,
+    /// There was no room, and [`Overflow`](crate::Overflow) says to drop.
+    Overflow,
+    /// The same, and so much waited for the dead-letter sink already that these did not get there.
+    DeadLetterFull,
     /// The drain's deadline passed and nobody waited for the close, so that the items could not be returned.
     DrainTimeout,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Permanent,
         Self::Rejected,
         Self::Undivided,
         Self::RetriesExhausted,
         Self::GivenUp,
+        Self::Unconfirmed,
+        Self::Overflow,
+        Self::DeadLetterFull,
         Self::DrainTimeout,
     ];
 
@@ -39,6 +58,9 @@ impl DropReason {
             Self::Undivided => "undivided",
             Self::RetriesExhausted => "retries_exhausted",
             Self::GivenUp => "given_up",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Overflow => "overflow",
+            Self::DeadLetterFull => "dead_letter_full",
             Self::DrainTimeout => "drain_timeout",
         }
     }

@@ -1,4 +1,4 @@
-//! What the handles and the workers of one buffer share: its partitions, the way in, and the one place that settles.
+//! What the handles and the workers of one buffer share: its partitions, and the places where items are settled.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -9,14 +9,16 @@ use tokio::time::Instant;
 use crate::batch::Causes;
 use crate::caught::{caught, drop_caught};
 use crate::drain::{Drain, Left};
+use crate::drop_log::DropLog;
 use crate::flush_error::FlushError;
 use crate::hold::Hold;
 use crate::outcome::{Ledger, Outcome, Settled};
-use crate::partition::{Partition, Refused};
+use crate::overflow::Overflow;
+use crate::partition::Partition;
 use crate::reason::DropReason;
 use crate::router::{Route, Router, Routing};
+use crate::slot::Letters;
 use crate::sync::{Mutex, Notify};
-use crate::waiters::Waiter;
 
 /// Asked once, before the drain, for items that were kept outside of the buffer until then.
 pub(crate) type LastItems<T> = Box<dyn FnOnce() -> Vec<T> + Send>;
@@ -24,119 +26,63 @@ pub(crate) type LastItems<T> = Box<dyn FnOnce() -> Vec<T> + Send>;
 /// Sees every outcome.
 pub(crate) type OnOutcome<T> = Box<dyn Fn(&Settled<'_, T>) + Send + Sync>;
 
+/// Says what an item weighs.
+pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
+
 pub(crate) struct Shared<T> {
+    /// Counts the process's buffers in the order in which they were built.
+    pub(crate) number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) drain_timeout: Duration,
     pub(crate) partitions: Box<[Partition<T>]>,
     pub(crate) router: Router,
     pub(crate) routing: Routing<T>,
+    pub(crate) weigh: Option<Weigh<T>>,
+    /// The most that an item may weigh.
+    pub(crate) heaviest: u64,
+    pub(crate) overflow: Overflow,
     /// Wakes who waits for room in whichever partition.
     pub(crate) room: Notify,
     pub(crate) hold: Hold,
     pub(crate) drain: Drain<T>,
     pub(crate) last_items: Mutex<Option<LastItems<T>>>,
     pub(crate) on_outcome: Option<OnOutcome<T>>,
+    pub(crate) drop_log: DropLog,
 }
 
 impl<T> Shared<T> {
-    /// Admits an item where its route says.
-    pub(crate) fn admit(&self, route: Route, item: T, waiter: &mut Option<Waiter>) -> Result<(), Refused<T>> {
-        match route {
-            Route::Anywhere => self.admit_anywhere(item, waiter),
-            Route::To(index) => self.partitions[index].admit(item, waiter),
-        }
-    }
-
-    /// Wakes who waits for room on a route.
-    pub(crate) fn room(&self, route: Route) -> &Notify {
-        match route {
-            Route::Anywhere => &self.room,
-            Route::To(index) => &self.partitions[index].room,
-        }
-    }
-
-    /// Admits an item at home, or where there is room.
-    fn admit_anywhere(&self, mut item: T, waiter: &mut Option<Waiter>) -> Result<(), Refused<T>> {
-        let mut taken = false;
-        for index in self.router.order() {
-            match self.partitions[index].try_admit(item, waiter) {
-                Err(Refused::Full(back)) => item = back,
-                Err(Refused::Taken(back)) => (item, taken) = (back, true),
-                admitted_or_closed => return admitted_or_closed,
-            }
-        }
-        if !taken {
-            return Err(Refused::Full(item));
-        }
-        // Some may have had room and were only locked just then.
-        for index in self.router.order() {
-            match self.partitions[index].admit(item, waiter) {
-                Err(Refused::Full(back)) => item = back,
-                admitted_or_closed => return admitted_or_closed,
-            }
-        }
-        Err(Refused::Full(item))
-    }
-
-    /// Admits of the last `count` of `items`, from the end, into one partition as far as there is room, and names it.
-    pub(crate) fn admit_many(
-        &self,
-        route: Route,
-        items: &mut Vec<T>,
-        count: usize,
-    ) -> Result<usize, Refused<()>> {
-        if let Route::To(index) = route {
-            return self.partitions[index].admit_many(items, count).map(|()| index);
-        }
-        for index in self.router.order() {
-            match self.partitions[index].admit_many(items, count) {
-                Ok(()) => return Ok(index),
-                Err(Refused::Closed(())) => return Err(Refused::Closed(())),
-                Err(Refused::Full(()) | Refused::Taken(())) => {}
-            }
-        }
-        Err(Refused::Full(()))
-    }
-
-    /// Turns `items` around, so that each part can be taken from the end, and says which parts share a route, from the end
-    /// too. By key, items of one partition are brought together, each key's in their order.
-    pub(crate) fn route_many(&self, items: &mut [T]) -> Vec<(Route, usize)> {
-        let Some(first) = items.first() else {
-            return Vec::new();
-        };
-        let Routing::ByKey(hash) = &self.routing else {
-            let route = self.router.route(&self.routing, first);
-            items.reverse();
-            return vec![(route, items.len())];
-        };
-        items.sort_by_cached_key(|item| self.router.partition_of(hash, item));
-        let mut parts: Vec<(Route, usize)> = Vec::new();
-        for item in items.iter() {
-            let route = Route::To(self.router.partition_of(hash, item));
-            match parts.last_mut() {
-                Some((last, count)) if *last == route => *count += 1,
-                _ => parts.push((route, 1)),
-            }
-        }
-        items.reverse();
-        parts
-    }
-
-    /// Settles items: counts them, frees their room, tells the hook. The one place where items of a running buffer end.
+    /// Settles items: counts them, frees their room, tells the hook. The one place where items that were in a batch of the
+    /// worker's end.
     pub(crate) fn settle(&self, settled: &Settled<'_, T>) {
-        let Settled {
-            outcome,
-            items,
-            partition,
-            ..
-        } = *settled;
-        if items.is_empty() {
+        if settled.count == 0 {
             return;
         }
-        self.partitions[partition].settle(outcome, items.len());
+        let partition = &self.partitions[settled.partition];
+        partition.settle(settled.outcome, settled.size());
         // As the partition does for those who wait for it alone.
-        self.room.notify_one();
+        partition.wake_for_room(&self.room);
         self.tell(settled);
+    }
+
+    /// Tells of items that overflowed, which are counted, and passes them on to where they are buried, if they have a place
+    /// there.
+    pub(crate) fn overflowed(&self, partition: usize, reason: DropReason, letters: Letters<T>) {
+        if letters.items.is_empty() {
+            return;
+        }
+        self.tell(&Settled {
+            outcome: Outcome::Dropped(reason),
+            count: letters.items.len(),
+            items: &letters.items,
+            bytes: letters.bytes,
+            partition,
+            batch: None,
+            causes: &Causes::None,
+        });
+        match &self.partitions[partition].slot {
+            Some(slot) if reason == DropReason::Overflow => slot.fill(letters),
+            Some(_) | None => drop_caught(letters.items),
+        }
     }
 
     /// Tells the hook and the log of items that are counted. The hook, the causes and the subscriber are user code.
@@ -144,8 +90,10 @@ impl<T> Shared<T> {
         if let Some(on_outcome) = &self.on_outcome {
             let _ = caught(|| on_outcome(settled));
         }
-        if let Outcome::Dropped(reason) = settled.outcome {
-            let (partition, items) = (settled.partition, settled.items.len());
+        if let Outcome::Dropped(reason) = settled.outcome
+            && let Some(items) = self.drop_log.line(reason, settled.count, Instant::now())
+        {
+            let partition = settled.partition;
             let _ = caught(|| {
                 let error = settled.cause(0);
                 let cause = error.and_then(Error::source);
@@ -182,8 +130,8 @@ impl<T> Shared<T> {
     }
 
     /// Divides items among the partitions, as their routes say; what may go anywhere is dealt out in batches.
-    fn divide(&self, items: Vec<T>) -> Vec<Vec<T>> {
-        let mut divided: Vec<Vec<T>> = self.partitions.iter().map(|_| Vec::new()).collect();
+    fn divide(&self, items: Vec<T>) -> Vec<Vec<(T, Option<usize>)>> {
+        let mut divided: Vec<Vec<_>> = self.partitions.iter().map(|_| Vec::new()).collect();
         let mut dealt = 0;
         for item in items {
             // A key that can't be found must not keep the item out: this is its last chance.
@@ -194,7 +142,9 @@ impl<T> Shared<T> {
                     (dealt - 1) / self.partitions[0].batch_size() % divided.len()
                 }
             };
-            divided[index].push(item);
+            let weigh = self.weigh.as_ref();
+            let bytes = weigh.map(|weigh| caught(|| weigh(&item)).unwrap_or_default());
+            divided[index].push((item, bytes));
         }
         divided
     }
@@ -212,6 +162,11 @@ impl<T> Shared<T> {
         }
         let left = self.drain.finish(sink_error, |left| self.count(DROPPED, left));
         self.drop_counted(left);
+        for (reason, items) in self.drop_log.rests() {
+            let _ = caught(
+                || tracing::warn!(buffer = &*self.name, items, %reason, "more items dropped until the end"),
+            );
+        }
     }
 
     /// Somebody waits for the end no more.
@@ -229,8 +184,8 @@ impl<T> Shared<T> {
 
     /// Counts leftovers as settled.
     fn count(&self, outcome: Outcome, left: &[Left<T>]) {
-        for Left { partition, items } in left {
-            self.partitions[*partition].settle(outcome, items.len());
+        for left in left {
+            self.partitions[left.partition].settle(outcome, left.size());
         }
     }
 
@@ -240,11 +195,13 @@ impl<T> Shared<T> {
     }
 
     fn tell_of(&self, outcome: Outcome, left: &[Left<T>]) {
-        for Left { partition, items } in left {
+        for left in left {
             self.tell(&Settled {
                 outcome,
-                items,
-                partition: *partition,
+                count: left.items.len(),
+                items: &left.items,
+                bytes: left.bytes,
+                partition: left.partition,
                 batch: None,
                 causes: &Causes::None,
             });

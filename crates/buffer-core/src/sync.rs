@@ -4,7 +4,7 @@
 mod production {
     pub(crate) use crossbeam_queue::SegQueue as Queue;
     pub(crate) use parking_lot::{Mutex, MutexGuard};
-    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
     pub(crate) use tokio::sync::Notify;
 }
 
@@ -17,7 +17,7 @@ mod model {
     use std::collections::VecDeque;
     use std::ops::{Deref, DerefMut};
 
-    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 

@@ -1,4 +1,4 @@
-//! Says when an open batch is sealed: by size, by time, on request or at the close.
+//! Says when an open batch is sealed: by size, by weight, by time, on request or at the close.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,11 +8,25 @@ use rand::rngs::SmallRng;
 use tokio::time::Instant;
 
 /// What sealed a batch.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Batch, Trigger};
+///
+/// /// Full batches are worth compressing.
+/// fn compresses(batch: &Batch<String>) -> bool {
+///     batch.trigger() == Trigger::Size
+/// }
+/// assert_eq!(Trigger::Interval.to_string(), "interval");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Trigger {
     /// The batch reached its size.
     Size,
+    /// The batch reached its weight, or the next item would have taken it past that.
+    Bytes,
     /// The batch reached its age.
     Interval,
     /// Somebody asked for a flush.
@@ -22,10 +36,20 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// The trigger's name in logs and metrics: `size`, `interval`, `request` or `close`.
+    /// Every trigger.
+    pub const ALL: [Self; 5] = [
+        Self::Size,
+        Self::Bytes,
+        Self::Interval,
+        Self::Request,
+        Self::Close,
+    ];
+
+    /// The trigger's name in logs and metrics: `size`, `bytes`, `interval`, `request` or `close`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Size => "size",
+            Self::Bytes => "bytes",
             Self::Interval => "interval",
             Self::Request => "request",
             Self::Close => "close",
@@ -39,11 +63,13 @@ impl fmt::Display for Trigger {
     }
 }
 
-/// The settings behind [`Trigger::Size`] and [`Trigger::Interval`].
+/// The settings behind [`Trigger::Size`], [`Trigger::Bytes`] and [`Trigger::Interval`].
 #[derive(Debug, Clone)]
 pub(crate) struct Triggers {
     pub(crate) batch_size: usize,
     pub(crate) batch_size_jitter: usize,
+    /// Without a limit the largest number.
+    pub(crate) batch_bytes: u64,
     pub(crate) flush_interval: Duration,
     pub(crate) flush_jitter: Duration,
 }
@@ -92,6 +118,7 @@ mod tests {
         let triggers = Triggers {
             batch_size: 100,
             batch_size_jitter: 30,
+            batch_bytes: u64::MAX,
             flush_interval: Duration::from_secs(10),
             flush_jitter: Duration::from_secs(2),
         };

@@ -1,13 +1,11 @@
 //! `insert_and_wait` answers with the outcome of the very item, and never sits out the interval.
 
-mod scripted;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Buffer, DropReason, InsertAndWaitError, Trigger};
-use scripted::{Reply, ScriptedSink};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -47,21 +45,16 @@ async fn one_who_waits_alone_is_answered_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn those_who_come_while_a_flush_is_in_flight_share_the_next_batch() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = buffer(&sink);
     let mut waiting = wait_for(&buffer, 0..1);
-    while buffer.ledger().accepted < 1 {
-        tokio::task::yield_now().await;
-    }
     // The worker takes the first one before the others come.
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
+    sink.attempted(1).await;
     waiting.extend(wait_for(&buffer, 1..9));
     while buffer.ledger().accepted < 9 {
         tokio::task::yield_now().await;
     }
-    gate.add_permits(9);
+    gate.open();
     assert_eq!(answers(waiting).await, [Ok(()); 9]);
     let batches: Vec<_> = sink.attempts().into_iter().map(|attempt| attempt.items).collect();
     assert_eq!(batches, [vec![0], (1..9).collect::<Vec<_>>()]);
@@ -75,34 +68,35 @@ async fn each_learns_what_became_of_its_own_item() {
     let cases = [
         (vec![Reply::Transient], [Ok(()), Ok(()), Ok(())]),
         (vec![Reply::Permanent], [permanent; 3]),
-        (vec![Reply::Reject(1)], [Ok(()), rejected, Ok(())]),
+        (vec![Reply::reject(1, Reply::Ok)], [Ok(()), rejected, Ok(())]),
         (
-            vec![Reply::DeliverThenTransient(1), Reply::Reject(0)],
+            vec![
+                Reply::deliver(0..1, Reply::Transient),
+                Reply::reject(0, Reply::Ok),
+            ],
             [Ok(()), rejected, Ok(())],
         ),
         (
-            vec![Reply::RejectThenTransient(2), Reply::Transient],
+            vec![Reply::reject(2, Reply::Transient), Reply::Transient],
             [exhausted, exhausted, rejected],
         ),
         (
-            vec![Reply::DeliverThenNever(2), Reply::Panic],
+            vec![Reply::deliver(0..2, Reply::Never), Reply::Panic, Reply::Panic],
             [Ok(()), Ok(()), exhausted],
         ),
     ];
     for (script, expected) in cases {
         // The first batch keeps the worker busy until all three wait.
-        let (sink, gate) = ScriptedSink::gated_with(std::iter::once(Reply::Ok).chain(script.clone()));
+        let (sink, gate) = ScriptedSink::new(std::iter::once(Reply::Ok).chain(script.clone())).gated();
         let buffer = buffer(&sink);
         buffer.insert(9).await.unwrap();
         buffer.request_flush();
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
+        sink.attempted(1).await;
         let waiting = wait_for(&buffer, 0..3);
         while buffer.ledger().accepted < 4 {
             tokio::task::yield_now().await;
         }
-        gate.add_permits(99);
+        gate.open();
         assert_eq!(answers(waiting).await, expected, "{script:?}");
     }
 }
@@ -112,9 +106,7 @@ async fn a_closed_buffer_hands_the_item_back_and_a_drain_that_runs_out_of_time_s
     let sink = ScriptedSink::new([Reply::Never]);
     let buffer = buffer(&sink);
     let waiting = wait_for(&buffer, 0..1);
-    while sink.attempts().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    sink.attempted(1).await;
     let summary = buffer.close_within(Duration::from_secs(1)).await;
     assert_eq!(summary.undelivered, [0]);
     assert_eq!(answers(waiting).await, [Err(InsertAndWaitError::LeftOver)]);
@@ -126,7 +118,7 @@ async fn a_closed_buffer_hands_the_item_back_and_a_drain_that_runs_out_of_time_s
 
 #[tokio::test(start_paused = true)]
 async fn one_who_waits_for_room_first_is_answered_too_and_one_who_gives_up_leaves_the_item_accepted() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(1)
         .batch_size(1)
@@ -139,12 +131,12 @@ async fn one_who_waits_for_room_first_is_answered_too_and_one_who_gives_up_leave
         tokio::task::yield_now().await;
     }
     assert_eq!(buffer.ledger().accepted, 1);
-    gate.add_permits(1);
+    gate.let_through(1);
     while buffer.ledger().accepted < 2 {
         tokio::task::yield_now().await;
     }
     waiting[0].abort();
-    gate.add_permits(99);
+    gate.open();
     let mut delivered = 0;
     for one in waiting {
         delivered += usize::from(one.await.is_ok_and(|answer| answer.is_ok()));
@@ -156,7 +148,7 @@ async fn one_who_waits_for_room_first_is_answered_too_and_one_who_gives_up_leave
 /// Fails when an item's waiter is answered before the item is counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_answered_finds_the_item_in_the_ledger() {
-    for script in [vec![], vec![Reply::Permanent], vec![Reply::Reject(0)]] {
+    for script in [vec![], vec![Reply::Permanent], vec![Reply::reject(0, Reply::Ok)]] {
         let (answered, early) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let hook = {
             let (answered, early) = (Arc::clone(&answered), Arc::clone(&early));

@@ -10,6 +10,18 @@
 /// | `Influx2` | stays single | written with `u` | the same, and a text of 1,048,576 bytes |
 /// | `Influx3` | is doubled | written with `u` | a name or a text of 65,536 bytes |
 /// | `VictoriaMetrics` | is doubled | written with `u` | a line of 262,144 bytes; no line breaks in texts, no quotes in field keys |
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Dialect, Encoder, Point};
+///
+/// let point = Point::new("m").tag("path", r"C:\,D:").field("n", 1_u64).timestamp_ns(7);
+/// let line = |dialect| Encoder::new(dialect).encode(&point);
+/// assert_eq!(line(Dialect::Influx1)?.as_str(), r"m,path=C:\\,D: n=1i 7");
+/// assert_eq!(line(Dialect::Influx3)?.as_str(), r"m,path=C:\\\,D: n=1u 7");
+/// # Ok::<(), buffer_influx::PointError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {

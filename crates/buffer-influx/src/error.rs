@@ -11,6 +11,20 @@ use crate::refusal::Refusal;
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
 /// Why a [`Client`](crate::Client) could not be built, or why its request failed.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Client, ClientError};
+///
+/// let refused = Client::builder("localhost:8086").build().expect_err("the scheme is missing");
+/// assert!(matches!(refused, ClientError::InvalidUrl { .. }));
+///
+/// /// Whether the server is there, whatever it says.
+/// async fn is_there(client: &Client) -> bool {
+///     !matches!(client.ping().await, Err(ClientError::Unreachable(_)))
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -71,6 +85,20 @@ pub enum ClientError {
 }
 
 /// Why [`Client::write`](crate::Client::write) failed.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Client, Line, WriteError};
+///
+/// /// Writes twice where the first answer was lost, which stores nothing twice.
+/// async fn write(client: &Client, lines: &[Line]) -> Result<(), WriteError> {
+///     match client.write("metrics", lines).await {
+///         Err(WriteError::Unconfirmed(_)) => client.write("metrics", lines).await,
+///         answer => answer,
+///     }
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WriteError {

@@ -8,6 +8,15 @@ use crate::field_value::FieldValue;
 use crate::point::Point;
 
 /// Why a text is not the line of one point.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{ParseLineError, Point};
+///
+/// let error: ParseLineError = "m,t=a v=x 1".parse::<Point>().unwrap_err();
+/// assert_eq!(error.to_string(), "the line can't be read at byte 8: a field has no value that can be read");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the line can't be read at byte {at}: {problem}")]
 pub struct ParseLineError {

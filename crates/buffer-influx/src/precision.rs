@@ -15,9 +15,9 @@
 /// assert_eq!(line.as_str(), "m v=1i 1700000000000000000");
 /// # Ok::<(), buffer_influx::PointError>(())
 /// ```
-// Complete: no server has another unit below a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Precision {
+    // Complete: no server has another unit below a minute.
     /// Seconds since 1970.
     Seconds,
     /// Milliseconds since 1970.

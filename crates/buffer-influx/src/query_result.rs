@@ -30,6 +30,17 @@ pub struct QueryResults {
 }
 
 /// The result of one statement.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::QueryResults;
+///
+/// fn warnings(results: &QueryResults) -> Vec<&str> {
+///     let messages = results.results.iter().flat_map(|result| &result.messages);
+///     messages.map(|message| message.text.as_str()).collect()
+/// }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct QueryResult {
@@ -51,6 +62,17 @@ pub struct QueryResult {
 }
 
 /// The rows of one series.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::Series;
+///
+/// /// The greatest value of a column.
+/// fn greatest(series: &Series, column: &str) -> Option<f64> {
+///     series.column(column).filter_map(|value| value.as_f64()).reduce(f64::max)
+/// }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Series {
@@ -72,6 +94,16 @@ pub struct Series {
 }
 
 /// What the server has to say besides.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::Message;
+///
+/// let message: Message = serde_json::from_str(r#"{"level":"warning","text":"deprecated"}"#)?;
+/// assert_eq!(message.level, "warning");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Message {

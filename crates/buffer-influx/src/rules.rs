@@ -3,6 +3,17 @@
 use crate::dialect::Dialect;
 
 /// What becomes of a float that is not a number or infinite.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Dialect, Encoder, NonFinite, Point};
+///
+/// let encoder = Encoder::new(Dialect::Influx1).non_finite(NonFinite::LeaveOut);
+/// let point = Point::new("m").field("a", f64::NAN).field("b", 1).timestamp_ns(7);
+/// assert_eq!(encoder.encode(&point)?.as_str(), "m b=1i 7");
+/// # Ok::<(), buffer_influx::PointError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NonFinite {
@@ -13,6 +24,20 @@ pub enum NonFinite {
 }
 
 /// What becomes of control characters in names and tags.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{ControlCharacters, Dialect, Encoder, Point};
+///
+/// let encoder = Encoder::new(Dialect::Influx1);
+/// let point = Point::new("two\nlines").field("v", 1).timestamp_ns(7);
+/// assert_eq!(encoder.encode(&point)?.as_str(), r"two\nlines v=1i 7");
+///
+/// let encoder = encoder.control_characters(ControlCharacters::Remove);
+/// assert_eq!(encoder.encode(&point)?.as_str(), "twolines v=1i 7");
+/// # Ok::<(), buffer_influx::PointError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ControlCharacters {
@@ -25,6 +50,17 @@ pub enum ControlCharacters {
 }
 
 /// What becomes of backslashes at the end of a name or a tag, which no server can read.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Dialect, Encoder, Point, TrailingBackslash};
+///
+/// let encoder = Encoder::new(Dialect::Influx1).trailing_backslash(TrailingBackslash::Trim);
+/// let point = Point::new("m").tag("drive", r"C:\").field("v", 1).timestamp_ns(7);
+/// assert_eq!(encoder.encode(&point)?.as_str(), "m,drive=C: v=1i 7");
+/// # Ok::<(), buffer_influx::PointError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TrailingBackslash {
@@ -35,6 +71,17 @@ pub enum TrailingBackslash {
 }
 
 /// What becomes of a `u64` above `i64::MAX` on a server without unsigned integers.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Dialect, Encoder, LargeUnsigned, Point};
+///
+/// let encoder = Encoder::new(Dialect::Influx1).large_unsigned(LargeUnsigned::Clamp);
+/// let point = Point::new("m").field("v", u64::MAX).timestamp_ns(7);
+/// assert_eq!(encoder.encode(&point)?.as_str(), "m v=9223372036854775807i 7");
+/// # Ok::<(), buffer_influx::PointError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LargeUnsigned {

@@ -9,6 +9,22 @@ use crate::v3::V3;
 /// What a client writes to, made from a [`V1`], a [`V2`] or a [`V3`].
 ///
 /// It fixes what the servers differ in: the path, the login, the word for nanoseconds, and the [`Dialect`] of the lines.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Dialect, Target, V1, V2, V3};
+///
+/// fn target(version: u8, name: &str, token: &str) -> Option<Target> {
+///     match version {
+///         1 => Some(V1::new(name).into()),
+///         2 => Some(V2::new("my-org", name, token).into()),
+///         3 => Some(V3::new(name, token).into()),
+///         _ => None,
+///     }
+/// }
+/// assert_eq!(target(3, "metrics", "secret").map(|target| target.dialect()), Some(Dialect::Influx3));
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Target {

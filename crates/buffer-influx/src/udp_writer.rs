@@ -41,6 +41,23 @@ pub struct UdpWriter {
 }
 
 /// The settings of a [`UdpWriter`], made by [`UdpWriter::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_influx::{Udp, UdpBuildError, UdpWriter};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), UdpBuildError> {
+/// let writer = UdpWriter::builder(Udp::new("localhost:8089"))
+///     .encoder(|encoder| encoder.default_tag("host", "a"))
+///     .buffer(|buffer| buffer.partitions(1).flush_interval(Duration::from_millis(200)))
+///     .build()?;
+/// # drop(writer);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until `build`"]
 pub struct UdpWriterBuilder {
     target: Udp,
@@ -48,6 +65,16 @@ pub struct UdpWriterBuilder {
 }
 
 /// Why a UDP writer could not be built.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Udp, UdpBuildError, UdpWriter};
+///
+/// let target = Udp::new("localhost:8089").datagram_bytes(100_000);
+/// let error = UdpWriter::builder(target).build().unwrap_err();
+/// assert!(matches!(error, UdpBuildError::DatagramBytes { bytes: 100_000 }));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum UdpBuildError {
@@ -63,6 +90,17 @@ pub enum UdpBuildError {
 }
 
 /// What became of points that go to a UDP writer.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Sent, UdpWriter};
+///
+/// async fn flush(writer: &UdpWriter) -> String {
+///     let Sent { sent, pending, .. } = writer.flush().await;
+///     format!("{sent} points sent, which may be lost, and {pending} waiting")
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sent {

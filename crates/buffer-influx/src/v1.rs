@@ -25,6 +25,15 @@ pub struct V1 {
 }
 
 /// How many nodes of a cluster must have a point before the write is answered.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Consistency, V1};
+///
+/// let target = V1::new("metrics").consistency(Consistency::Quorum);
+/// # drop(target);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Consistency {

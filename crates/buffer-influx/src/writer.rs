@@ -45,6 +45,17 @@ pub struct Writer {
 }
 
 /// What a writer has done so far.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::Writer;
+///
+/// fn report(writer: &Writer) -> String {
+///     let stats = writer.stats();
+///     format!("{} points in {} writes, {} of them failed", stats.points.delivered, stats.writes, stats.errors)
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -94,6 +105,7 @@ impl Writer {
             }
         };
         self.buffer.insert(line).await.map_err(|refused| match refused {
+            InsertError::Oversized(_) => WritePointError::Oversized(point.into()),
             InsertError::Closed(_) | _ => WritePointError::Closed(point.into()),
         })
     }
@@ -115,6 +127,7 @@ impl Writer {
         };
         self.buffer.try_insert(line).map_err(|refused| match refused {
             TryInsertError::Full(_) => TryWritePointError::Full(point.into()),
+            TryInsertError::Oversized(_) => TryWritePointError::Oversized(point.into()),
             TryInsertError::Closed(_) | _ => TryWritePointError::Closed(point.into()),
         })
     }
@@ -138,6 +151,7 @@ impl Writer {
             .insert_blocking(line)
             .map_err(|refused| match refused {
                 InsertBlockingError::InsideRuntime(_) => WritePointBlockingError::InsideRuntime(point.into()),
+                InsertBlockingError::Oversized(_) => WritePointBlockingError::Oversized(point.into()),
                 InsertBlockingError::Closed(_) | _ => WritePointBlockingError::Closed(point.into()),
             })
     }
@@ -169,6 +183,7 @@ impl Writer {
         written.map_err(|refused| match refused {
             InsertAndWaitError::Dropped(reason) => WriteSyncError::Dropped(reason),
             InsertAndWaitError::LeftOver => WriteSyncError::LeftOver,
+            InsertAndWaitError::Oversized(_) => WriteSyncError::Oversized(point.into()),
             InsertAndWaitError::Closed(_) | _ => WriteSyncError::Closed(point.into()),
         })
     }

@@ -34,8 +34,11 @@ pub struct WriterBuilder {
     buffer: Builder<Line>,
 }
 
+/// A sixth of what InfluxDB 1 takes in one request.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
 impl Writer {
-    /// The settings of a writer of `encoder`'s lines: batches of 5,000, flushed after 1 s at the latest.
+    /// The settings of a writer of `encoder`'s lines: batches of 5,000 or of 4 MiB, flushed after 1 s at the latest.
     pub fn builder(encoder: Encoder) -> WriterBuilder {
         WriterBuilder::new(encoder)
     }
@@ -48,6 +51,8 @@ impl WriterBuilder {
             buffer: Buffer::builder()
                 .name("influx")
                 .batch_size(5_000)
+                .weigh(|line: &Line| line.as_str().len() + 1)
+                .batch_bytes(BATCH_BYTES)
                 .flush_interval(Duration::from_secs(1)),
         }
     }
@@ -58,8 +63,8 @@ impl WriterBuilder {
         self
     }
 
-    /// Changes the settings of the buffer. Default: batches of 5,000 lines, which is what InfluxDB's manual recommends, flushed
-    /// after 1 s at the latest; the rest as in [`Builder`].
+    /// Changes the settings of the buffer. Default: batches of 5,000 lines, which is what InfluxDB's manual recommends, or of
+    /// 4 MiB, flushed after 1 s at the latest; the rest as in [`Builder`]. A line weighs its bytes and its line break.
     pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
         self.buffer = settings(self.buffer);
         self

@@ -206,3 +206,36 @@ async fn the_stats_count_attempts_errors_and_bytes() {
     assert_eq!(stats.bytes, "m v=1i 1\n".len() as u64);
     assert_eq!((stats.points.accepted, stats.points.delivered), (1, 1));
 }
+
+#[tokio::test]
+async fn a_line_that_is_heavier_than_a_batch_may_be_is_handed_back() {
+    let server = ScriptedServer::new([]);
+    let writer = writer(&server);
+    let heavy = || Point::new("m").field("v", "x".repeat(4 << 20)).timestamp_ns(1);
+    let refused = writer.write(heavy()).await.expect_err("too heavy");
+    assert!(matches!(refused, WritePointError::Oversized(_)), "too heavy");
+    assert_eq!(refused.into_point(), heavy());
+    assert!(matches!(
+        writer.try_write(heavy()),
+        Err(TryWritePointError::Oversized(_))
+    ));
+    assert!(matches!(
+        writer.write_sync(heavy()).await,
+        Err(WriteSyncError::Oversized(_))
+    ));
+    writer.write(good(1)).await.expect("a good point");
+    assert_eq!(writer.close().await.ledger.delivered, 1);
+}
+
+#[tokio::test]
+async fn a_batch_is_sealed_at_4_mib() {
+    let server = ScriptedServer::new([]);
+    let writer = writer(&server);
+    for n in 0..6 {
+        let point = Point::new("m").field("v", "x".repeat(1 << 20)).timestamp_ns(n);
+        writer.write(point).await.expect("a good point");
+    }
+    assert_eq!(writer.close().await.ledger.delivered, 6);
+    let lines = [server.request(), server.request()].map(|request| request.body.lines().count());
+    assert_eq!(lines, [3, 3]);
+}

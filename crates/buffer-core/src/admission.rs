@@ -1,0 +1,252 @@
+//! The way of items to their partitions: weighed, routed, admitted, and what becomes of them where there is no room.
+
+use tokio::time::Instant;
+
+use crate::caught::caught;
+use crate::open::Sealed;
+use crate::overflow::Overflow;
+use crate::parcel::Parcel;
+use crate::partition::Refused;
+use crate::reason::DropReason;
+use crate::router::{Route, Routing};
+use crate::shared::Shared;
+use crate::slot::Letters;
+use crate::sync::Notify;
+use crate::waiters::Waiter;
+use crate::weights::in_bytes;
+
+/// An item is heavier than a batch or a partition may be.
+pub(crate) struct Oversized;
+
+impl<T> Shared<T> {
+    /// Weighs an item, if this buffer does.
+    pub(crate) fn weigh(&self, item: &T) -> Result<Option<usize>, Oversized> {
+        let Some(weigh) = &self.weigh else { return Ok(None) };
+        let bytes = Some(weigh(item));
+        if in_bytes(bytes) > self.heaviest {
+            return Err(Oversized);
+        }
+        Ok(bytes)
+    }
+
+    /// Admits an item where its route says.
+    pub(crate) fn admit(
+        &self,
+        route: Route,
+        item: T,
+        bytes: Option<usize>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), Refused<T>> {
+        match route {
+            Route::Anywhere => self.admit_anywhere(item, bytes, waiter),
+            Route::To(index) => self.partitions[index].admit(item, bytes, waiter),
+        }
+    }
+
+    /// Admits an item at home, or where there is room.
+    fn admit_anywhere(
+        &self,
+        mut item: T,
+        bytes: Option<usize>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), Refused<T>> {
+        let mut taken = false;
+        for index in self.router.order() {
+            match self.partitions[index].try_admit(item, bytes, waiter) {
+                Err(Refused::Full(back)) => item = back,
+                Err(Refused::Taken(back)) => (item, taken) = (back, true),
+                admitted_or_closed => return admitted_or_closed,
+            }
+        }
+        if !taken {
+            return Err(Refused::Full(item));
+        }
+        // Some may have had room and were only locked just then.
+        for index in self.router.order() {
+            match self.partitions[index].admit(item, bytes, waiter) {
+                Err(Refused::Full(back)) => item = back,
+                admitted_or_closed => return admitted_or_closed,
+            }
+        }
+        Err(Refused::Full(item))
+    }
+
+    /// Admits an item; where there is no room, drops what the overflow policy says. Full means that it says to wait.
+    pub(crate) fn admit_or_drop(
+        &self,
+        route: Route,
+        mut item: T,
+        bytes: Option<usize>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), Refused<T>> {
+        loop {
+            item = match self.admit(route, item, bytes, waiter) {
+                Err(Refused::Full(back)) => back,
+                admitted_or_closed => return admitted_or_closed,
+            };
+            match self.overflow {
+                Overflow::Wait => return Err(Refused::Full(item)),
+                // Others may take the room that this makes, and then it is made anew.
+                Overflow::DropOldest => self.evict(route, bytes),
+                Overflow::DropNewest => {
+                    let mut newcomer = vec![item];
+                    return match self.drop_newcomers(route, &mut newcomer, in_bytes(bytes), waiter.take()) {
+                        Ok(()) => Ok(()),
+                        Err(Refused::Full(()) | Refused::Taken(()) | Refused::Closed(())) => {
+                            Err(Refused::Closed(newcomer.remove(0)))
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    /// Admits as many of the next `count` items as there is room for in one partition; the others stay. Says which
+    /// partition it was.
+    pub(crate) fn admit_many(
+        &self,
+        route: Route,
+        parcel: &mut Parcel<'_, T>,
+        count: usize,
+    ) -> Result<usize, Refused<()>> {
+        if let Route::To(index) = route {
+            return self.partitions[index].admit_many(parcel, count).map(|()| index);
+        }
+        for index in self.router.order() {
+            match self.partitions[index].admit_many(parcel, count) {
+                Ok(()) => return Ok(index),
+                Err(Refused::Closed(())) => return Err(Refused::Closed(())),
+                Err(Refused::Full(()) | Refused::Taken(())) => {}
+            }
+        }
+        Err(Refused::Full(()))
+    }
+
+    /// The same; where there is room for none, drops what the overflow policy says. Full means that it says to wait.
+    pub(crate) fn admit_many_or_drop(
+        &self,
+        route: Route,
+        parcel: &mut Parcel<'_, T>,
+        count: usize,
+    ) -> Result<usize, Refused<()>> {
+        loop {
+            match self.admit_many(route, parcel, count) {
+                Err(Refused::Full(())) => {}
+                admitted_or_closed => return admitted_or_closed,
+            }
+            match self.overflow {
+                Overflow::Wait => return Err(Refused::Full(())),
+                Overflow::DropOldest => self.evict(route, parcel.next_bytes()),
+                Overflow::DropNewest => {
+                    // Of weighed items a lighter one may find room behind it.
+                    let count = if parcel.is_weighed() { 1 } else { count };
+                    let bytes = in_bytes(parcel.next_bytes());
+                    let mut newcomers = parcel.split(count);
+                    let dropped = self.drop_newcomers(route, &mut newcomers, bytes, None);
+                    parcel.put_back(newcomers);
+                    return dropped.map(|()| self.one_of(route));
+                }
+            }
+        }
+    }
+
+    /// The partition that has to make room on a route.
+    fn one_of(&self, route: Route) -> usize {
+        match route {
+            Route::Anywhere => self.router.home(),
+            Route::To(index) => index,
+        }
+    }
+
+    fn evict(&self, route: Route, bytes: Option<usize>) {
+        let index = self.one_of(route);
+        for (reason, sealed) in self.partitions[index].evict(bytes) {
+            let Sealed {
+                items,
+                weights,
+                mut waiters,
+                opened,
+                trigger: _,
+            } = sealed;
+            let letters = Letters {
+                items,
+                bytes: weights.sum(),
+                opened,
+            };
+            self.overflowed(index, reason, letters);
+            // Last, and caught: a waker is user code.
+            let _ = caught(|| waiters.take(Err(reason)).send());
+        }
+    }
+
+    /// Drops items that there is no room for. If the buffer is closed they stay.
+    fn drop_newcomers(
+        &self,
+        route: Route,
+        newcomers: &mut Vec<T>,
+        bytes: u64,
+        waiter: Option<Waiter>,
+    ) -> Result<(), Refused<()>> {
+        let index = self.one_of(route);
+        let placed = self.partitions[index].drop_newcomers(newcomers.len())?;
+        let letters = |items, bytes| Letters {
+            items,
+            bytes,
+            opened: Instant::now(),
+        };
+        let beyond = newcomers.split_off(placed);
+        let reason = match beyond.is_empty() {
+            true => DropReason::Overflow,
+            false => DropReason::DeadLetterFull,
+        };
+        self.overflowed(
+            index,
+            DropReason::Overflow,
+            letters(std::mem::take(newcomers), bytes),
+        );
+        self.overflowed(index, DropReason::DeadLetterFull, letters(beyond, 0));
+        if let Some(waiter) = waiter {
+            // An error means that this one has given up; a waker is user code.
+            let _ = caught(|| waiter.send(Err(reason)));
+        }
+        Ok(())
+    }
+
+    /// Wakes who waits for room on a route.
+    pub(crate) fn room(&self, route: Route) -> &Notify {
+        match route {
+            Route::Anywhere => &self.room,
+            Route::To(index) => &self.partitions[index].room,
+        }
+    }
+
+    /// Says which parts of `items` share a route, in order. By key, items of one partition are brought together, each key's in
+    /// their order.
+    pub(crate) fn route_many(&self, items: &mut [T]) -> Vec<(Route, usize)> {
+        let Some(first) = items.first() else {
+            return Vec::new();
+        };
+        let Routing::ByKey(hash) = &self.routing else {
+            return vec![(self.router.route(&self.routing, first), items.len())];
+        };
+        items.sort_by_cached_key(|item| self.router.partition_of(hash, item));
+        let mut parts: Vec<(Route, usize)> = Vec::new();
+        for item in items.iter() {
+            let route = Route::To(self.router.partition_of(hash, item));
+            match parts.last_mut() {
+                Some((last, count)) if *last == route => *count += 1,
+                _ => parts.push((route, 1)),
+            }
+        }
+        parts
+    }
+
+    /// Weighs all of `items`, if this buffer does, in their order; or names the first that is too heavy.
+    pub(crate) fn weigh_many(&self, items: &[T]) -> Result<Vec<usize>, usize> {
+        let mut weights = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            weights.extend(self.weigh(item).map_err(|Oversized| index)?);
+        }
+        Ok(weights)
+    }
+}

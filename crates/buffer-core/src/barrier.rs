@@ -1,0 +1,87 @@
+//! A place in a partition's queue: once the worker gets there, everything admitted before it is settled.
+
+use tokio::sync::watch;
+
+use crate::outcome::Tally;
+
+/// The end that lies in the queue.
+pub(crate) struct Barrier(watch::Sender<Passage>);
+
+/// What is known of a barrier.
+#[derive(Debug, Clone, Copy, Default)]
+struct Passage {
+    /// The tally when the worker got there.
+    reached: Option<Tally>,
+    /// The tally when an item from behind the barrier was first dropped for want of room. What is dropped so from then on
+    /// does not belong to those who wait.
+    passed_over: Option<Tally>,
+}
+
+impl Passage {
+    /// What those who wait here are to see of a tally.
+    fn cut(&self, tally: Tally) -> Tally {
+        match &self.passed_over {
+            Some(then) => tally.with_overflow_of(then),
+            None => tally,
+        }
+    }
+}
+
+impl Barrier {
+    pub(crate) fn new() -> (Self, Wait) {
+        let (sender, receiver) = watch::channel(Passage::default());
+        (Self(sender), Wait(receiver))
+    }
+
+    /// The worker is here. Wakes those who wait, so it must not be called under a lock.
+    pub(crate) fn reach(self, tally: Tally) {
+        self.0
+            .send_modify(|passage| passage.reached = Some(passage.cut(tally)));
+    }
+
+    /// From now on items are dropped that came after it. Wakes nobody.
+    pub(crate) fn pass_over(&self, tally: Tally) {
+        self.0.send_if_modified(|passage| {
+            passage.passed_over.get_or_insert(tally);
+            false
+        });
+    }
+
+    /// One more who waits here.
+    pub(crate) fn wait(&self) -> Wait {
+        Wait(self.0.subscribe())
+    }
+
+    /// Whether nobody waits here any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+/// The end of one who waits.
+#[derive(Clone)]
+pub(crate) struct Wait(watch::Receiver<Passage>);
+
+/// The worker ended before it got there.
+pub(crate) struct WorkerEnded;
+
+impl Wait {
+    /// What of a tally belongs to those who wait: all of it until the worker got there, and nothing that overflowed behind.
+    pub(crate) fn cut(&self, tally: Tally) -> Tally {
+        let passage = self.0.borrow();
+        passage.reached.unwrap_or_else(|| passage.cut(tally))
+    }
+
+    /// The tally when the worker got there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only looks.
+    pub(crate) async fn reached(&mut self) -> Result<Tally, WorkerEnded> {
+        let passage = self.0.wait_for(|passage| passage.reached.is_some()).await;
+        passage
+            .ok()
+            .and_then(|passage| passage.reached)
+            .ok_or(WorkerEnded)
+    }
+}

@@ -1,0 +1,168 @@
+//! Hands what was dropped to the dead-letter sink.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::batch::{Batch, Causes};
+use crate::caught::{caught, drop_caught};
+use crate::flush_error::FlushError;
+use crate::flusher::{Flusher, Policy};
+use crate::open::Sealed;
+use crate::pass::OutOfTime;
+use crate::shared::Shared;
+use crate::slot::Letters;
+use crate::trigger::Trigger;
+use crate::waiters::Waiters;
+use crate::weights::Weights;
+
+/// What was dropped in one partition and is still to be buried. It is counted already.
+pub(crate) struct Burial<T> {
+    shared: Arc<Shared<T>>,
+    flusher: Flusher<T>,
+    index: usize,
+    dead: VecDeque<Batch<T>>,
+}
+
+impl<T: Send + 'static> Burial<T> {
+    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
+        Self {
+            shared,
+            flusher,
+            index,
+            dead: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        self.flusher.policy = policy;
+    }
+
+    pub(crate) fn add(&mut self, dead: Batch<T>) {
+        self.dead.push_back(dead);
+        if !self.flusher.has_dead_letters() {
+            self.forget_first();
+        }
+    }
+
+    /// Buries all there is, in one attempt for each batch.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a batch stays until its attempt has ended.
+    pub(crate) async fn bury(&mut self) -> ControlFlow<OutOfTime> {
+        while let Some(dead) = self.dead.front_mut() {
+            // A sink that took them in an attempt which was cut off has left nothing to try again.
+            let buried = if dead.was_taken() || dead.is_empty() {
+                None
+            } else {
+                let count = dead.len();
+                tokio::select! {
+                    biased;
+                    buried = self.flusher.bury(dead) => Some((count, buried)),
+                    () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+                }
+            };
+            match buried {
+                Some((count, Ok(()))) => {
+                    self.shared.partitions[self.index].count_dead_lettered(count);
+                    self.forget_first();
+                }
+                Some((_, Err(error))) => self.lose_first(Some(&error)),
+                None => self.lose_first(None),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Buries what overflows, as it comes, until the partition is closed and nothing is left or time is up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe, as for [`bury`](Burial::bury).
+    pub(crate) async fn bury_overflow(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let partition = &shared.partitions[self.index];
+        let Some(slot) = &partition.slot else { return };
+        while self.bury_overflowed().await.is_continue() && !(partition.is_closed() && slot.is_empty()) {
+            tokio::select! {
+                () = slot.filled() => {}
+                () = shared.drain.deadline_passed() => return,
+            }
+        }
+    }
+
+    /// Buries what has overflowed until now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe, as for [`bury`](Burial::bury).
+    async fn bury_overflowed(&mut self) -> ControlFlow<OutOfTime> {
+        loop {
+            self.bury().await?;
+            let slot = self.shared.partitions[self.index].slot.as_ref();
+            let Some(Letters { items, bytes, opened }) = slot.and_then(|slot| slot.take()) else {
+                return ControlFlow::Continue(());
+            };
+            let sealed = Sealed {
+                items,
+                weights: Weights::in_all(bytes),
+                waiters: Waiters::default(),
+                trigger: Trigger::Size,
+                opened,
+            };
+            self.add(Batch::of_overflow(
+                sealed,
+                self.index,
+                Arc::clone(&self.shared.name),
+            ));
+        }
+    }
+
+    /// Ends with nothing more buried.
+    pub(crate) fn abandon(&mut self) {
+        while !self.dead.is_empty() {
+            self.lose_first(None);
+        }
+        let partition = &self.shared.partitions[self.index];
+        if let Some(letters) = partition.slot.as_ref().and_then(|slot| slot.take()) {
+            drop_caught(letters.items);
+        }
+    }
+
+    /// Drops what is counted and can't be buried.
+    fn lose_first(&mut self, error: Option<&FlushError>) {
+        if let Some(dead) = self.dead.front() {
+            let (items, reason, partition) = (dead.count(), dead.drop_reason(), self.index);
+            if items > 0 && self.flusher.has_dead_letters() {
+                // The causes and the subscriber are user code.
+                let _ = caught(|| {
+                    let cause = error.and_then(|error| error.source());
+                    let error = error.map(|error| error as &dyn Error);
+                    tracing::error!(
+                        buffer = &*self.shared.name,
+                        partition,
+                        items,
+                        ?reason,
+                        error,
+                        cause,
+                        "dead letters lost"
+                    );
+                });
+            }
+        }
+        self.forget_first();
+    }
+
+    /// Drops what is counted already. Items and causes are user code.
+    fn forget_first(&mut self) {
+        let Some(dead) = self.dead.pop_front() else { return };
+        let (items, causes) = dead.into_fate();
+        drop_caught(items);
+        match causes {
+            Causes::Each(causes) => drop_caught(causes),
+            other => drop_caught(vec![other]),
+        }
+    }
+}

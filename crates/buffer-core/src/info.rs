@@ -1,0 +1,115 @@
+//! What can be seen of a buffer from outside, without touching it.
+
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use crate::outcome::Ledger;
+use crate::size::Size;
+use crate::trigger::Trigger;
+
+/// One partition as [`Buffer::info`](crate::Buffer::info) saw it.
+///
+/// # Examples
+///
+/// ```
+/// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+/// # struct Nowhere;
+/// # #[async_trait]
+/// # impl Flush<u32> for Nowhere {
+/// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let buffer = Buffer::builder().partitions(2).batch_size(10).build(Nowhere)?;
+/// buffer.insert_batch(&mut (0..12).collect()).await?;
+/// let info = buffer.info();
+/// assert_eq!(info.iter().map(|partition| partition.pending.items).sum::<u64>(), 12);
+/// assert!(info.iter().any(|partition| (partition.sealed, partition.open) == (10, 2)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionInfo {
+    /// Items that are accepted and not settled: `open + sealed + in_hand`.
+    pub pending: Size,
+    /// Items in the open batch.
+    pub open: u64,
+    /// Items in sealed batches that wait for the worker.
+    pub sealed: u64,
+    /// Items that the worker has in hand: in an attempt, or between two.
+    pub in_hand: u64,
+    /// The age of the oldest pending item's batch.
+    pub oldest: Option<Duration>,
+}
+
+/// What a buffer did since it was built: see [`Buffer::stats`](crate::Buffer::stats).
+///
+/// # Examples
+///
+/// ```
+/// # use buffer_core::{Batch, Buffer, Flush, FlushError, Trigger, async_trait};
+/// # struct Nowhere;
+/// # #[async_trait]
+/// # impl Flush<u32> for Nowhere {
+/// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let buffer = Buffer::builder().build(Nowhere)?;
+/// buffer.insert(1).await?;
+/// buffer.flush().await;
+/// let stats = buffer.stats();
+/// assert_eq!((stats.attempts, stats.failed_attempts), (1, 0));
+/// assert_eq!(stats.sealed_by(Trigger::Request), 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Every accepted item, by what became of it.
+    pub ledger: Ledger,
+    /// Calls of the sink's `flush` that ended.
+    pub attempts: u64,
+    /// Those of them that ended in an error, a time-out or a panic.
+    pub failed_attempts: u64,
+    pub(crate) sealed: Seals,
+}
+
+/// Batches by what sealed them.
+pub(crate) type Seals = [u64; Trigger::ALL.len()];
+
+impl Stats {
+    /// How many batches were sealed by `trigger`.
+    pub fn sealed_by(&self, trigger: Trigger) -> u64 {
+        self.sealed[trigger as usize]
+    }
+}
+
+impl AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            ledger,
+            attempts,
+            failed_attempts,
+            sealed,
+        } = other;
+        self.ledger += ledger;
+        self.attempts += attempts;
+        self.failed_attempts += failed_attempts;
+        for (sum, batches) in self.sealed.iter_mut().zip(sealed) {
+            *sum += batches;
+        }
+    }
+}
+
+/// Copies of pending items: see [`Buffer::dump`](crate::Buffer::dump).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dump<T> {
+    /// Copies of the items in the open batch and in the sealed ones, in the order of each partition.
+    pub items: Vec<T>,
+    /// How many more the workers have in hand, which can't be copied.
+    pub in_hand: u64,
+}

@@ -1,0 +1,279 @@
+//! Takes a partition's batches one by one, and flushes each until it is settled.
+
+use std::error::Error as _;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::batch::{Batch, Causes, Fate, Group, Marked};
+use crate::batch_id::BatchId;
+use crate::burial::Burial;
+use crate::caught::drop_caught;
+use crate::drain::Left;
+use crate::flush_error::FlushError;
+use crate::flusher::{Flusher, Policy, Verdict};
+use crate::hand::{Hand, Undivided};
+use crate::outcome::{Outcome, Settled};
+use crate::partition::{Next, Partition};
+use crate::pass::{OutOfTime, Waited, wait_to_pass};
+use crate::reason::DropReason;
+use crate::shared::Shared;
+
+/// The way of one partition's batches. All its state lies in this struct and none in its futures.
+pub(crate) struct Lane<T> {
+    shared: Arc<Shared<T>>,
+    flusher: Flusher<T>,
+    index: usize,
+    hand: Hand<T>,
+    /// For what it drops, which is buried before it goes on.
+    burial: Burial<T>,
+}
+
+impl<T: Send + 'static> Lane<T> {
+    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
+        Self {
+            burial: Burial::new(Arc::clone(&shared), flusher.clone(), index),
+            shared,
+            flusher,
+            index,
+            hand: Hand::empty(),
+        }
+    }
+
+    /// Starts over under another policy.
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        self.flusher.policy = policy;
+        self.burial.set_policy(policy);
+        self.hand.restart(&policy);
+    }
+
+    /// Flushes one batch after the other until the partition is closed and drained.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a second call goes on where the first was dropped.
+    pub(crate) async fn flush_all(&mut self) -> ControlFlow<OutOfTime> {
+        loop {
+            self.flush_hand().await?;
+            match self.partition().next(Instant::now()) {
+                Next::Flush(sealed) => {
+                    let batch = Batch::new(sealed, self.index, Arc::clone(&self.shared.name));
+                    self.hand.take(batch, &self.flusher.policy);
+                }
+                Next::WaitUntil(due) => tokio::select! {
+                    () = self.partition().woken() => {}
+                    () = sleep_until(due) => {}
+                },
+                Next::Wait => self.partition().woken().await,
+                Next::End => return ControlFlow::Continue(()),
+            }
+            // A sink that is always ready would keep other tasks off this thread.
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Flushes the batch in hand until all of it is settled.
+    async fn flush_hand(&mut self) -> ControlFlow<OutOfTime> {
+        loop {
+            // An attempt that was cut off may have left marks, and may have taken items.
+            self.settle_marked();
+            self.settle_unconfirmed();
+            self.burial.bury().await?;
+            let Some(flight) = self.hand.front() else {
+                return ControlFlow::Continue(());
+            };
+            if flight.batch.is_empty() {
+                self.shared.hold.leave(self.index);
+                self.hand.settled();
+                continue;
+            }
+            let patience = self
+                .flusher
+                .policy
+                .give_up_after
+                .map(|limit| (limit, flight.batch.opened()));
+            if let Waited::TooLong = wait_to_pass(&self.shared, self.index, patience).await? {
+                let error = FlushError::unavailable(self.shared.hold.reason());
+                self.condemn(DropReason::GivenUp, error);
+                continue;
+            }
+            if flight.batch.was_offered() {
+                self.shared.partitions[self.index].count_retry(flight.batch.len());
+            }
+            let began = Instant::now();
+            let (verdict, sign) = tokio::select! {
+                biased;
+                attempted = self.flusher.attempt(flight) => attempted,
+                () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+            };
+            self.partition()
+                .count_attempt(!matches!(verdict, Verdict::Delivered));
+            let holds = self.shared.hold.report(self.index, sign, began, Instant::now());
+            if let Some(delay) = self.settle(verdict)
+                && !holds
+            {
+                self.back_off(delay).await?;
+            }
+            // A sink that is always ready would keep other tasks off this thread.
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Sleeps between two attempts. The begin of a drain ends the sleep: it may be longer than the drain has time.
+    async fn back_off(&mut self, delay: Duration) -> ControlFlow<OutOfTime> {
+        let drain = &self.shared.drain;
+        let draining = drain.has_begun();
+        tokio::select! {
+            biased;
+            () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+            () = drain.begun(), if !draining => {
+                if let Some(flight) = self.hand.front() {
+                    flight.restart_delays(&self.flusher.policy);
+                }
+            }
+            () = sleep(delay) => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Settles what the attempt decided; says how long to wait when the same items are to be tried again.
+    fn settle(&mut self, verdict: Verdict) -> Option<Duration> {
+        let offered = self.hand.front()?.batch.count();
+        self.settle_marked();
+        if !matches!(verdict, Verdict::Delivered) {
+            self.settle_unconfirmed();
+        }
+        let Self {
+            shared,
+            flusher,
+            index,
+            hand,
+            ..
+        } = self;
+        let batch = &mut hand.front()?.batch;
+        if batch.count() == 0 {
+            return None;
+        }
+        match verdict {
+            Verdict::Delivered => self.deliver(),
+            Verdict::Again { delay, error } => {
+                let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
+                tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again");
+                return Some(delay);
+            }
+            // What was refused together with marked items may be innocent.
+            Verdict::Divide { error } if offered == 1 => self.condemn(DropReason::Rejected, error),
+            Verdict::Divide { error } => {
+                if let Err(Undivided) = hand.split(&flusher.policy) {
+                    self.condemn(DropReason::Undivided, error);
+                }
+            }
+            Verdict::Dropped { reason, error } => self.condemn(reason, error),
+        }
+        None
+    }
+
+    /// Settles the batch in hand as delivered.
+    fn deliver(&mut self) {
+        let Some(flight) = self.hand.front() else { return };
+        let id = flight.batch.id();
+        let (group, answers) = flight.batch.settle(Ok(()));
+        self.settle_delivered(id, group);
+        answers.send();
+    }
+
+    /// Settles the batch in hand as dropped.
+    fn condemn(&mut self, reason: DropReason, error: FlushError) {
+        let Some(flight) = self.hand.front() else { return };
+        let id = flight.batch.id();
+        let (group, answers) = flight.batch.settle(Err(reason));
+        self.settle_dropped(id, group, reason, Causes::One(error));
+        answers.send();
+    }
+
+    /// Settles the items that the sink marked in the batch in hand.
+    fn settle_marked(&mut self) {
+        let Some(flight) = self.hand.front() else { return };
+        let id = flight.batch.id();
+        let Some(marked) = flight.batch.take_marked() else {
+            return;
+        };
+        let Marked {
+            delivered,
+            rejected,
+            causes,
+            answers,
+        } = marked;
+        self.settle_delivered(id, delivered);
+        self.settle_dropped(id, rejected, DropReason::Rejected, Causes::Each(causes));
+        answers.send();
+    }
+
+    /// Settles the items that the sink has taken out of the batch in hand, and not said to be delivered.
+    fn settle_unconfirmed(&mut self) {
+        let Some(flight) = self.hand.front() else { return };
+        let id = flight.batch.id();
+        if let Some((group, answers)) = flight.batch.take_unconfirmed() {
+            self.settle_dropped(id, group, DropReason::Unconfirmed, Causes::None);
+            answers.send();
+        }
+    }
+
+    fn settle_delivered(&self, id: BatchId, group: Group<T>) {
+        let Group { items, count, bytes } = group;
+        self.shared.settle(&Settled {
+            outcome: Outcome::Delivered,
+            items: &items,
+            count,
+            bytes,
+            partition: self.index,
+            batch: Some(id),
+            causes: &Causes::None,
+        });
+        drop_caught(items);
+    }
+
+    fn settle_dropped(&mut self, id: BatchId, group: Group<T>, reason: DropReason, causes: Causes) {
+        let Some(flight) = self.hand.front() else { return };
+        let Group { items, count, bytes } = group;
+        let dead = flight.batch.dead_letters(id, items, bytes, reason, causes);
+        if let Some(Fate { reason, causes }) = dead.fate() {
+            self.shared.settle(&Settled {
+                outcome: Outcome::Dropped(*reason),
+                items: &dead,
+                count,
+                bytes,
+                partition: self.index,
+                batch: Some(id),
+                causes,
+            });
+        }
+        self.burial.add(dead);
+    }
+
+    /// Takes everything that is left: the batch in hand first, as it is the oldest.
+    pub(crate) fn take_left(&mut self) -> Left<T> {
+        self.settle_marked();
+        self.settle_unconfirmed();
+        self.burial.abandon();
+        self.shared.hold.leave(self.index);
+        let mut left = Left {
+            partition: self.index,
+            items: Vec::new(),
+            bytes: 0,
+        };
+        for group in self.hand.take_left() {
+            left.add(group.items, group.bytes);
+        }
+        for sealed in self.partition().end() {
+            left.add(sealed.items, sealed.weights.sum());
+        }
+        left
+    }
+
+    fn partition(&self) -> &Partition<T> {
+        &self.shared.partitions[self.index]
+    }
+}

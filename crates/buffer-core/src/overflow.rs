@@ -1,0 +1,37 @@
+//! What happens to an item for which there is no room.
+
+/// What an insert does when the buffer is full; see [`Builder::overflow`](crate::Builder::overflow).
+///
+/// # Examples
+///
+/// A buffer of measurements, of which the latest matter most:
+///
+/// ```
+/// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+/// use buffer_core::Overflow;
+///
+/// # struct Nowhere;
+/// # #[async_trait]
+/// # impl Flush<u32> for Nowhere {
+/// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let buffer = Buffer::builder().overflow(Overflow::DropOldest).build(Nowhere)?;
+/// # buffer.insert(1).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// It waits for room; the ways in that do not wait hand the item back. Nothing is dropped.
+    #[default]
+    Wait,
+    /// It drops the oldest batch that is not in the sink's hands, with the reason
+    /// [`overflow`](crate::DropReason::Overflow). No way in waits, and none finds the buffer full.
+    DropOldest,
+    /// It drops the new item, with the same reason, and answers that it was accepted, as it was counted. `try_insert` and
+    /// `try_insert_batch` hand it back instead.
+    DropNewest,
+}

@@ -1,0 +1,60 @@
+//! Many items on their way into one buffer, each with its weight.
+
+/// A caller's items, turned around so that they can be taken from the end, and turned back when it is dropped.
+pub(crate) struct Parcel<'a, T> {
+    items: &'a mut Vec<T>,
+    /// Turned around too; empty where nothing is weighed.
+    weights: Vec<usize>,
+}
+
+impl<'a, T> Parcel<'a, T> {
+    /// `weights` has one for each item, or none at all.
+    pub(crate) fn new(items: &'a mut Vec<T>, mut weights: Vec<usize>) -> Self {
+        items.reverse();
+        weights.reverse();
+        Self { items, weights }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(crate) fn is_weighed(&self) -> bool {
+        !self.weights.is_empty()
+    }
+
+    /// The weight of the next item.
+    pub(crate) fn next_bytes(&self) -> Option<usize> {
+        self.weights.last().copied()
+    }
+
+    /// Takes the next item, and its weight off.
+    pub(crate) fn next(&mut self) -> Option<T> {
+        self.weights.pop();
+        self.items.pop()
+    }
+
+    /// Takes the next `count` items, of a parcel that is not weighed.
+    pub(crate) fn take(&mut self, count: usize) -> impl ExactSizeIterator<Item = T> {
+        let first = self.items.len() - count;
+        self.items.drain(first..).rev()
+    }
+
+    /// Parts the next `count` items from it, in their order.
+    pub(crate) fn split(&mut self, count: usize) -> Vec<T> {
+        let first = self.items.len() - count;
+        self.weights.truncate(first);
+        self.items.drain(first..).rev().collect()
+    }
+
+    /// Puts items back that were parted from it, to be handed back to the caller.
+    pub(crate) fn put_back(&mut self, items: Vec<T>) {
+        self.items.extend(items.into_iter().rev());
+    }
+}
+
+impl<T> Drop for Parcel<'_, T> {
+    fn drop(&mut self) {
+        self.items.reverse();
+    }
+}

@@ -1,0 +1,30 @@
+//! How much there is of something: items, and what they weigh.
+
+/// What is pending in a buffer, or in one of its partitions; see [`Buffer::size`](crate::Buffer::size).
+///
+/// # Examples
+///
+/// ```
+/// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+/// # struct Nowhere;
+/// # #[async_trait]
+/// # impl Flush<String> for Nowhere {
+/// #     async fn flush(&self, _: &mut Batch<String>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let buffer = Buffer::builder().weigh(String::len).build(Nowhere)?;
+/// buffer.insert("four".to_owned()).await?;
+/// let size = buffer.size();
+/// assert_eq!((size.items, size.bytes), (1, 4));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Size {
+    /// Items that are accepted and not settled.
+    pub items: u64,
+    /// What they weigh, as [`Builder::weigh`](crate::Builder::weigh) says; 0 without it.
+    pub bytes: u64,
+}

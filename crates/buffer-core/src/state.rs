@@ -1,0 +1,178 @@
+//! What lies under a partition's lock: each method is one step of it.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use crate::barrier::{Barrier, Wait};
+use crate::info::Seals;
+use crate::open::{OpenBatch, Sealed};
+use crate::outcome::{Ledger, Outcome, Tally};
+use crate::size::Size;
+use crate::trigger::{Trigger, Triggers};
+use crate::waiters::Waiter;
+use crate::weights::in_bytes;
+
+/// The open batch, the sealed ones, and the counts.
+pub(crate) struct State<T> {
+    pub(crate) open: OpenBatch<T>,
+    pub(crate) queue: VecDeque<Entry<T>>,
+    /// When the batch was opened that the worker has in hand.
+    pub(crate) in_hand: Option<Instant>,
+    /// Every item that was ever accepted: what is pending and what is settled.
+    pub(crate) accepted: u64,
+    pub(crate) pending: Size,
+    pub(crate) tally: Tally,
+    pub(crate) seals: Seals,
+    pub(crate) attempts: u64,
+    pub(crate) failed_attempts: u64,
+    pub(crate) closed: bool,
+    /// The worker is gone: nobody takes from the queue any more.
+    pub(crate) ended: bool,
+}
+
+/// What the worker finds in the queue.
+pub(crate) enum Entry<T> {
+    Sealed(Sealed<T>),
+    /// Everything admitted before it is settled once the worker gets here.
+    Barrier(Barrier),
+}
+
+impl<T> State<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            open: OpenBatch::new(),
+            queue: VecDeque::new(),
+            in_hand: None,
+            accepted: 0,
+            pending: Size::default(),
+            tally: Tally::default(),
+            seals: Seals::default(),
+            attempts: 0,
+            failed_attempts: 0,
+            closed: false,
+            ended: false,
+        }
+    }
+
+    /// Whether an item may join what is pending.
+    pub(crate) fn has_room(&self, bytes: Option<usize>, capacity: &Size) -> bool {
+        self.pending.items < capacity.items
+            && self.pending.bytes.saturating_add(in_bytes(bytes)) <= capacity.bytes
+    }
+
+    /// Makes way for an item that there is room for: seals the open batch if that would be too heavy with it. Says whether it
+    /// did.
+    pub(crate) fn part_from_heavy(&mut self, bytes: Option<usize>, triggers: &Triggers) -> bool {
+        let is_heavy = self.open.bytes().saturating_add(in_bytes(bytes)) > triggers.batch_bytes;
+        is_heavy && self.seal(Trigger::Bytes)
+    }
+
+    /// Makes way for an item that there is no room for: seals the open batch if that takes all the room, as nothing else would
+    /// free it before its time. Says whether it did.
+    pub(crate) fn flush_for_room(&mut self) -> bool {
+        let all_is_open = self.pending.items == self.open.items().len() as u64;
+        all_is_open && self.seal(Trigger::Bytes)
+    }
+
+    /// Stores an item, and seals the open batch if that is full with it; says whether it was.
+    pub(crate) fn join(
+        &mut self,
+        item: T,
+        bytes: Option<usize>,
+        waiter: Option<Waiter>,
+        triggers: &Triggers,
+    ) -> bool {
+        self.accepted += 1;
+        self.pending.items += 1;
+        self.pending.bytes = self.pending.bytes.saturating_add(in_bytes(bytes));
+        let full = self.open.join(item, bytes, waiter, triggers);
+        full.is_some_and(|trigger| self.seal(trigger))
+    }
+
+    /// Stores items that were not weighed, and seals the open batch as often as it is full.
+    pub(crate) fn join_many(&mut self, mut items: impl ExactSizeIterator<Item = T>, triggers: &Triggers) {
+        self.accepted += items.len() as u64;
+        self.pending.items += items.len() as u64;
+        while items.len() > 0 {
+            if let Some(trigger) = self.open.join_many(&mut items, triggers) {
+                self.seal(trigger);
+            }
+        }
+    }
+
+    /// Seals the open batch, if there is one.
+    pub(crate) fn seal(&mut self, trigger: Trigger) -> bool {
+        let Some(sealed) = self.open.seal(trigger) else {
+            return false;
+        };
+        self.seals[trigger as usize] += 1;
+        self.queue.push_back(Entry::Sealed(sealed));
+        true
+    }
+
+    pub(crate) fn hand_out(&mut self, sealed: Sealed<T>) -> Sealed<T> {
+        self.in_hand = Some(sealed.opened);
+        sealed
+    }
+
+    pub(crate) fn settle(&mut self, outcome: Outcome, size: Size) {
+        self.tally.settle(outcome, size.items);
+        self.pending.items -= size.items;
+        self.pending.bytes -= size.bytes.min(self.pending.bytes);
+    }
+
+    /// Takes the oldest sealed batch out of the queue, or the open one where none is sealed. Barriers before it are passed over
+    /// by that; those where nobody waits any more go with it, or they would pile up in front.
+    pub(crate) fn take_oldest(&mut self) -> Option<Sealed<T>> {
+        let mut passed = Vec::new();
+        let oldest = loop {
+            match self.queue.pop_front() {
+                Some(Entry::Sealed(sealed)) => break Some(sealed),
+                Some(Entry::Barrier(barrier)) if barrier.is_abandoned() => {}
+                Some(Entry::Barrier(barrier)) => {
+                    barrier.pass_over(self.tally);
+                    passed.push(barrier);
+                }
+                None if self.seal(Trigger::Bytes) => {}
+                None => break None,
+            }
+        };
+        for barrier in passed.into_iter().rev() {
+            self.queue.push_front(Entry::Barrier(barrier));
+        }
+        oldest
+    }
+
+    /// Marks the place behind all that was admitted. Where nothing came behind the last mark, that one serves: who asks again
+    /// and again in an outage takes no memory. Where newcomers are what is dropped, whatever overflows comes from behind.
+    pub(crate) fn place_barrier(&mut self, newcomers_overflow: bool) -> Wait {
+        self.seal(Trigger::Request);
+        if let Some(Entry::Barrier(barrier)) = self.queue.back() {
+            return barrier.wait();
+        }
+        let (barrier, wait) = Barrier::new();
+        if newcomers_overflow {
+            barrier.pass_over(self.tally);
+        }
+        self.queue.push_back(Entry::Barrier(barrier));
+        wait
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        let ledger = Ledger::of(self.accepted, self.pending.items, self.tally);
+        debug_assert_eq!(
+            ledger.accepted,
+            ledger.pending + self.tally.settled(),
+            "{ledger:?}"
+        );
+        ledger
+    }
+
+    pub(crate) fn sealed(&self) -> impl Iterator<Item = &Sealed<T>> {
+        self.queue.iter().filter_map(|entry| match entry {
+            Entry::Sealed(sealed) => Some(sealed),
+            Entry::Barrier(_) => None,
+        })
+    }
+}

@@ -1,0 +1,288 @@
+//! Batches and a capacity that are bounded by what the items weigh.
+
+use std::time::Duration;
+
+use buffer_core::testing::{Reply, ScriptedSink};
+use buffer_core::{
+    Buffer, BuildError, Builder, InsertAndWaitError, InsertBatchError, InsertError, InsertTimeoutError,
+    Outcome, Overflow, Routing, Trigger, TryInsertBatchError, TryInsertError,
+};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio_test::{assert_pending, assert_ready, task};
+
+/// One partition of items that weigh what they are, in batches of at most 10 and with room for 20.
+fn weighing() -> Builder<u32> {
+    Buffer::builder()
+        .partitions(1)
+        .weigh(|item: &u32| *item as usize)
+        .batch_bytes(10)
+        .capacity_bytes(20)
+}
+
+fn batches(sink: &ScriptedSink<u32>) -> Vec<Vec<u32>> {
+    sink.attempts().into_iter().map(|attempt| attempt.items).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_sealed_when_it_weighs_enough_and_never_heavier_than_it_may_be() {
+    let sink = ScriptedSink::new([]);
+    let buffer = weighing().build(sink.clone()).unwrap();
+    for item in [4, 6, 9, 2, 8, 1] {
+        buffer.insert(item).await.unwrap();
+    }
+    buffer.flush().await;
+    assert_eq!(batches(&sink), [vec![4, 6], vec![9], vec![2, 8], vec![1]]);
+    let triggers: Vec<_> = sink.attempts().iter().map(|attempt| attempt.trigger).collect();
+    assert_eq!(
+        triggers,
+        [Trigger::Bytes, Trigger::Bytes, Trigger::Bytes, Trigger::Request]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_items_at_once_are_cut_by_their_weight_too() {
+    let sink = ScriptedSink::new([]);
+    let buffer = weighing().build(sink.clone()).unwrap();
+    // Far more than there is room for at a time.
+    let mut items: Vec<u32> = (0..60).map(|index| index % 7 + 1).collect();
+    let all = items.clone();
+    buffer.insert_batch(&mut items).await.unwrap();
+    buffer.flush().await;
+    assert_eq!(sink.delivered(), all);
+    for batch in batches(&sink) {
+        assert!(batch.iter().sum::<u32>() <= 10, "{batch:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_insert_waits_until_there_is_room_for_its_weight() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = weighing().build(sink.clone()).unwrap();
+    for item in [10, 5] {
+        buffer.try_insert(item).unwrap();
+    }
+    assert_eq!(buffer.size().bytes, 15);
+    assert_eq!(buffer.try_insert(6), Err(TryInsertError::Full(6)));
+    let mut heavy = task::spawn(buffer.insert(6));
+    assert_pending!(heavy.poll());
+    // What is light enough does not wait behind it.
+    buffer.try_insert(5).unwrap();
+    gate.let_through(1);
+    while !heavy.is_woken() {
+        tokio::task::yield_now().await;
+    }
+    assert_ready!(heavy.poll()).unwrap();
+    gate.let_through(9);
+    buffer.flush().await;
+    assert_eq!(buffer.size(), Default::default());
+    assert_eq!(sink.delivered(), [10, 5, 5, 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_light_one_behind_a_heavy_one_gets_the_room_that_is_too_little_for_that() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = weighing().batch_size(1).batch_bytes(20).build(sink).unwrap();
+    buffer.insert(5).await.unwrap();
+    buffer.insert(15).await.unwrap();
+    let mut heavy = task::spawn(buffer.insert(10));
+    let mut light = task::spawn(buffer.insert(3));
+    assert_pending!(heavy.poll());
+    assert_pending!(light.poll());
+    gate.let_through(1);
+    while !light.is_woken() {
+        tokio::task::yield_now().await;
+    }
+    assert_pending!(heavy.poll());
+    assert_ready!(light.poll()).unwrap();
+    gate.let_through(9);
+    heavy.await.unwrap();
+    buffer.close().await;
+}
+
+/// Without `batch_bytes` nothing else would seal the open batch that takes all the room before its interval.
+#[tokio::test(start_paused = true)]
+async fn an_open_batch_that_takes_all_the_room_is_flushed_for_the_one_who_waits() {
+    let sink = ScriptedSink::new([]);
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .weigh(|item: &u32| *item as usize)
+        .capacity_bytes(20)
+        .flush_interval(Duration::from_secs(3_600))
+        .build(sink.clone())
+        .unwrap();
+    let begun = tokio::time::Instant::now();
+    for item in [12, 12, 12] {
+        buffer.insert(item).await.unwrap();
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "nobody sat out the interval"
+    );
+    assert_eq!(batches(&sink), [[12], [12]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_is_too_heavy_is_refused_at_every_door_and_costs_nothing() {
+    let buffer = weighing().build(ScriptedSink::new([])).unwrap();
+    let limit = Duration::from_secs(1);
+    assert_eq!(buffer.insert(11).await, Err(InsertError::Oversized(11)));
+    assert_eq!(buffer.try_insert(11), Err(TryInsertError::Oversized(11)));
+    assert_eq!(
+        buffer.insert_timeout(11, limit).await,
+        Err(InsertTimeoutError::Oversized(11))
+    );
+    assert_eq!(
+        buffer.insert_and_wait(11).await,
+        Err(InsertAndWaitError::Oversized(11))
+    );
+    let mut items = vec![1, 2, 11, 3];
+    assert_eq!(
+        buffer.insert_batch(&mut items).await,
+        Err(InsertBatchError::Oversized { index: 2 })
+    );
+    assert_eq!(
+        buffer.try_insert_batch(&mut items),
+        Err(TryInsertBatchError::Oversized { index: 2 })
+    );
+    assert_eq!(items, [1, 2, 11, 3]);
+    assert_eq!(buffer.ledger().accepted, 0);
+    buffer.insert(10).await.unwrap();
+    assert_eq!(buffer.close().await.ledger.delivered, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_by_key_is_weighed_item_by_item() {
+    let sink = ScriptedSink::new([]);
+    let buffer = weighing()
+        .partitions(3)
+        .capacity_bytes(60)
+        .routing(Routing::by_key(|item: &u32| item))
+        .build(sink.clone())
+        .unwrap();
+    let mut items: Vec<u32> = (1..=10).cycle().take(200).collect();
+    buffer.insert_batch(&mut items).await.unwrap();
+    buffer.flush().await;
+    assert!(batches(&sink).iter().all(|batch| batch.iter().sum::<u32>() <= 10));
+    assert_eq!((sink.delivered().len(), buffer.size().bytes), (200, 0));
+}
+
+/// Whatever becomes of items, their bytes are free again.
+#[tokio::test(start_paused = true)]
+async fn the_weight_is_freed_by_every_outcome() {
+    let sink = ScriptedSink::new([
+        Reply::Transient,
+        Reply::reject(0, Reply::Ok),
+        Reply::deliver(0..1, Reply::Transient),
+        Reply::Ok,
+        Reply::Permanent,
+    ]);
+    let buffer = weighing().batch_size(3).build(sink.clone()).unwrap();
+    for item in [1, 2, 3, 4, 5, 1, 3, 3, 3] {
+        buffer.insert(item).await.unwrap();
+    }
+    buffer.flush().await;
+    let ledger = buffer.ledger();
+    assert_eq!((ledger.delivered, ledger.dropped.total()), (5, 4));
+    assert_eq!(buffer.size(), Default::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_keeps_the_weights_apart() {
+    struct Strict(Arc<Mutex<Vec<(usize, u64)>>>);
+    #[buffer_core::async_trait]
+    impl buffer_core::Flush<u32> for Strict {
+        async fn flush(&self, batch: &mut buffer_core::Batch<u32>) -> Result<(), buffer_core::FlushError> {
+            self.0.lock().push((batch.len(), batch.bytes()));
+            match batch.contains(&7) {
+                true => Err(buffer_core::FlushError::divisible("seven")),
+                false => Ok(()),
+            }
+        }
+    }
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let buffer = weighing()
+        .batch_bytes(20)
+        .batch_size(4)
+        .build(Strict(Arc::clone(&seen)))
+        .unwrap();
+    buffer.insert_batch(&mut vec![1, 2, 7, 5]).await.unwrap();
+    buffer.flush().await;
+    assert_eq!(*seen.lock(), [(4, 15), (2, 3), (2, 12), (1, 7), (1, 5)]);
+    assert_eq!(buffer.size(), Default::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_items_come_in_whatever_they_weigh() {
+    let sink = ScriptedSink::new([]);
+    let buffer = weighing()
+        .last_items(|| vec![15, 30])
+        .build(sink.clone())
+        .unwrap();
+    buffer.insert(5).await.unwrap();
+    assert_eq!(buffer.close().await.ledger.delivered, 3);
+    assert_eq!(batches(&sink), [[5], [15], [30]]);
+}
+
+/// The hook of outcomes is a user's too.
+#[tokio::test(start_paused = true)]
+async fn a_weight_that_changes_in_the_buffer_frees_what_it_took() {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    let weight = Arc::new(AtomicUsize::new(3));
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .weigh({
+            let weight = Arc::clone(&weight);
+            move |_: &u32| weight.load(Relaxed)
+        })
+        .batch_bytes(9)
+        .on_outcome(|settled| assert_eq!(settled.outcome, Outcome::Delivered))
+        .build(ScriptedSink::new([]))
+        .unwrap();
+    buffer.insert(1).await.unwrap();
+    weight.store(9, Relaxed);
+    buffer.insert(1).await.unwrap();
+    assert_eq!(buffer.size().bytes, 12);
+    buffer.flush().await;
+    assert_eq!(buffer.size(), Default::default());
+}
+
+#[tokio::test]
+async fn settings_of_bytes_that_make_no_sense_name_both() {
+    let build = |builder: Builder<u32>| builder.build(ScriptedSink::new([])).map(drop).unwrap_err();
+    let missing = |setting| BuildError::Missing {
+        setting,
+        other: "weigh",
+        reason: "without it nothing has a weight",
+    };
+    assert_eq!(build(Buffer::builder().batch_bytes(9)), missing("batch_bytes"));
+    assert_eq!(
+        build(Buffer::builder().capacity_bytes(9)),
+        missing("capacity_bytes")
+    );
+    assert!(matches!(
+        build(weighing().batch_bytes(0)),
+        BuildError::Zero {
+            setting: "batch_bytes",
+            ..
+        }
+    ));
+    assert!(matches!(
+        build(weighing().partitions(3)),
+        BuildError::Contradiction {
+            setting: "capacity_bytes",
+            other: "batch_bytes",
+            ..
+        }
+    ));
+    for builder in [
+        weighing().batch_bytes(11).overflow(Overflow::DropOldest),
+        weighing()
+            .batch_size(10)
+            .capacity(19)
+            .overflow(Overflow::DropOldest),
+    ] {
+        let error = build(builder).to_string();
+        assert!(error.contains("two batches"), "{error}");
+    }
+}

@@ -1,0 +1,148 @@
+//! What can be seen of a buffer without touching it.
+
+use std::time::Duration;
+
+use buffer_core::testing::{Reply, ScriptedSink};
+use buffer_core::{Buffer, Trigger};
+
+#[tokio::test(start_paused = true)]
+async fn every_pending_item_is_open_sealed_or_in_hand() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(2)
+        .weigh(|_: &u32| 3)
+        .build(sink)
+        .unwrap();
+    assert_eq!((buffer.size().items, buffer.oldest()), (0, None));
+    buffer.insert_batch(&mut (0..7).collect()).await.unwrap();
+    while buffer.info()[0].in_hand == 0 {
+        tokio::task::yield_now().await;
+    }
+    let info = buffer.info();
+    let [partition] = &info[..] else {
+        unreachable!("there is one")
+    };
+    assert_eq!((partition.in_hand, partition.sealed, partition.open), (2, 4, 1));
+    assert_eq!((partition.pending.items, partition.pending.bytes), (7, 21));
+    assert_eq!(buffer.size(), partition.pending);
+    gate.let_through(9);
+    buffer.flush().await;
+    assert_eq!((buffer.size().items, buffer.oldest()), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_item_s_age_is_that_of_its_batch_wherever_it_is() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .flush_timeout(Duration::from_secs(3_600))
+        .build(sink)
+        .unwrap();
+    buffer.insert(0).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    buffer.insert(1).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(buffer.oldest(), Some(Duration::from_secs(7)));
+    gate.let_through(1);
+    while buffer.ledger().delivered < 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(buffer.oldest(), Some(Duration::from_secs(4)));
+    gate.let_through(1);
+    buffer.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_pending_nothing_has_an_age() {
+    let sink = ScriptedSink::new([Reply::Permanent, Reply::Never]);
+    let cemetery = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .dead_letters(cemetery)
+        .build(sink)
+        .unwrap();
+    buffer.insert(0).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // It is settled, and still being buried.
+    assert_eq!((buffer.size().items, buffer.oldest()), (0, None));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    buffer.insert(1).await.unwrap();
+    let summary = buffer.close_within(Duration::from_secs(1)).await;
+    assert_eq!(summary.undelivered, [1]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((buffer.size().items, buffer.oldest()), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dump_copies_what_waits_and_moves_nothing() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(2)
+        .build(sink.clone())
+        .unwrap();
+    buffer.insert_batch(&mut (0..7).collect()).await.unwrap();
+    while buffer.info()[0].in_hand == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        let dump = buffer.dump();
+        assert_eq!((dump.items, dump.in_hand), (vec![2, 3, 4, 5, 6], 2));
+    }
+    gate.let_through(9);
+    buffer.close().await;
+    assert_eq!(sink.delivered(), [0, 1, 2, 3, 4, 5, 6]);
+    assert!(buffer.dump().items.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_panics_when_it_is_copied_is_left_out_of_the_dump_alone() {
+    #[derive(Debug, PartialEq)]
+    struct Fragile(u32);
+    impl Clone for Fragile {
+        fn clone(&self) -> Self {
+            assert_ne!(self.0, 1, "scripted");
+            Self(self.0)
+        }
+    }
+    struct Nowhere;
+    #[buffer_core::async_trait]
+    impl buffer_core::Flush<Fragile> for Nowhere {
+        async fn flush(&self, _: &mut buffer_core::Batch<Fragile>) -> Result<(), buffer_core::FlushError> {
+            Ok(())
+        }
+    }
+    let buffer = Buffer::builder().build(Nowhere).unwrap();
+    buffer
+        .insert_batch(&mut (0..3).map(Fragile).collect())
+        .await
+        .unwrap();
+    assert_eq!(buffer.dump().items, [Fragile(0), Fragile(2)]);
+    assert_eq!(buffer.close().await.ledger.delivered, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stats_count_attempts_and_what_sealed_the_batches() {
+    let sink = ScriptedSink::new([Reply::Ok, Reply::Transient, Reply::Panic, Reply::Never]);
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(2)
+        .weigh(|item: &u32| *item as usize)
+        .batch_bytes(10)
+        .build(sink)
+        .unwrap();
+    buffer.insert_batch(&mut vec![1, 2, 10, 3]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    buffer.insert(1).await.unwrap();
+    buffer.flush().await;
+    buffer.insert(1).await.unwrap();
+    buffer.close().await;
+    let stats = buffer.stats();
+    assert_eq!((stats.attempts, stats.failed_attempts), (8, 3));
+    assert_eq!(stats.ledger, buffer.ledger());
+    let sealed = Trigger::ALL.map(|trigger| stats.sealed_by(trigger));
+    assert_eq!(sealed, [1, 1, 1, 1, 1], "{stats:?}");
+}
