@@ -1,5 +1,6 @@
 //! Writes a point as a line, by the rules of an encoder.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::iter::Peekable;
@@ -7,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use crate::dialect::Dialect;
 use crate::field_value::FieldValue;
-use crate::name::{cleaned, is_ambiguous, push_name};
+use crate::name::{cleaned, push_name};
 use crate::point::Point;
 use crate::point_error::{Element, PointError};
 use crate::rules::{LargeUnsigned, NonFinite, Rules};
@@ -23,7 +24,11 @@ pub(crate) fn push_point(
     rules: &Rules,
 ) -> Result<(), PointError> {
     push_measurement(line, point.measurement(), rules)?;
-    push_tags(line, point, default_tags, rules)?;
+    if default_tags.is_empty() {
+        push_tags(line, || point.tags(), rules)?;
+    } else {
+        push_tags(line, || merged(point, default_tags), rules)?;
+    }
     push_fields(line, point, rules)?;
     push_timestamp(line, point.moment())?;
     if line.len() > rules.longest_line {
@@ -46,22 +51,14 @@ fn push_measurement(line: &mut String, measurement: &str, rules: &Rules) -> Resu
         });
     }
     check_name(Element::Measurement, &measurement, rules)?;
-    push_name(line, Element::Measurement, &measurement, rules)
+    push_name(line, Element::Measurement, &measurement, rules).map(drop)
 }
 
-fn push_tags(
+fn push_tags<'a, T: Iterator<Item = (&'a str, &'a str)>>(
     line: &mut String,
-    point: &Point,
-    default_tags: &[(String, String)],
+    tags: impl Fn() -> T,
     rules: &Rules,
 ) -> Result<(), PointError> {
-    let tags = || Merged {
-        own: point.tags().peekable(),
-        defaults: default_tags
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .peekable(),
-    };
     let mut ambiguous = false;
     for (key, value) in tags() {
         let (written_key, value) = (cleaned(key, rules), cleaned(value, rules));
@@ -76,8 +73,8 @@ fn push_tags(
         check_name(Element::TagKey, &written_key, rules)?;
         check_name(Element::TagValue, &value, rules)?;
         line.push(',');
-        push_name(line, Element::TagKey, &written_key, rules)?;
-        ambiguous |= is_ambiguous(key, rules);
+        ambiguous |= push_name(line, Element::TagKey, &written_key, rules)?;
+        ambiguous |= matches!(written_key, Cow::Owned(_));
         line.push('=');
         push_name(line, Element::TagValue, &value, rules)?;
     }
@@ -86,6 +83,19 @@ fn push_tags(
         check_same(Element::TagKey, written.map(|(key, _)| key), rules)?;
     }
     Ok(())
+}
+
+fn merged<'a>(
+    point: &'a Point,
+    default_tags: &'a [(String, String)],
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let defaults = default_tags
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
+    Merged {
+        own: point.tags().peekable(),
+        defaults: defaults.peekable(),
+    }
 }
 
 /// The tags of a point and the default ones, in the order of their keys; the point's own win.
@@ -135,9 +145,9 @@ fn push_fields(line: &mut String, point: &Point, rules: &Rules) -> Result<(), Po
         line.push(separator);
         separator = ',';
         let start = line.len();
-        push_name(line, Element::FieldKey, &written_key, rules)?;
+        ambiguous |= push_name(line, Element::FieldKey, &written_key, rules)?;
+        ambiguous |= matches!(written_key, Cow::Owned(_));
         check_series_key(series_bytes, line.len() - start, rules)?;
-        ambiguous |= is_ambiguous(key, rules);
         line.push('=');
         push_value(line, key, value, rules)?;
     }

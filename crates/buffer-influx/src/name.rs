@@ -23,22 +23,16 @@ pub(crate) fn cleaned<'a>(name: &'a str, rules: &Rules) -> Cow<'a, str> {
     cleaned
 }
 
-/// Whether a name is written as another one might be: two such keys must be compared as they are written.
-pub(crate) fn is_ambiguous(name: &str, rules: &Rules) -> bool {
-    name.bytes().any(|byte| byte.is_ascii_control())
-        || rules.trailing_backslash == TrailingBackslash::Trim && name.ends_with('\\')
-}
-
 /// Appends `name` to `line`, escaped as an `element`.
 ///
 /// Line breaks and tabs become the two characters that programmers write for them, because a raw line break would end the line
-/// and make the rest of the name a point of its own.
+/// and make the rest of the name a point of its own. Says whether there were any: another name may be written alike then.
 pub(crate) fn push_name(
     line: &mut String,
     element: Element,
     name: &str,
     rules: &Rules,
-) -> Result<(), PointError> {
+) -> Result<bool, PointError> {
     let classes = match element {
         Element::Measurement => &IN_MEASUREMENT,
         Element::TagKey | Element::TagValue | Element::FieldKey => &IN_KEY,
@@ -49,10 +43,10 @@ pub(crate) fn push_name(
         == Class::Plain as u8
     {
         line.push_str(name);
-        return Ok(());
+        return Ok(false);
     }
     let bytes = name.as_bytes();
-    let mut written = 0;
+    let (mut written, mut ambiguous) = (0, false);
     for (at, byte) in bytes.iter().enumerate() {
         match classes[usize::from(*byte)] {
             Class::Plain => {}
@@ -69,6 +63,7 @@ pub(crate) fn push_name(
                     _ => r"\t",
                 });
                 written = at + 1;
+                ambiguous = true;
             }
             Class::Backslash => {
                 if is_doubled(element, name, bytes.get(at + 1), rules)? {
@@ -88,7 +83,7 @@ pub(crate) fn push_name(
         }
     }
     line.push_str(&name[written..]);
-    Ok(())
+    Ok(ambiguous)
 }
 
 /// Whether a backslash before `next` is doubled; refuses those that the server would take for the beginning of an escape.
@@ -131,7 +126,7 @@ mod tests {
 
     fn written_by(rules: &Rules, element: Element, name: &str) -> Result<String, PointError> {
         let mut line = String::new();
-        push_name(&mut line, element, &cleaned(name, rules), rules).map(|()| line)
+        push_name(&mut line, element, &cleaned(name, rules), rules).map(|_| line)
     }
 
     #[test]
