@@ -12,9 +12,9 @@ use crate::line::Line;
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::{Client, Gzip};
+/// use buffer_influx::{Client, Gzip, V1};
 ///
-/// let client = Client::builder("http://localhost:8086").gzip(Gzip::Never).build()?;
+/// let client = Client::builder("http://localhost:8086", V1::new("metrics")).gzip(Gzip::Never).build()?;
 /// # drop(client);
 /// # Ok::<(), buffer_influx::ClientError>(())
 /// ```

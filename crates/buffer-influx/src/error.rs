@@ -15,9 +15,9 @@ pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::{Client, ClientError};
+/// use buffer_influx::{Client, ClientError, V1};
 ///
-/// let refused = Client::builder("localhost:8086").build().expect_err("the scheme is missing");
+/// let refused = Client::builder("localhost:8086", V1::new("metrics")).build().expect_err("the scheme is missing");
 /// assert!(matches!(refused, ClientError::InvalidUrl { .. }));
 ///
 /// /// Whether the server is there, whatever it says.
@@ -93,8 +93,8 @@ pub enum ClientError {
 ///
 /// /// Writes twice where the first answer was lost, which stores nothing twice.
 /// async fn write(client: &Client, lines: &[Line]) -> Result<(), WriteError> {
-///     match client.write("metrics", lines).await {
-///         Err(WriteError::Unconfirmed(_)) => client.write("metrics", lines).await,
+///     match client.write(lines).await {
+///         Err(WriteError::TimedOut(_) | WriteError::Unconfirmed(_)) => client.write(lines).await,
 ///         answer => answer,
 ///     }
 /// }

@@ -7,9 +7,10 @@ use thiserror::Error;
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::{Element, Point, PointError};
+/// use buffer_influx::{Dialect, Element, Encoder, Point, PointError};
 ///
-/// let refused = Point::new("m").tag("time", "noon").field("v", 1).encode();
+/// let point = Point::new("m").tag("time", "noon").field("v", 1);
+/// let refused = Encoder::new(Dialect::Influx1).encode(&point);
 /// let Err(PointError::ReservedTime { element }) = refused else {
 ///     panic!("`time` is reserved");
 /// };
@@ -45,10 +46,11 @@ impl fmt::Display for Element {
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::{Point, PointError};
+/// use buffer_influx::{Dialect, Encoder, Point, PointError};
 ///
-/// assert_eq!(Point::new("m").encode(), Err(PointError::NoFields));
-/// let refused = Point::new("m").field("v", f64::NAN).encode().expect_err("not a number");
+/// let encoder = Encoder::new(Dialect::Influx1);
+/// assert_eq!(encoder.encode(&Point::new("m")), Err(PointError::NoFields));
+/// let refused = encoder.encode(&Point::new("m").field("v", f64::NAN)).expect_err("not a number");
 /// assert!(refused.to_string().contains("leave the field out"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Error)]
