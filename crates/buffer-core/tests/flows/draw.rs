@@ -144,7 +144,7 @@ fn steps() -> impl Strategy<Value = Step> {
     let insert_and_wait = (rarely(), option::weighted(0.3, millis(0..2_000)));
     prop_oneof![
         12 => (0..3usize, commands()).prop_map(|(producer, command)| Step::Produce(producer, command)),
-        2 => insert_and_wait
+        5 => insert_and_wait
             .prop_map(|(too_heavy, patience)| Step::InsertAndWait { too_heavy, patience }),
         2 => Just(Step::Flush),
         1 => millis(0..2_000).prop_map(Step::FlushGivenUp),
