@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use buffer_core::{Batch, Flush, FlushError, async_trait};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::case::{Burial, BurialVerdict};
 use crate::told::{Books, Item};
@@ -15,12 +15,17 @@ pub(crate) struct Cemetery(pub(crate) Books);
 struct Attempt<'a> {
     books: &'a Books,
     names: Vec<u32>,
+    began: Instant,
+    taken: Option<Vec<Item>>,
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let mut record = self.books.record.lock();
-        record.burial_cut_off.extend(self.names.drain(..));
+        let timed_out = self.began.elapsed() >= self.books.case.settings.flush_timeout;
+        if !timed_out && self.taken.is_none() {
+            let mut record = self.books.record.lock();
+            record.burial_cut_off.extend(self.names.drain(..));
+        }
     }
 }
 
@@ -39,8 +44,9 @@ impl Flush<Item> for Cemetery {
         let mut attempt = Attempt {
             books: &self.0,
             names: batch.iter().map(|item| item.id).collect(),
+            began: Instant::now(),
+            taken: burial.takes.then(|| batch.take()),
         };
-        let _taken = burial.takes.then(|| batch.take());
         sleep(burial.latency).await;
         if let BurialVerdict::Never = burial.verdict {
             std::future::pending().await

@@ -142,6 +142,11 @@ fn check_burials(case: &Case, record: &Record) {
         // The sink has them, or there was neither room nor time.
         _ => false,
     };
+    let cut_off = &record.burial_cut_off;
+    assert!(
+        cut_off.is_empty() || !case.has_time(),
+        "{cut_off:?} have no grave"
+    );
     for (id, outcome) in &record.outcomes {
         let reason = match outcome {
             Outcome::Dropped(reason) if !record.gone.contains(id) => Some(*reason).filter(is_buried),

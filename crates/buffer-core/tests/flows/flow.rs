@@ -117,7 +117,7 @@ impl Flow {
         let (size, accepted) = (buffer.size(), buffer.ledger().accepted);
         let told = self.books.told.lock();
         // Those who wait for an outcome are accepted, and have no answer either.
-        let without_answer = accepted - told.accepted.len() as u64;
+        let without_answer = accepted.saturating_sub(told.accepted.len() as u64);
         let waiting = (told.open.len() as u64).saturating_sub(without_answer);
         if waiting == 0 || self.books.case.settings.overflow != Overflow::Wait {
             return waiting > 0;

@@ -39,7 +39,7 @@ pub(crate) struct Record {
     places: BTreeMap<usize, usize>,
     /// What the dead-letter sink was offered.
     pub(crate) buried: BTreeMap<u32, DropReason>,
-    /// The items of burials that had no answer.
+    /// The items of burials that were cut off before their time, until those are started over.
     pub(crate) burial_cut_off: BTreeSet<u32>,
     pub(crate) dead_lettered: u64,
     pub(crate) closed: usize,
