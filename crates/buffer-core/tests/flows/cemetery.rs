@@ -21,10 +21,9 @@ struct Attempt<'a> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let timed_out = self.began.elapsed() >= self.books.case.settings.flush_timeout;
-        if !timed_out && self.taken.is_none() {
-            let mut record = self.books.record.lock();
-            record.burial_cut_off.extend(self.names.drain(..));
+        if self.taken.is_none() {
+            let names = self.names.drain(..).map(|id| (id, self.began.elapsed()));
+            self.books.record.lock().burial_cut_off.extend(names);
         }
     }
 }

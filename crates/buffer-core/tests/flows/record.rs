@@ -1,6 +1,7 @@
 //! What the two sinks did and what the hook of outcomes heard. A fault is noted, as the buffer would catch a panic here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use buffer_core::{Batch, BatchId, DropReason, Outcome, Overflow, Settled};
 
@@ -39,8 +40,8 @@ pub(crate) struct Record {
     places: BTreeMap<usize, usize>,
     /// What the dead-letter sink was offered.
     pub(crate) buried: BTreeMap<u32, DropReason>,
-    /// The items of burials that were cut off before their time, until those are started over.
-    pub(crate) burial_cut_off: BTreeSet<u32>,
+    /// The items of burials that were cut off, until those are started over, and after what time they were.
+    pub(crate) burial_cut_off: BTreeMap<u32, Duration>,
     pub(crate) dead_lettered: u64,
     pub(crate) closed: usize,
     pub(crate) dead_letters_closed: usize,
@@ -136,7 +137,7 @@ impl Record {
             });
             let before = self.buried.insert(id, reason);
             // When the lane is through its partition starts the burial under way over.
-            let was_cut_off = reason == DropReason::Overflow && self.burial_cut_off.remove(&id);
+            let was_cut_off = reason == DropReason::Overflow && self.burial_cut_off.remove(&id).is_some();
             self.holds(before.is_none() || was_cut_off, || {
                 format!("{id} was buried twice")
             });
