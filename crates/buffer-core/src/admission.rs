@@ -1,16 +1,19 @@
 //! The way of items to their partitions: weighed, routed, admitted, and what becomes of them where there is no room.
 
+use tokio::time::Instant;
+
+use crate::caught::caught;
 use crate::open::Sealed;
 use crate::overflow::Overflow;
 use crate::parcel::Parcel;
 use crate::partition::Refused;
+use crate::reason::DropReason;
 use crate::router::{Route, Routing};
 use crate::shared::Shared;
 use crate::slot::Letters;
 use crate::sync::Notify;
 use crate::waiters::Waiter;
 use crate::weights::in_bytes;
-use tokio::time::Instant;
 
 /// An item is heavier than a batch or a partition may be.
 pub(crate) struct Oversized;
@@ -87,7 +90,7 @@ impl<T> Shared<T> {
                 Overflow::DropOldest => self.evict(route, bytes),
                 Overflow::DropNewest => {
                     let mut newcomer = vec![item];
-                    return match self.drop_newcomers(route, &mut newcomer, waiter.take()) {
+                    return match self.drop_newcomers(route, &mut newcomer, in_bytes(bytes), waiter.take()) {
                         Ok(()) => Ok(()),
                         Err(Refused::Full(()) | Refused::Taken(()) | Refused::Closed(())) => {
                             Err(Refused::Closed(newcomer.remove(0)))
@@ -135,8 +138,11 @@ impl<T> Shared<T> {
                 Overflow::Wait => return Err(Refused::Full(())),
                 Overflow::DropOldest => self.evict(route, parcel.next_bytes()),
                 Overflow::DropNewest => {
+                    // Of weighed items a lighter one may find room behind it.
+                    let count = if parcel.is_weighed() { 1 } else { count };
+                    let bytes = in_bytes(parcel.next_bytes());
                     let mut newcomers = parcel.split(count);
-                    let dropped = self.drop_newcomers(route, &mut newcomers, None);
+                    let dropped = self.drop_newcomers(route, &mut newcomers, bytes, None);
                     parcel.put_back(newcomers);
                     return dropped.map(|()| self.one_of(route));
                 }
@@ -162,13 +168,14 @@ impl<T> Shared<T> {
                 opened,
                 trigger: _,
             } = sealed;
-            waiters.take(Err(reason)).send();
             let letters = Letters {
                 items,
                 bytes: weights.sum(),
                 opened,
             };
             self.overflowed(index, reason, letters);
+            // Last, and caught: a waker is user code.
+            let _ = caught(|| waiters.take(Err(reason)).send());
         }
     }
 
@@ -177,20 +184,31 @@ impl<T> Shared<T> {
         &self,
         route: Route,
         newcomers: &mut Vec<T>,
+        bytes: u64,
         waiter: Option<Waiter>,
     ) -> Result<(), Refused<()>> {
         let index = self.one_of(route);
-        let reason = self.partitions[index].drop_newcomers(newcomers.len())?;
-        if let Some(waiter) = waiter {
-            // An error means that this one has given up.
-            let _ = waiter.send(Err(reason));
-        }
-        let letters = Letters {
-            items: std::mem::take(newcomers),
-            bytes: 0,
+        let placed = self.partitions[index].drop_newcomers(newcomers.len())?;
+        let letters = |items, bytes| Letters {
+            items,
+            bytes,
             opened: Instant::now(),
         };
-        self.overflowed(index, reason, letters);
+        let beyond = newcomers.split_off(placed);
+        let reason = match beyond.is_empty() {
+            true => DropReason::Overflow,
+            false => DropReason::DeadLetterFull,
+        };
+        self.overflowed(
+            index,
+            DropReason::Overflow,
+            letters(std::mem::take(newcomers), bytes),
+        );
+        self.overflowed(index, DropReason::DeadLetterFull, letters(beyond, 0));
+        if let Some(waiter) = waiter {
+            // An error means that this one has given up; a waker is user code.
+            let _ = caught(|| waiter.send(Err(reason)));
+        }
         Ok(())
     }
 

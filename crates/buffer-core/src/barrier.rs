@@ -33,16 +33,28 @@ impl Barrier {
         (Self(sender), Wait(receiver))
     }
 
-    /// The worker is here.
+    /// The worker is here. Wakes those who wait, so it must not be called under a lock.
     pub(crate) fn reach(self, tally: Tally) {
         self.0
             .send_modify(|passage| passage.reached = Some(passage.cut(tally)));
     }
 
-    /// From now on items are dropped that came after it.
+    /// From now on items are dropped that came after it. Wakes nobody.
     pub(crate) fn pass_over(&self, tally: Tally) {
-        self.0
-            .send_modify(|passage| _ = passage.passed_over.get_or_insert(tally));
+        self.0.send_if_modified(|passage| {
+            passage.passed_over.get_or_insert(tally);
+            false
+        });
+    }
+
+    /// One more who waits here.
+    pub(crate) fn wait(&self) -> Wait {
+        Wait(self.0.subscribe())
+    }
+
+    /// Whether nobody waits here any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.is_closed()
     }
 }
 
@@ -54,13 +66,10 @@ pub(crate) struct Wait(watch::Receiver<Passage>);
 pub(crate) struct WorkerEnded;
 
 impl Wait {
-    pub(crate) fn is_over(&self) -> bool {
-        self.0.borrow().reached.is_some()
-    }
-
-    /// What of a tally from before the end belongs to those who wait.
+    /// What of a tally belongs to those who wait: all of it until the worker got there, and nothing that overflowed behind.
     pub(crate) fn cut(&self, tally: Tally) -> Tally {
-        self.0.borrow().cut(tally)
+        let passage = self.0.borrow();
+        passage.reached.unwrap_or_else(|| passage.cut(tally))
     }
 
     /// The tally when the worker got there.

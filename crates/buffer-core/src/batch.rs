@@ -275,6 +275,16 @@ impl<T> Batch<T> {
         self.items.len() + self.taken
     }
 
+    /// Whether the sink has taken the items out.
+    pub(crate) fn was_taken(&self) -> bool {
+        self.taken > 0
+    }
+
+    /// Whether the sink has said something of single items.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marks.iter().any(|mark| !matches!(mark, Mark::Open))
+    }
+
     /// Whether an attempt was made at its items before.
     pub(crate) fn was_offered(&self) -> bool {
         self.attempt > 0 || self.parent.is_some()

@@ -7,6 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// The name of one batch's exact content, printed as 32 hexadecimal digits.
 ///
 /// The upper half is drawn at random once for each process, the lower half counts its batches.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Batch, FlushError};
+///
+/// # async fn insert(_: String, _: &[u32]) -> Result<(), std::io::Error> { Ok(()) }
+/// /// Writes under a key that the database takes once.
+/// async fn once(batch: &mut Batch<u32>) -> Result<(), FlushError> {
+///     let key = batch.id().to_string();
+///     assert_eq!(key.len(), 32);
+///     insert(key, batch).await.map_err(FlushError::uncertain)
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(u128);
 

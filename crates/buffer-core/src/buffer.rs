@@ -104,9 +104,10 @@ impl<T: Send + 'static> Buffer<T> {
         {
             return tally.since(&waiting.before);
         }
-        // What the worker left is settled at the end of the drain.
+        // What the worker left is settled at the end of the drain, and what it left first is what was pending here.
         self.shared().drain.settled().await;
-        settled_since(partition, waiting)
+        let settled = settled_since(partition, waiting);
+        settled.without_left(settled.settled().saturating_sub(waiting.pending))
     }
 
     /// Asks for a flush of what is pending, without waiting for it.

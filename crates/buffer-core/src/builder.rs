@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -19,6 +20,7 @@ use crate::overflow::Overflow;
 use crate::partition::Partition;
 use crate::rescue;
 use crate::router::{Router, Routing};
+use crate::runtime;
 use crate::shared::{LastItems, OnOutcome, Shared, Weigh};
 use crate::size::Size;
 use crate::slot::Slot;
@@ -209,7 +211,9 @@ impl<T: Send + 'static> Builder<T> {
     }
 
     /// The weight that seals a batch; no batch is heavier, so an item that is, is refused as oversized. Needs `weigh`. Default:
-    /// a partition's share of `capacity_bytes`, or no limit.
+    /// a partition's share of `capacity_bytes` (half of it with [`Overflow::DropOldest`]), or no limit.
+    ///
+    /// [`last_items`](Builder::last_items) alone come in whatever they weigh, each too heavy one in a batch of its own.
     pub fn batch_bytes(mut self, bytes: usize) -> Self {
         self.batch_bytes = Some(bytes);
         self
@@ -218,8 +222,8 @@ impl<T: Send + 'static> Builder<T> {
     /// What the items that the buffer holds weigh at most, in flight included; beyond it an insert waits. Needs `weigh`.
     /// Default: no limit.
     ///
-    /// It is divided evenly among the partitions, and must be at least `batch_bytes` for each. An item that is heavier than a
-    /// partition's share is refused as oversized.
+    /// It is divided evenly among the partitions, and must be at least `batch_bytes` for each (twice that with
+    /// [`Overflow::DropOldest`]). A heavy item may wait for long while lighter ones keep coming, which find room before it does.
     pub fn capacity_bytes(mut self, bytes: usize) -> Self {
         self.capacity_bytes = Some(bytes);
         self
@@ -254,7 +258,8 @@ impl<T: Send + 'static> Builder<T> {
 
     /// How often a batch is tried again before it is dropped. Default: 5.
     ///
-    /// Attempts that end in [unavailable](crate::FlushError::unavailable) don't count.
+    /// Attempts that end in [unavailable](crate::FlushError::unavailable) don't count, nor do those whose time is up when they
+    /// have delivered or rejected some of the items.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
@@ -285,7 +290,7 @@ impl<T: Send + 'static> Builder<T> {
 
     /// The runtime that the workers run on. Default: the one that `build` is called in.
     ///
-    /// Its timer must be enabled.
+    /// Its timer must be enabled (`enable_time`), or `build` refuses it.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -302,7 +307,8 @@ impl<T: Send + 'static> Builder<T> {
 
     /// Called with every outcome, for logs and numbers of one's own: items that were delivered, dropped or returned.
     ///
-    /// It runs on the workers, right after the items are counted, so it must be quick and must not block.
+    /// It runs right after the items are counted, so it must be quick and must not block: on the workers, and for items that
+    /// [overflow](Builder::overflow) on the inserting thread.
     ///
     /// # Examples
     ///
@@ -319,7 +325,7 @@ impl<T: Send + 'static> Builder<T> {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let builder = Buffer::builder().on_outcome(|settled| {
     ///     if let Outcome::Dropped(reason) = settled.outcome {
-    ///         eprintln!("{} items dropped: {reason}", settled.items.len());
+    ///         eprintln!("{} items dropped: {reason}", settled.count);
     ///     }
     /// });
     /// let buffer = builder.build(Nowhere)?;
@@ -380,7 +386,7 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] that names the setting to change, or says that there is no runtime.
+    /// A [`BuildError`] that names the setting to change, or says what is wrong with the runtime.
     pub fn build(self, sink: impl Flush<T>) -> Result<Buffer<T>, BuildError> {
         let Some(partitions) = NonZeroUsize::new(self.partitions) else {
             return Err(BuildError::Zero {
@@ -391,19 +397,19 @@ impl<T: Send + 'static> Builder<T> {
         let capacity = self.capacity_for_each_partition()?;
         let triggers = self.triggers(capacity.bytes)?;
         let policy = self.policy()?;
-        let runtime = match self.runtime {
-            Some(runtime) => runtime,
-            None => Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
-        };
+        let runtime = runtime::able(self.runtime)?;
         let slot = || {
             let overflows = self.overflow != Overflow::Wait && self.dead_letters.is_some();
             overflows.then(|| Slot::new(self.batch_size))
         };
+        // Relaxed: only uniqueness and order matter, and nothing is published with the number.
+        static BUILT: AtomicU64 = AtomicU64::new(0);
         let shared = Arc::new(Shared {
+            number: BUILT.fetch_add(1, Ordering::Relaxed),
             name: self.name,
             drain_timeout: self.drain_timeout,
             partitions: (0..self.partitions)
-                .map(|_| Partition::new(triggers.clone(), capacity, slot()))
+                .map(|_| Partition::new(triggers.clone(), capacity, self.overflow, slot()))
                 .collect(),
             router: Router::new(partitions),
             routing: self.routing,
@@ -450,10 +456,12 @@ impl<T: Send + 'static> Builder<T> {
             }
         }
         let bytes = self.capacity_bytes.map(|total| total / self.partitions);
-        if let Some(bytes) = bytes {
-            // Without a limit to a batch its share is the limit, and two of them must fit where the oldest is dropped.
-            let batch_bytes = self.batch_bytes.unwrap_or(1);
-            self.check_share("capacity_bytes", bytes, "batch_bytes", batch_bytes)?;
+        match (bytes, self.batch_bytes) {
+            (Some(share), Some(batch)) => {
+                self.check_share("capacity_bytes", share, "batch_bytes", batch)?;
+            }
+            (Some(share), None) => self.check_share("capacity_bytes", share, "partitions", 1)?,
+            (None, _) => {}
         }
         Ok(Size {
             items: items as u64,
@@ -529,7 +537,10 @@ impl<T: Send + 'static> Builder<T> {
             retries: self.retries,
             free_timeouts: false,
             backoff: self.backoff,
-            give_up_after: self.give_up_after,
+            give_up_after: self
+                .give_up_after
+                .map(|limit| at_most_a_year("give_up_after", limit))
+                .transpose()?,
         })
     }
 }

@@ -1,13 +1,13 @@
 //! Hands what was dropped to the dead-letter sink.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::error::Error as _;
+use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::batch::{Batch, Causes};
-use crate::caught::drop_caught;
+use crate::caught::{caught, drop_caught};
+use crate::flush_error::FlushError;
 use crate::flusher::{Flusher, Policy};
 use crate::open::Sealed;
 use crate::pass::OutOfTime;
@@ -42,7 +42,7 @@ impl<T: Send + 'static> Burial<T> {
     pub(crate) fn add(&mut self, dead: Batch<T>) {
         self.dead.push_back(dead);
         if !self.flusher.has_dead_letters() {
-            self.forget();
+            self.forget_first();
         }
     }
 
@@ -53,41 +53,43 @@ impl<T: Send + 'static> Burial<T> {
     /// Safe: a batch stays until its attempt has ended.
     pub(crate) async fn bury(&mut self) -> ControlFlow<OutOfTime> {
         while let Some(dead) = self.dead.front_mut() {
-            let count = dead.len();
-            if count > 0 {
-                let buried = tokio::select! {
+            // A sink that took them in an attempt which was cut off has left nothing to try again.
+            let buried = if dead.was_taken() || dead.is_empty() {
+                None
+            } else {
+                let count = dead.len();
+                tokio::select! {
                     biased;
-                    buried = self.flusher.bury(dead) => buried,
+                    buried = self.flusher.bury(dead) => Some((count, buried)),
                     () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
-                };
-                match buried {
-                    Ok(()) => self.shared.partitions[self.index].count_dead_lettered(count),
-                    Err(error) => {
-                        let (buffer, partition, cause) = (&*self.shared.name, self.index, error.source());
-                        tracing::error!(buffer, partition, items = count, %error, cause, "dead letters lost");
-                    }
                 }
+            };
+            match buried {
+                Some((count, Ok(()))) => {
+                    self.shared.partitions[self.index].count_dead_lettered(count);
+                    self.forget_first();
+                }
+                Some((_, Err(error))) => self.lose_first(Some(&error)),
+                None => self.lose_first(None),
             }
-            self.forget_first();
         }
         ControlFlow::Continue(())
     }
 
-    /// Buries what overflows, as it comes, for as long as it is polled.
+    /// Buries what overflows, as it comes, until the partition is closed and nothing is left or time is up.
     ///
     /// # Cancel safety
     ///
     /// Safe, as for [`bury`](Burial::bury).
-    pub(crate) async fn bury_overflow(&mut self) -> Infallible {
+    pub(crate) async fn bury_overflow(&mut self) {
         let shared = Arc::clone(&self.shared);
-        let Some(slot) = &shared.partitions[self.index].slot else {
-            return std::future::pending().await;
-        };
-        loop {
-            if let ControlFlow::Break(OutOfTime) = self.bury_overflowed().await {
-                return std::future::pending().await;
+        let partition = &shared.partitions[self.index];
+        let Some(slot) = &partition.slot else { return };
+        while self.bury_overflowed().await.is_continue() && !(partition.is_closed() && slot.is_empty()) {
+            tokio::select! {
+                () = slot.filled() => {}
+                () = shared.drain.deadline_passed() => return,
             }
-            slot.filled().await;
         }
     }
 
@@ -96,7 +98,7 @@ impl<T: Send + 'static> Burial<T> {
     /// # Cancel safety
     ///
     /// Safe, as for [`bury`](Burial::bury).
-    pub(crate) async fn bury_overflowed(&mut self) -> ControlFlow<OutOfTime> {
+    async fn bury_overflowed(&mut self) -> ControlFlow<OutOfTime> {
         loop {
             self.bury().await?;
             let slot = self.shared.partitions[self.index].slot.as_ref();
@@ -118,10 +120,39 @@ impl<T: Send + 'static> Burial<T> {
         }
     }
 
-    pub(crate) fn forget(&mut self) {
+    /// Ends with nothing more buried.
+    pub(crate) fn abandon(&mut self) {
         while !self.dead.is_empty() {
-            self.forget_first();
+            self.lose_first(None);
         }
+        let partition = &self.shared.partitions[self.index];
+        if let Some(letters) = partition.slot.as_ref().and_then(|slot| slot.take()) {
+            drop_caught(letters.items);
+        }
+    }
+
+    /// Drops what is counted and can't be buried.
+    fn lose_first(&mut self, error: Option<&FlushError>) {
+        if let Some(dead) = self.dead.front() {
+            let (items, reason, partition) = (dead.count(), dead.drop_reason(), self.index);
+            if items > 0 && self.flusher.has_dead_letters() {
+                // The causes and the subscriber are user code.
+                let _ = caught(|| {
+                    let cause = error.and_then(|error| error.source());
+                    let error = error.map(|error| error as &dyn Error);
+                    tracing::error!(
+                        buffer = &*self.shared.name,
+                        partition,
+                        items,
+                        ?reason,
+                        error,
+                        cause,
+                        "dead letters lost"
+                    );
+                });
+            }
+        }
+        self.forget_first();
     }
 
     /// Drops what is counted already. Items and causes are user code.

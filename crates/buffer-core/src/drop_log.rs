@@ -27,14 +27,20 @@ impl DropLog {
     pub(crate) fn line(&self, reason: DropReason, items: usize, now: Instant) -> Option<u64> {
         let line = &mut self.0.lock()[reason as usize];
         line.items += items as u64;
-        if line
-            .last
-            .is_some_and(|last| now.saturating_duration_since(last) < APART)
-        {
+        let is_early = |last| now.saturating_duration_since(last) < APART;
+        // The end comes once.
+        if reason != DropReason::DrainTimeout && line.last.is_some_and(is_early) {
             return None;
         }
         line.last = Some(now);
         Some(std::mem::take(&mut line.items))
+    }
+
+    /// What was dropped and had no line yet, at the end.
+    pub(crate) fn rests(&self) -> Vec<(DropReason, u64)> {
+        let mut lines = self.0.lock();
+        let rests = DropReason::ALL.map(|reason| (reason, std::mem::take(&mut lines[reason as usize].items)));
+        rests.into_iter().filter(|(_, items)| *items > 0).collect()
     }
 }
 
@@ -49,5 +55,10 @@ mod tests {
         assert_eq!(log.line(DropReason::Overflow, 3, now), None);
         assert_eq!(log.line(DropReason::Permanent, 1, now), Some(1));
         assert_eq!(log.line(DropReason::Overflow, 4, now + APART), Some(7));
+        assert_eq!(log.line(DropReason::Overflow, 5, now + APART), None);
+        assert_eq!(log.rests(), [(DropReason::Overflow, 5)]);
+        for _ in 0..2 {
+            assert_eq!(log.line(DropReason::DrainTimeout, 1, now), Some(1));
+        }
     }
 }

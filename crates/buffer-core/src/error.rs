@@ -7,15 +7,28 @@ use thiserror::Error;
 use crate::reason::DropReason;
 
 /// Why [`Buffer::insert`](crate::Buffer::insert) refused an item.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::Buffer;
+///
+/// /// Keeps what came too late.
+/// async fn insert_or_keep(buffer: &Buffer<String>, item: String, kept: &mut Vec<String>) {
+///     if let Err(refused) = buffer.insert(item).await {
+///         kept.push(refused.into_item());
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InsertError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
-    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    /// The item is heavier than a batch may be; the item is handed back.
     #[error(
-        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+        "the item is heavier than a batch may be; raise batch_bytes or capacity_bytes, or divide the item, which is handed back in this error"
     )]
     Oversized(T),
 }
@@ -30,6 +43,21 @@ impl<T> InsertError<T> {
 }
 
 /// Why [`Buffer::try_insert`](crate::Buffer::try_insert) refused an item.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Buffer, TryInsertError};
+///
+/// /// Sheds load: says whether there was room.
+/// fn offer(buffer: &Buffer<String>, item: String) -> Result<bool, TryInsertError<String>> {
+///     match buffer.try_insert(item) {
+///         Ok(()) => Ok(true),
+///         Err(TryInsertError::Full(_)) => Ok(false),
+///         Err(refused) => Err(refused),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryInsertError<T> {
@@ -41,9 +69,9 @@ pub enum TryInsertError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
-    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    /// The item is heavier than a batch may be; the item is handed back.
     #[error(
-        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+        "the item is heavier than a batch may be; raise batch_bytes or capacity_bytes, or divide the item, which is handed back in this error"
     )]
     Oversized(T),
 }
@@ -58,6 +86,22 @@ impl<T> TryInsertError<T> {
 }
 
 /// Why [`Buffer::insert_timeout`](crate::Buffer::insert_timeout) refused an item.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_core::{Buffer, InsertTimeoutError};
+///
+/// /// The status of a request that brings an item.
+/// async fn status(buffer: &Buffer<String>, item: String) -> u16 {
+///     match buffer.insert_timeout(item, Duration::from_millis(50)).await {
+///         Ok(()) => 202,
+///         Err(InsertTimeoutError::TimedOut(_)) => 429,
+///         Err(_) => 503,
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InsertTimeoutError<T> {
@@ -69,9 +113,9 @@ pub enum InsertTimeoutError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
-    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    /// The item is heavier than a batch may be; the item is handed back.
     #[error(
-        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+        "the item is heavier than a batch may be; raise batch_bytes or capacity_bytes, or divide the item, which is handed back in this error"
     )]
     Oversized(T),
 }
@@ -86,6 +130,21 @@ impl<T> InsertTimeoutError<T> {
 }
 
 /// Why [`Buffer::insert_blocking`](crate::Buffer::insert_blocking) refused an item.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Buffer, InsertBlockingError};
+///
+/// /// For threads of which nobody knows whether they are a runtime's.
+/// fn insert_anywhere(buffer: &Buffer<String>, item: String) -> bool {
+///     match buffer.insert_blocking(item) {
+///         Ok(()) => true,
+///         Err(InsertBlockingError::InsideRuntime(item)) => buffer.try_insert(item).is_ok(),
+///         Err(_) => false,
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InsertBlockingError<T> {
@@ -97,9 +156,9 @@ pub enum InsertBlockingError<T> {
         "this thread belongs to a tokio runtime and must not block; use insert; the item is handed back in this error"
     )]
     InsideRuntime(T),
-    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    /// The item is heavier than a batch may be; the item is handed back.
     #[error(
-        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+        "the item is heavier than a batch may be; raise batch_bytes or capacity_bytes, or divide the item, which is handed back in this error"
     )]
     Oversized(T),
 }
@@ -114,19 +173,34 @@ impl<T> InsertBlockingError<T> {
 }
 
 /// Why [`Buffer::insert_and_wait`](crate::Buffer::insert_and_wait) did not end with the item delivered.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Buffer, InsertAndWaitError};
+///
+/// /// What the author of an item is told.
+/// async fn told(buffer: &Buffer<String>, item: String) -> String {
+///     match buffer.insert_and_wait(item).await {
+///         Ok(()) => "stored".into(),
+///         Err(InsertAndWaitError::Dropped(reason)) => format!("not stored: {reason}"),
+///         Err(_) => "not stored: the service is stopping".into(),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InsertAndWaitError<T> {
     /// The buffer is closed; the item is handed back.
     #[error("the buffer is closed; the item is handed back in this error")]
     Closed(T),
-    /// The item is heavier than a batch, or than a partition's share of the capacity; the item is handed back.
+    /// The item is heavier than a batch may be; the item is handed back.
     #[error(
-        "the item is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or divide the item, which is handed back in this error"
+        "the item is heavier than a batch may be; raise batch_bytes or capacity_bytes, or divide the item, which is handed back in this error"
     )]
     Oversized(T),
     /// The item was accepted, and dropped.
-    #[error("the item was dropped: {0}; a dead-letter sink would have it")]
+    #[error("the item was dropped: {0}; the log names the cause")]
     Dropped(DropReason),
     /// The item was accepted, and the drain's time was up before it was delivered.
     #[error("the buffer closed before the item was delivered; the summary of the close has it")]
@@ -134,15 +208,29 @@ pub enum InsertAndWaitError<T> {
 }
 
 /// Why [`Buffer::insert_batch`](crate::Buffer::insert_batch) stopped; what it did not accept is still in the caller's `Vec`.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Buffer, InsertBatchError};
+///
+/// /// Returns what came too late, which is nothing while the buffer is open.
+/// async fn insert_all(buffer: &Buffer<String>, mut items: Vec<String>) -> Vec<String> {
+///     if let Err(InsertBatchError::Closed) = buffer.insert_batch(&mut items).await {
+///         eprintln!("{} items came too late", items.len());
+///     }
+///     items
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InsertBatchError {
     /// The buffer is closed.
     #[error("the buffer is closed; the items that it did not accept are still in the vector")]
     Closed,
-    /// An item is heavier than a batch, or than a partition's share of the capacity. None of the items was accepted.
+    /// An item is heavier than a batch may be. None of the items was accepted.
     #[error(
-        "the item at index {index} is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or take it out; all items are still in the vector"
+        "the item at index {index} is heavier than a batch may be; raise batch_bytes or capacity_bytes, or take it out; all items are still in the vector"
     )]
     Oversized {
         /// Where it is in the caller's vector.
@@ -152,6 +240,17 @@ pub enum InsertBatchError {
 
 /// Why [`Buffer::try_insert_batch`](crate::Buffer::try_insert_batch) stopped; what it did not accept is still in the
 /// caller's `Vec`.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Buffer, TryInsertBatchError};
+///
+/// /// Inserts what there is room for; says whether to come back with the rest.
+/// fn insert_some(buffer: &Buffer<String>, items: &mut Vec<String>) -> bool {
+///     matches!(buffer.try_insert_batch(items), Err(TryInsertBatchError::Full))
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryInsertBatchError {
@@ -163,9 +262,9 @@ pub enum TryInsertBatchError {
     /// The buffer is closed.
     #[error("the buffer is closed; the items that it did not accept are still in the vector")]
     Closed,
-    /// An item is heavier than a batch, or than a partition's share of the capacity. None of the items was accepted.
+    /// An item is heavier than a batch may be. None of the items was accepted.
     #[error(
-        "the item at index {index} is heavier than batch_bytes, or than a partition's share of capacity_bytes; raise them, or take it out; all items are still in the vector"
+        "the item at index {index} is heavier than a batch may be; raise batch_bytes or capacity_bytes, or take it out; all items are still in the vector"
     )]
     Oversized {
         /// Where it is in the caller's vector.
@@ -174,6 +273,25 @@ pub enum TryInsertBatchError {
 }
 
 /// Why [`Builder::build`](crate::Builder::build) refused the settings.
+///
+/// # Examples
+///
+/// ```
+/// # use buffer_core::{Batch, Flush, FlushError, async_trait};
+/// use buffer_core::{Buffer, BuildError};
+///
+/// # struct Nowhere;
+/// # #[async_trait]
+/// # impl Flush<u32> for Nowhere {
+/// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// // Outside of a runtime:
+/// let refused = Buffer::builder().build(Nowhere).expect_err("there is no runtime here");
+/// assert_eq!(refused, BuildError::NoRuntime);
+///
+/// let refused = Buffer::builder().batch_size(0).build(Nowhere).expect_err("a batch holds an item");
+/// assert!(refused.to_string().contains("`batch_size`"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -218,6 +336,14 @@ pub enum BuildError {
         "no tokio runtime here to run the workers on; call build inside one, or give the builder a handle with `runtime`"
     )]
     NoRuntime,
+    /// The tokio runtime was shut down.
+    #[error(
+        "the tokio runtime is gone and can't run the workers; give the builder the handle of one that lives"
+    )]
+    RuntimeGone,
+    /// The tokio runtime has no timer.
+    #[error("the tokio runtime has no timer; build it with `enable_time` or `enable_all`")]
+    NoTimer,
 }
 
 /// `Debug` that names the refusal and not the item, so that `?` works for items that have no `Debug`, and logs stay free of

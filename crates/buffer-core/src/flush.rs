@@ -1,5 +1,7 @@
 //! The sink: what a user of the framework writes.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -59,6 +61,9 @@ pub trait Flush<T>: Send + Sync + 'static {
         Ok(())
     }
 }
+
+/// What [`Flush::flush`] returns: the future of one attempt.
+pub type FlushFuture<'a> = Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + 'a>>;
 
 #[async_trait]
 impl<T: Send + 'static, S: Flush<T> + ?Sized> Flush<T> for Arc<S> {

@@ -43,6 +43,19 @@ pub struct FlushError {
 }
 
 /// The kinds of a [`FlushError`].
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{FlushError, FlushErrorKind};
+///
+/// /// A sink's own retry, for what certainly was not written.
+/// fn is_worth_another_try(error: &FlushError) -> bool {
+///     error.kind() == FlushErrorKind::Transient
+/// }
+/// assert!(is_worth_another_try(&FlushError::transient("a deadlock")));
+/// assert!(!is_worth_another_try(&FlushError::permanent("no such table")));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FlushErrorKind {
@@ -113,7 +126,7 @@ impl FlushError {
         self.retry_after
     }
 
-    fn new(kind: FlushErrorKind, cause: Cause) -> Self {
+    pub(crate) fn new(kind: FlushErrorKind, cause: Cause) -> Self {
         Self {
             kind,
             retry_after: None,

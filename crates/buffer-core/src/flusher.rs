@@ -1,8 +1,6 @@
 //! Takes one batch through one attempt, and says what is to become of it.
 
 use std::error::Error as _;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +9,7 @@ use thiserror::Error;
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
 use crate::caught::{Panicked, caught, caught_future};
-use crate::flush::Flush;
+use crate::flush::{Flush, FlushFuture};
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::hold::Sign;
 use crate::reason::DropReason;
@@ -36,7 +34,10 @@ impl Policy {
     /// first attempts are short, and those that time out are repeated for as long as the drain has time.
     pub(crate) fn for_rescue(self, drain_timeout: Duration) -> Self {
         Self {
-            first_timeout: (drain_timeout / 16).min(self.flush_timeout),
+            // More than nothing, as it doubles.
+            first_timeout: (drain_timeout / 16)
+                .max(Duration::from_millis(1))
+                .min(self.flush_timeout),
             free_timeouts: true,
             ..self
         }
@@ -91,9 +92,10 @@ pub(crate) struct Flusher<T> {
     pub(crate) policy: Policy,
 }
 
+/// The attempt was cut off at its time limit.
 #[derive(Debug, Error)]
 #[error("the sink did not answer within {0:?}; it may have written the batch")]
-struct TimedOut(Duration);
+pub(crate) struct TimedOut(pub(crate) Duration);
 
 impl<T> Clone for Flusher<T> {
     fn clone(&self) -> Self {
@@ -142,7 +144,8 @@ impl<T: Send + 'static> Flusher<T> {
         loop {
             batch.begin_attempt();
             let answer = within(limit, || sink.flush(batch)).await;
-            if limit >= flush_timeout || !answer.as_ref().is_err_and(is::<TimedOut>) {
+            let is_last = limit >= flush_timeout || batch.was_taken();
+            if is_last || !answer.as_ref().is_err_and(is::<TimedOut>) {
                 return answer;
             }
             limit = limit.saturating_mul(2).min(flush_timeout);
@@ -170,7 +173,9 @@ impl<T: Send + 'static> Flusher<T> {
         };
         // The cause is the sink's code too.
         let sign = caught(|| sign(&error)).unwrap_or(Sign::Nothing);
-        let free = self.policy.free_timeouts && is::<TimedOut>(&error);
+        // What was settled before the time was up is gained: slow calls, item by item or key by key, must not use up the
+        // retries of a sink that is well. As each such attempt settles an item, they come to an end.
+        let free = is::<TimedOut>(&error) && (self.policy.free_timeouts || batch.is_marked());
         let verdict = match error.kind() {
             FlushErrorKind::Divisible => Verdict::Divide { error },
             FlushErrorKind::Permanent => Verdict::Dropped {
@@ -242,18 +247,23 @@ fn is<E: std::error::Error + 'static>(error: &FlushError) -> bool {
     error.source().is_some_and(|cause| cause.is::<E>())
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), FlushError>> + Send + 'a>>;
-
-/// Runs a call of the sink under a time limit and turns its panic into an error. What the call borrows stays whole: the
-/// batch, whose items the sink can only mark, and the sink itself, which decides by its own poisoning.
-async fn within<'a>(limit: Duration, call: impl FnOnce() -> Answer<'a> + Send) -> Result<(), FlushError> {
-    let answered = async {
-        let answer = caught(call)?;
-        caught_future(answer).await
-    };
-    match tokio::time::timeout(limit, answered).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(panicked)) => Err(FlushError::uncertain(panicked)),
+/// Runs a call of the sink under a time limit and turns its panic into an error.
+async fn within<'a>(
+    limit: Duration,
+    call: impl FnOnce() -> FlushFuture<'a> + Send,
+) -> Result<(), FlushError> {
+    match tokio::time::timeout(limit, asked(call)).await {
+        Ok(answer) => answer,
         Err(_) => Err(FlushError::uncertain(TimedOut(limit))),
     }
+}
+
+/// Runs a call of the sink and turns its panic into an error. What the call borrows stays whole: the batch, whose items the
+/// sink can only mark, and the sink itself, which decides by its own poisoning.
+pub(crate) async fn asked<'a>(call: impl FnOnce() -> FlushFuture<'a> + Send) -> Result<(), FlushError> {
+    let answered = match caught(call) {
+        Ok(answer) => caught_future(answer).await,
+        Err(panicked) => Err(panicked),
+    };
+    answered.unwrap_or_else(|panicked| Err(FlushError::uncertain(panicked)))
 }

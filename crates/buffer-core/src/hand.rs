@@ -29,8 +29,7 @@ impl<T> Hand<T> {
 
     /// Takes the next batch in hand.
     pub(crate) fn take(&mut self, batch: Batch<T>, policy: &Policy) {
-        // Each guilty item costs at most one split for each time that the batch can be halved.
-        self.splits_left = GUILTY_ITEMS * batch.len().next_power_of_two().ilog2();
+        self.splits_left = most_splits(batch.len());
         self.parts.push_back(Flight::new(batch, policy));
     }
 
@@ -66,4 +65,10 @@ impl<T> Hand<T> {
     pub(crate) fn take_left(&mut self) -> impl Iterator<Item = Group<T>> {
         self.parts.drain(..).map(|mut flight| flight.batch.take_left())
     }
+}
+
+/// How often so many items may be split, before the search for the guilty ones is given up.
+pub(crate) fn most_splits(items: usize) -> u32 {
+    // Each guilty item costs at most one split for each time that the items can be halved.
+    GUILTY_ITEMS * items.next_power_of_two().ilog2()
 }

@@ -105,6 +105,25 @@ impl AddAssign for Stats {
 }
 
 /// Copies of pending items: see [`Buffer::dump`](crate::Buffer::dump).
+///
+/// # Examples
+///
+/// ```
+/// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+/// # struct Nowhere;
+/// # #[async_trait]
+/// # impl Flush<u32> for Nowhere {
+/// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let buffer = Buffer::builder().build(Nowhere)?;
+/// buffer.insert(7).await?;
+/// let dump = buffer.dump();
+/// assert_eq!((dump.items, dump.in_hand), (vec![7], 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dump<T> {

@@ -230,6 +230,8 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Inserts all of `items` into one partition, in their order, and waits as often as there is no room for the next part.
     ///
+    /// Another [`Overflow`] policy than `Wait` goes on in another partition rather than drop anything, where the route allows it.
+    ///
     /// Any number is fine: parts are as large as there is room. On return `items` holds what was not accepted: nothing, if
     /// the answer is `Ok`. With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their
     /// keys, and `items` keeps each key's order only.
@@ -277,8 +279,11 @@ impl<T: Send + 'static> Buffer<T> {
                         Err(Refused::Full(()) | Refused::Taken(())) => None,
                     }
                 });
-                // What follows goes to the same partition.
-                route = Route::To(admitted.await?);
+                let partition = admitted.await?;
+                if shared.overflow == Overflow::Wait {
+                    // What follows goes to the same partition.
+                    route = Route::To(partition);
+                }
                 count -= before - parcel.len();
             }
         }
@@ -307,10 +312,13 @@ impl<T: Send + 'static> Buffer<T> {
                     Overflow::DropOldest => shared.admit_many_or_drop(route, &mut parcel, count),
                     Overflow::Wait | Overflow::DropNewest => shared.admit_many(route, &mut parcel, count),
                 };
-                route = Route::To(admitted.map_err(|refused| match refused {
+                let partition = admitted.map_err(|refused| match refused {
                     Refused::Closed(()) => TryInsertBatchError::Closed,
                     Refused::Full(()) | Refused::Taken(()) => TryInsertBatchError::Full,
-                })?);
+                })?;
+                if shared.overflow != Overflow::DropOldest {
+                    route = Route::To(partition);
+                }
                 count -= before - parcel.len();
             }
         }

@@ -257,7 +257,7 @@ impl<T: Send + 'static> Lane<T> {
     pub(crate) fn take_left(&mut self) -> Left<T> {
         self.settle_marked();
         self.settle_unconfirmed();
-        self.burial.forget();
+        self.burial.abandon();
         self.shared.hold.leave(self.index);
         let mut left = Left {
             partition: self.index,

@@ -59,15 +59,23 @@ mod burial;
 mod caught;
 mod drain;
 mod drop_log;
+#[cfg(not(buffer_loom))]
+mod dying;
 mod error;
 mod flush;
 mod flush_error;
 mod flusher;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod gate;
 mod hand;
 mod hold;
 mod info;
 #[cfg(not(buffer_loom))]
 mod insert;
+#[cfg(not(buffer_loom))]
+mod keyed_buffer;
+#[cfg(not(buffer_loom))]
+mod keyed_sink;
 #[cfg(not(buffer_loom))]
 mod lane;
 #[cfg(all(test, buffer_loom))]
@@ -80,15 +88,26 @@ mod partition;
 #[cfg(not(buffer_loom))]
 mod pass;
 mod reason;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod reply;
 #[cfg(not(buffer_loom))]
 mod rescue;
 mod router;
 #[cfg(not(buffer_loom))]
+mod runtime;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod scripted_sink;
+#[cfg(not(buffer_loom))]
 mod shared;
+mod sink_fn;
 mod size;
 mod slot;
 mod state;
 mod sync;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+mod test_batch;
+#[cfg(all(feature = "test-util", not(buffer_loom)))]
+pub mod testing;
 mod trigger;
 mod waiters;
 mod weights;
@@ -107,14 +126,19 @@ pub use crate::error::{
     BuildError, InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError,
     TryInsertBatchError, TryInsertError,
 };
-pub use crate::flush::Flush;
+pub use crate::flush::{Flush, FlushFuture};
 pub use crate::flush_error::{FlushError, FlushErrorKind};
 pub use crate::hold::Health;
 pub use crate::info::{Dump, PartitionInfo, Stats};
+#[cfg(not(buffer_loom))]
+pub use crate::keyed_buffer::KeyedBuffer;
+#[cfg(not(buffer_loom))]
+pub use crate::keyed_sink::FlushKey;
 pub use crate::outcome::{Dropped, FlushReport, Ledger, Outcome, Settled, Summary};
 pub use crate::overflow::Overflow;
 pub use crate::reason::DropReason;
 pub use crate::router::{KeyHash, Router, Routing};
+pub use crate::sink_fn::{SinkFn, sink_fn};
 pub use crate::size::Size;
 pub use crate::trigger::Trigger;
 

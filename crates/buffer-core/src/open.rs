@@ -16,6 +16,7 @@ pub(crate) struct OpenBatch<T> {
     first: Option<First>,
     /// The size of the batch before: the next one is likely to need as much.
     expected: usize,
+    expected_weights: usize,
     /// Whether this is the partition's very first batch.
     is_first: bool,
     /// Its own generator: the thread's is gone while a thread is being destroyed, and a drop may insert even then.
@@ -46,6 +47,7 @@ impl<T> OpenBatch<T> {
             waiters: Waiters::default(),
             first: None,
             expected: 0,
+            expected_weights: 0,
             is_first: true,
             rng: rand::make_rng(),
         }
@@ -87,6 +89,7 @@ impl<T> OpenBatch<T> {
         };
         self.first = Some(First { at, limits });
         self.items.reserve(self.expected);
+        self.weights.reserve(self.expected_weights);
         limits.items
     }
 
@@ -128,10 +131,11 @@ impl<T> OpenBatch<T> {
     pub(crate) fn seal(&mut self, trigger: Trigger) -> Option<Sealed<T>> {
         let First { at, limits: _ } = self.first.take()?;
         let items = std::mem::take(&mut self.items);
-        self.expected = items.len();
+        let weights = std::mem::take(&mut self.weights);
+        (self.expected, self.expected_weights) = (items.len(), weights.len());
         Some(Sealed {
             items,
-            weights: std::mem::take(&mut self.weights),
+            weights,
             waiters: std::mem::take(&mut self.waiters),
             trigger,
             opened: at,

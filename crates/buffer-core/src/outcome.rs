@@ -10,6 +10,21 @@ use crate::reason::DropReason;
 use crate::size::Size;
 
 /// What became of an item once it is settled.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{DropReason, Outcome};
+///
+/// fn color(outcome: Outcome) -> &'static str {
+///     match outcome {
+///         Outcome::Delivered => "green",
+///         Outcome::Dropped(DropReason::DrainTimeout) | Outcome::Returned => "yellow",
+///         _ => "red",
+///     }
+/// }
+/// assert_eq!(color(Outcome::Dropped(DropReason::Permanent)), "red");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -22,6 +37,22 @@ pub enum Outcome {
 }
 
 /// Items that were settled together: what [`Builder::on_outcome`](crate::Builder::on_outcome) sees.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Outcome, Settled};
+///
+/// /// One line of a log.
+/// fn line(settled: &Settled<'_, String>) -> String {
+///     let (items, partition) = (settled.items.len(), settled.partition);
+///     match (settled.outcome, settled.cause(0)) {
+///         (Outcome::Dropped(reason), Some(cause)) => format!("{items} of {partition} dropped ({reason}): {cause}"),
+///         (outcome, _) => format!("{items} of {partition}: {outcome:?}"),
+///     }
+/// }
+/// # let _ = buffer_core::Buffer::builder().on_outcome(|settled| println!("{}", line(settled)));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Settled<'a, T> {
@@ -56,6 +87,19 @@ impl<T> Settled<'_, T> {
 }
 
 /// How many items were dropped, by reason.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::Ledger;
+///
+/// fn report(ledger: &Ledger) {
+///     for (reason, items) in ledger.dropped.iter() {
+///         println!("{items} dropped: {reason}");
+///     }
+/// }
+/// # report(&Ledger::default());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped([u64; DropReason::ALL.len()]);
 
@@ -115,6 +159,15 @@ impl Tally {
         for reason in [DropReason::Overflow, DropReason::DeadLetterFull] {
             self.dropped.0[reason as usize] = earlier.dropped.count(reason);
         }
+        self
+    }
+
+    /// The same without so many of the items that a drain left over.
+    pub(crate) fn without_left(mut self, items: u64) -> Self {
+        let returned = items.min(self.returned);
+        self.returned -= returned;
+        let dropped = &mut self.dropped.0[DropReason::DrainTimeout as usize];
+        *dropped -= (items - returned).min(*dropped);
         self
     }
 
@@ -180,8 +233,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// The ledger of one partition.
-    pub(crate) fn of(pending: u64, tally: Tally) -> Self {
-        let accepted = pending + tally.settled();
+    pub(crate) fn of(accepted: u64, pending: u64, tally: Tally) -> Self {
         let Tally {
             delivered,
             dropped,
@@ -223,6 +275,19 @@ impl AddAssign for Ledger {
 }
 
 /// What became of the items that were pending when [`Buffer::flush`](crate::Buffer::flush) was called.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_core::Buffer;
+///
+/// /// Whether all that was inserted before is stored.
+/// async fn checkpoint(buffer: &Buffer<String>) -> bool {
+///     let report = buffer.flush_within(Duration::from_secs(5)).await;
+///     report.pending == 0 && report.returned == 0 && report.dropped.total() == 0
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FlushReport {
@@ -267,6 +332,20 @@ impl FlushReport {
 }
 
 /// What a close leaves: the final ledger, and the items that could not be delivered in time.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::Buffer;
+///
+/// # async fn save(_: &[String]) -> Result<(), std::io::Error> { Ok(()) }
+/// async fn stop(buffer: Buffer<String>) -> Result<(), Box<dyn std::error::Error>> {
+///     let summary = buffer.close().await;
+///     save(&summary.undelivered).await?;
+///     println!("{} stored, {} for the next start", summary.ledger.delivered, summary.ledger.returned);
+///     summary.sink_error.map_or(Ok(()), |error| Err(error.into()))
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Summary<T> {

@@ -5,8 +5,8 @@
 //!    leave in the order in which they were admitted.
 //! 2. `closed` is set, and the open batch sealed, in one step: no item can be admitted after the worker saw the end.
 //! 3. An item is pending from the step that stores it to the step that counts its outcome.
-//! 4. A full partition that drops its oldest batches has one to drop: the worker has at most one batch in hand and less than one
-//!    is open, and the capacity is two at least.
+//! 4. A full partition that drops its oldest batches has one to drop: the worker has at most one in hand, and the capacity is two
+//!    at least.
 
 use crossbeam_utils::CachePadded;
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use crate::caught::caught;
 use crate::info::{PartitionInfo, Stats};
 use crate::open::Sealed;
 use crate::outcome::{Ledger, Outcome, Tally};
+use crate::overflow::Overflow;
 use crate::parcel::Parcel;
 use crate::reason::DropReason;
 use crate::size::Size;
@@ -36,6 +37,7 @@ pub(crate) struct Partition<T> {
     pub(crate) slot: Option<Slot<T>>,
     triggers: Triggers,
     capacity: Size,
+    overflow: Overflow,
 }
 
 /// Why an item was not admitted.
@@ -67,7 +69,7 @@ pub(crate) struct Waiting {
 }
 
 impl<T> Partition<T> {
-    pub(crate) fn new(triggers: Triggers, capacity: Size, slot: Option<Slot<T>>) -> Self {
+    pub(crate) fn new(triggers: Triggers, capacity: Size, overflow: Overflow, slot: Option<Slot<T>>) -> Self {
         Self {
             state: CachePadded::new(Mutex::new(State::new())),
             wake: Notify::new(),
@@ -75,6 +77,7 @@ impl<T> Partition<T> {
             slot,
             triggers,
             capacity,
+            overflow,
         }
     }
 
@@ -111,13 +114,15 @@ impl<T> Partition<T> {
         if state.closed {
             return Err(Refused::Closed(item));
         }
-        let mut to_wake = state.part_from_heavy(bytes, &self.triggers);
+        let mut to_wake;
         let admitted = if state.has_room(bytes, &self.capacity) {
+            to_wake = state.part_from_heavy(bytes, &self.triggers);
             let waiter = waiter.take();
             to_wake |= state.open.items().is_empty() || waiter.is_some();
             to_wake |= state.join(item, bytes, waiter, &self.triggers);
             Ok(())
         } else {
+            to_wake = state.flush_for_room();
             Err(Refused::Full(item))
         };
         drop(state);
@@ -138,10 +143,11 @@ impl<T> Partition<T> {
         if parcel.is_weighed() {
             while before - parcel.len() < count {
                 let bytes = parcel.next_bytes();
-                state.part_from_heavy(bytes, &self.triggers);
                 if !state.has_room(bytes, &self.capacity) {
+                    state.flush_for_room();
                     break;
                 }
+                state.part_from_heavy(bytes, &self.triggers);
                 let Some(item) = parcel.next() else { break };
                 state.join(item, bytes, None, &self.triggers);
             }
@@ -158,17 +164,21 @@ impl<T> Partition<T> {
         Ok(())
     }
 
-    /// Makes room for an item by dropping the oldest sealed batches, which are counted; none if there is room by now.
+    /// Makes room for an item by dropping the oldest batches that the worker does not have in hand, which are counted; none if
+    /// there is room by now.
     pub(crate) fn evict(&self, bytes: Option<usize>) -> Vec<(DropReason, Sealed<T>)> {
         let mut state = self.state.lock();
         let mut evicted = Vec::new();
         while !state.has_room(bytes, &self.capacity) {
-            let Some(sealed) = state.take_oldest_sealed() else {
-                break;
+            let Some(sealed) = state.take_oldest() else { break };
+            let items = sealed.items.len();
+            let reason = match &self.slot {
+                Some(slot) if slot.reserve_all(items) => DropReason::Overflow,
+                Some(_) => DropReason::DeadLetterFull,
+                None => DropReason::Overflow,
             };
-            let reason = self.overflow_reason(sealed.items.len());
             let size = Size {
-                items: sealed.items.len() as u64,
+                items: items as u64,
                 bytes: sealed.weights.sum(),
             };
             state.settle(Outcome::Dropped(reason), size);
@@ -177,25 +187,22 @@ impl<T> Partition<T> {
         evicted
     }
 
-    /// Counts items that there is no room for as accepted and dropped at once.
-    pub(crate) fn drop_newcomers(&self, count: usize) -> Result<DropReason, Refused<()>> {
+    /// Counts items that there is no room for as accepted and dropped at once. Says how many of them, from the first on, have a
+    /// place on the way to the dead-letter sink, or would have if there were one.
+    pub(crate) fn drop_newcomers(&self, items: usize) -> Result<usize, Refused<()>> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(Refused::Closed(()));
         }
-        let tally = state.tally;
-        state.barriers(..).for_each(|barrier| barrier.pass_over(tally));
-        let reason = self.overflow_reason(count);
-        state.tally.settle(Outcome::Dropped(reason), count as u64);
-        Ok(reason)
-    }
-
-    /// Why items overflow; reserves their place on the way to the dead-letter sink.
-    fn overflow_reason(&self, items: usize) -> DropReason {
-        match &self.slot {
-            Some(slot) if !slot.reserve(items) => DropReason::DeadLetterFull,
-            Some(_) | None => DropReason::Overflow,
+        let placed = self.slot.as_ref().map_or(items, |slot| slot.reserve(items));
+        state.accepted += items as u64;
+        for (reason, items) in [
+            (DropReason::Overflow, placed),
+            (DropReason::DeadLetterFull, items - placed),
+        ] {
+            state.tally.settle(Outcome::Dropped(reason), items as u64);
         }
+        Ok(placed)
     }
 
     /// Seals the open batch at somebody's request.
@@ -204,30 +211,19 @@ impl<T> Partition<T> {
         self.wake.notify_one();
     }
 
-    /// Seals the open batch and marks the place behind it. Where nothing was admitted since the last barrier, that one
-    /// serves: who asks again and again in an outage takes no memory.
+    /// Seals the open batch and marks the place behind it.
     pub(crate) fn place_barrier(&self) -> Waiting {
         let mut state = self.state.lock();
-        let (before, pending) = (state.tally, state.pending.items);
-        let accepted = pending + before.settled();
-        let wait = match &state.barrier {
-            _ if state.ended => None,
-            Some((wait, then)) if *then == accepted && !wait.is_over() => Some(wait.clone()),
-            _ => {
-                state.seal(Trigger::Request);
-                let (barrier, wait) = Barrier::new();
-                state.queue.push_back(Entry::Barrier(barrier));
-                state.barrier = Some((wait.clone(), accepted));
-                Some(wait)
-            }
+        let newcomers_overflow = self.overflow == Overflow::DropNewest;
+        let wait = (!state.ended).then(|| state.place_barrier(newcomers_overflow));
+        let waiting = Waiting {
+            before: wait.as_ref().map_or(state.tally, |wait| wait.cut(state.tally)),
+            pending: state.pending.items,
+            wait,
         };
         drop(state);
         self.wake.notify_one();
-        Waiting {
-            wait,
-            before,
-            pending,
-        }
+        waiting
     }
 
     /// Closes the partition behind `last`, which is admitted whatever the capacity.
@@ -244,6 +240,9 @@ impl<T> Partition<T> {
         drop(state);
         self.wake.notify_one();
         self.room.notify_waiters();
+        if let Some(slot) = &self.slot {
+            slot.poke();
+        }
     }
 
     pub(crate) fn batch_size(&self) -> usize {
@@ -256,12 +255,22 @@ impl<T> Partition<T> {
 
     /// What the worker, which has nothing in hand, does next.
     pub(crate) fn next(&self, now: Instant) -> Next<T> {
+        let mut reached = Vec::new();
         let mut state = self.state.lock();
+        let next = Self::next_locked(&mut state, now, &mut reached);
+        let tally = state.tally;
+        drop(state);
+        // Under the lock a waker, which is user code, might call back.
+        reached.into_iter().for_each(|barrier| barrier.reach(tally));
+        next
+    }
+
+    fn next_locked(state: &mut State<T>, now: Instant, reached: &mut Vec<Barrier>) -> Next<T> {
         state.in_hand = None;
         while let Some(entry) = state.queue.pop_front() {
             match entry {
                 Entry::Sealed(sealed) => return Next::Flush(state.hand_out(sealed)),
-                Entry::Barrier(barrier) => barrier.reach(state.tally),
+                Entry::Barrier(barrier) => reached.push(barrier),
             }
         }
         // Somebody who waits does not sit out the interval.
@@ -293,8 +302,15 @@ impl<T> Partition<T> {
         state.seal(Trigger::Close);
         state.closed = true;
         state.ended = true;
-        let entries = std::mem::take(&mut state.queue).into_iter();
-        let sealed = entries.filter_map(|entry| match entry {
+        let entries = std::mem::take(&mut state.queue);
+        let oldest = state.in_hand.filter(|_| state.pending.items > 0);
+        let left = entries.iter().find_map(|entry| match entry {
+            Entry::Sealed(sealed) => Some(sealed.opened),
+            Entry::Barrier(_) => None,
+        });
+        state.in_hand = oldest.or(left);
+        drop(state);
+        let sealed = entries.into_iter().filter_map(|entry| match entry {
             Entry::Sealed(sealed) => Some(sealed),
             // Who waits at a barrier that is dropped waits for the end of the drain instead.
             Entry::Barrier(_) => None,
@@ -307,11 +323,20 @@ impl<T> Partition<T> {
         self.wake.notified().await;
     }
 
-    /// Counts items as settled, then wakes one who waits for their room; a waiter that gets in wakes the next.
+    /// Counts items as settled, then wakes who waits for their room.
     pub(crate) fn settle(&self, outcome: Outcome, size: Size) {
         self.state.lock().settle(outcome, size);
         // After the count, or the woken one could find the partition full and sleep on.
-        self.room.notify_one();
+        self.wake_for_room(&self.room);
+    }
+
+    /// Wakes one of those who wait for room; one that gets in wakes the next. Where bytes are bounded, all of them: the one might
+    /// be too heavy for the room, and another one not.
+    pub(crate) fn wake_for_room(&self, room: &Notify) {
+        match self.capacity.bytes {
+            u64::MAX => room.notify_one(),
+            _ => room.notify_waiters(),
+        }
     }
 
     pub(crate) fn count_attempt(&self, failed: bool) {
@@ -333,14 +358,13 @@ impl<T> Partition<T> {
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        let state = self.state.lock();
-        Ledger::of(state.pending.items, state.tally)
+        self.state.lock().ledger()
     }
 
     pub(crate) fn stats(&self) -> Stats {
         let state = self.state.lock();
         Stats {
-            ledger: Ledger::of(state.pending.items, state.tally),
+            ledger: state.ledger(),
             attempts: state.attempts,
             failed_attempts: state.failed_attempts,
             sealed: state.seals,
@@ -355,14 +379,15 @@ impl<T> Partition<T> {
         let state = self.state.lock();
         let sealed = state.sealed().map(|sealed| sealed.items.len() as u64).sum();
         let open = state.open.items().len() as u64;
-        let oldest = state.in_hand;
+        let in_hand = state.pending.items - open - sealed;
+        let oldest = state.in_hand.filter(|_| in_hand > 0);
         let oldest = oldest.or_else(|| state.sealed().next().map(|sealed| sealed.opened));
         let oldest = oldest.or(state.open.opened());
         PartitionInfo {
             pending: state.pending,
             open,
             sealed,
-            in_hand: state.pending.items - open - sealed,
+            in_hand,
             oldest: oldest.map(|opened| now.saturating_duration_since(opened)),
         }
     }
@@ -402,7 +427,7 @@ mod tests {
             items: capacity,
             bytes: u64::MAX,
         };
-        Partition::new(triggers, capacity, None)
+        Partition::new(triggers, capacity, Overflow::DropOldest, None)
     }
 
     fn admit(partition: &Partition<u32>, item: u32) {
@@ -449,6 +474,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn barriers_where_nobody_waits_do_not_pile_up() {
+        let partition = partition(1, 2);
+        for item in 0..1_000 {
+            while partition.admit(item, None, &mut None).is_err() {
+                partition.evict(None);
+            }
+            drop(partition.place_barrier());
+        }
+        assert!(partition.state.lock().queue.len() <= 5);
+    }
+
+    #[tokio::test]
     async fn a_barrier_that_is_passed_over_counts_what_was_before_it_alone() {
         let partition = partition(2, 6);
         (0..2).for_each(|item| admit(&partition, item));
@@ -462,6 +499,8 @@ mod tests {
         assert_eq!(partition.evict(None)[0].1.items, [2, 3]);
         (6..8).for_each(|item| admit(&partition, item));
         assert_eq!(partition.evict(None)[0].1.items, [4, 5]);
+        // Whoever asks now and gives up leaves nothing behind.
+        drop(partition.place_barrier());
         assert_eq!(in_hand.items, [0, 1]);
         partition.settle(Outcome::Delivered, Size { items: 2, bytes: 0 });
         assert_eq!(deliver(&partition), [6, 7]);

@@ -3,6 +3,16 @@
 use std::fmt;
 
 /// Why items were dropped.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::DropReason;
+///
+/// let names = DropReason::ALL.map(DropReason::as_str);
+/// assert!(names.contains(&"retries_exhausted"));
+/// assert_eq!(DropReason::GivenUp.to_string(), "given_up");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropReason {

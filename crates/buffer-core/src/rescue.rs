@@ -1,30 +1,29 @@
 //! Keeps the workers' promise when their runtime dies under them: what they leave is drained on a thread of its own.
 //!
 //! At the end of `main` the runtime drops every worker where it stands. A guard that lives in the worker's task notices,
-//! hands the worker to the process's one rescue thread, where it goes on at once beside the others, and the last guard of
+//! hands the worker to the process's one rescue runtime, where it goes on at once beside the others, and the last guard of
 //! the dying runtime blocks until all of them are through or out of time.
-//!
-//! Invariants
-//! 1. Every guard is counted in `LIVE` from before its task is spawned until it is dropped.
-//! 2. The guard that leaves its runtime last waits for all rescues of that runtime; no other guard waits, so none of them
-//!    uses up another's time.
 
 use std::io;
+use std::pin::pin;
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Id, Runtime};
+use tokio::time::{Instant, timeout};
 
-use crate::shared::deadline_in;
+use crate::dying::Runtimes;
+use crate::shared::{Shared, deadline_in};
 use crate::worker::Worker;
 
-/// Runs a worker on `runtime`, and on the rescue thread when that runtime dies.
+/// Runs a worker on `runtime`, and on the rescue runtime when that one dies.
 pub(crate) fn spawn<T: Send + 'static>(worker: Worker<T>, runtime: &Handle) {
     let mut guard = Guard::new(worker, runtime.id());
     runtime.spawn(async move { guard.run().await });
 }
+
+static RUNTIMES: Runtimes<Rescue> = Runtimes::new();
 
 /// Owns a worker inside its task; dropped with the task.
 struct Guard<T: Send + 'static> {
@@ -34,7 +33,7 @@ struct Guard<T: Send + 'static> {
 
 impl<T: Send + 'static> Guard<T> {
     fn new(worker: Worker<T>, runtime: Id) -> Self {
-        enter(runtime);
+        RUNTIMES.enter(runtime);
         Self {
             worker: Some(worker),
             runtime,
@@ -51,90 +50,93 @@ impl<T: Send + 'static> Guard<T> {
 
 impl<T: Send + 'static> Drop for Guard<T> {
     fn drop(&mut self) {
-        let rescue = self.worker.take().and_then(Rescue::start);
-        for rescue in leave(self.runtime, rescue) {
+        let worker = self.worker.take();
+        let rescue = worker.and_then(|worker| Rescue::start(worker, self.runtime));
+        for rescue in RUNTIMES.leave(self.runtime, rescue) {
             rescue.wait();
         }
     }
 }
 
-/// The guards of each runtime.
-static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
-
-struct Live {
-    runtime: Id,
-    guards: usize,
-    rescues: Vec<Rescue>,
-}
-
-fn enter(runtime: Id) {
-    let mut all = LIVE.lock();
-    match all.iter_mut().find(|live| live.runtime == runtime) {
-        Some(live) => live.guards += 1,
-        None => all.push(Live {
-            runtime,
-            guards: 1,
-            rescues: Vec::new(),
-        }),
-    }
-}
-
-/// Returns the rescues to wait for, if this was the runtime's last guard.
-fn leave(runtime: Id, rescue: Option<Rescue>) -> Vec<Rescue> {
-    let mut all = LIVE.lock();
-    let found = all.iter().position(|live| live.runtime == runtime);
-    let index = found.expect("by invariant 1 this guard is counted");
-    let live = &mut all[index];
-    live.rescues.extend(rescue);
-    live.guards -= 1;
-    if live.guards > 0 {
-        Vec::new()
-    } else {
-        all.swap_remove(index).rescues
-    }
-}
-
-/// One worker on the rescue thread.
+/// One worker on the rescue runtime.
 struct Rescue {
     /// Disconnects when the worker is through.
     through: mpsc::Receiver<()>,
     /// Nobody waits any longer than until then.
-    deadline: Instant,
+    deadline: std::time::Instant,
 }
 
 impl Rescue {
-    /// Closes the worker's buffer and lets the worker go on.
-    fn start<T: Send + 'static>(mut worker: Worker<T>) -> Option<Self> {
+    /// Lets the worker go on.
+    fn start<T: Send + 'static>(mut worker: Worker<T>, dead: Id) -> Option<Self> {
         let shared = Arc::clone(&worker.shared);
-        shared.close_by(deadline_in(shared.drain_timeout));
-        let limit = shared.drain.time_for_rescue(shared.drain_timeout);
         let runtime = match runtime() {
             Ok(runtime) => runtime,
             Err(error) => {
                 tracing::error!(buffer = &*shared.name, %error, "no runtime for a rescue, so what is pending is dropped");
+                shared.close_by(deadline_in(shared.drain_timeout));
                 worker.abandon();
                 return None;
             }
         };
         worker.prepare_rescue();
+        let limit = shared.drain.time_for_rescue(shared.drain_timeout);
+        let is_open = !shared.drain.has_begun();
+        match is_open {
+            true => RUNTIMES.stay_open(dead, shared.number),
+            false => RUNTIMES.drain(dead),
+        }
         let (running, through) = mpsc::channel();
         runtime.spawn(async move {
             // By this runtime's clock: that of the dead one may have been a paused one.
-            worker.shared.drain.restart(deadline_in(limit));
-            worker.run().await;
-            // The sink goes with the last worker, and its destructor belongs to the rescue.
+            let deadline = deadline_in(limit);
+            if is_open {
+                run_open(&mut worker, dead, deadline).await;
+            } else {
+                shared.drain.restart(deadline);
+                worker.run().await;
+            }
+            // The sink goes with the last worker, and its destructor belongs to the rescue. It may hold the last handle of
+            // another buffer, which drains from then on.
             drop(worker);
+            RUNTIMES.through(dead);
             drop(running);
         });
-        let deadline = Instant::now() + limit + GRACE;
+        let deadline = std::time::Instant::now() + limit + GRACE;
         Some(Self { through, deadline })
     }
 
     fn wait(self) {
         // Through or out of time, which comes to the same here.
-        let _ = self
-            .through
-            .recv_timeout(self.deadline.saturating_duration_since(Instant::now()));
+        let left = self.deadline.saturating_duration_since(std::time::Instant::now());
+        let _ = self.through.recv_timeout(left);
+    }
+}
+
+/// Runs the worker of a buffer that is open, and closes the buffer when it is for it to close.
+async fn run_open<T: Send + 'static>(worker: &mut Worker<T>, dead: Id, deadline: Instant) {
+    let shared = Arc::clone(&worker.shared);
+    let mut run = pin!(worker.run());
+    let through = tokio::select! {
+        () = close_in_turn(&shared, dead) => false,
+        () = &mut run => true,
+    };
+    RUNTIMES.begin_drain(dead, shared.number);
+    shared.drain.restart(deadline);
+    if !through {
+        run.await;
+    }
+}
+
+/// Waits until the buffer closes, or closes it when it is for it to close.
+async fn close_in_turn<T>(shared: &Shared<T>, dead: Id) {
+    /// A task that never ends keeps a guard, and so the others from their turn.
+    const AT_MOST: Duration = Duration::from_secs(1);
+    tokio::select! {
+        () = shared.drain.begun() => {}
+        _ = timeout(AT_MOST, RUNTIMES.turn(dead, shared.number)) => {
+            shared.close_by(deadline_in(shared.drain_timeout));
+        }
     }
 }
 

@@ -7,6 +7,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// How a buffer chooses the partition of an item.
+///
+/// # Examples
+///
+/// ```
+/// # use buffer_core::{Batch, Buffer, BuildError, Flush, FlushError, async_trait};
+/// use buffer_core::Routing;
+///
+/// # struct Nowhere;
+/// # #[async_trait]
+/// # impl Flush<u32> for Nowhere {
+/// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BuildError> {
+/// let evenly = Buffer::builder().routing(Routing::PerCall).build(Nowhere)?;
+/// let in_order_by_key = Buffer::builder().routing(Routing::by_key(|item: &u32| item)).build(Nowhere)?;
+/// # drop((evenly, in_order_by_key));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
 #[non_exhaustive]
 pub enum Routing<T> {
@@ -23,6 +43,15 @@ pub enum Routing<T> {
 }
 
 /// Hashes the key of an item; see [`Routing::by_key`].
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::Routing;
+///
+/// let routing = Routing::by_key(|user: &String| user);
+/// assert!(matches!(routing, Routing::ByKey(_)));
+/// ```
 pub struct KeyHash<T>(Arc<dyn Fn(&T) -> u64 + Send + Sync>);
 
 impl<T> Routing<T> {

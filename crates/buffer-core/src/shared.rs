@@ -30,6 +30,8 @@ pub(crate) type OnOutcome<T> = Box<dyn Fn(&Settled<'_, T>) + Send + Sync>;
 pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 
 pub(crate) struct Shared<T> {
+    /// Counts the process's buffers in the order in which they were built.
+    pub(crate) number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) drain_timeout: Duration,
     pub(crate) partitions: Box<[Partition<T>]>,
@@ -55,14 +57,19 @@ impl<T> Shared<T> {
         if settled.count == 0 {
             return;
         }
-        self.partitions[settled.partition].settle(settled.outcome, settled.size());
+        let partition = &self.partitions[settled.partition];
+        partition.settle(settled.outcome, settled.size());
         // As the partition does for those who wait for it alone.
-        self.room.notify_one();
+        partition.wake_for_room(&self.room);
         self.tell(settled);
     }
 
-    /// Tells of items that overflowed, which are counted, and passes them on to where they are buried.
+    /// Tells of items that overflowed, which are counted, and passes them on to where they are buried, if they have a place
+    /// there.
     pub(crate) fn overflowed(&self, partition: usize, reason: DropReason, letters: Letters<T>) {
+        if letters.items.is_empty() {
+            return;
+        }
         self.tell(&Settled {
             outcome: Outcome::Dropped(reason),
             count: letters.items.len(),
@@ -155,6 +162,11 @@ impl<T> Shared<T> {
         }
         let left = self.drain.finish(sink_error, |left| self.count(DROPPED, left));
         self.drop_counted(left);
+        for (reason, items) in self.drop_log.rests() {
+            let _ = caught(
+                || tracing::warn!(buffer = &*self.name, items, %reason, "more items dropped until the end"),
+            );
+        }
     }
 
     /// Somebody waits for the end no more.

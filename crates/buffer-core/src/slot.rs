@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use crate::caught::drop_caught;
 use crate::sync::{AtomicUsize, Notify, Ordering, Queue};
 
 /// Takes what inserting threads drop, for the one task that buries it: at most `most` items at a time.
@@ -30,9 +31,22 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Takes a place for `items` items, which a `fill` is to follow; says whether there was one.
-    pub(crate) fn reserve(&self, items: usize) -> bool {
-        // Relaxed: the number alone is what is agreed on; the queue publishes the items.
+    /// Takes as many of `items` places as are free, which a `fill` is to follow; says how many.
+    pub(crate) fn reserve(&self, items: usize) -> usize {
+        let mut reserved = 0;
+        // Relaxed: the number alone is what is agreed on; the queue publishes the items. Never an error, as it never says no.
+        let _ = self
+            .places
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |places| {
+                reserved = items.min(self.most - places);
+                Some(places + reserved)
+            });
+        reserved
+    }
+
+    /// Takes `items` places, if so many are free.
+    pub(crate) fn reserve_all(&self, items: usize) -> bool {
+        // Relaxed: as in `reserve`.
         let reserved = self
             .places
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |places| {
@@ -41,10 +55,21 @@ impl<T> Slot<T> {
         reserved.is_ok()
     }
 
+    /// Whether nothing is in it, and nothing on its way.
+    pub(crate) fn is_empty(&self) -> bool {
+        // Relaxed: who fills it wakes up who looks, and the wake-up publishes.
+        self.places.load(Ordering::Relaxed) == 0
+    }
+
+    /// Wakes up who waits at it.
+    pub(crate) fn poke(&self) {
+        self.filled.notify_one();
+    }
+
     /// Fills a place that was reserved.
     pub(crate) fn fill(&self, letters: Letters<T>) {
         self.queue.push(letters);
-        self.filled.notify_one();
+        self.poke();
     }
 
     /// Takes everything out, and frees its places.
@@ -59,12 +84,21 @@ impl<T> Slot<T> {
         Some(all)
     }
 
-    /// Sleeps until it was filled.
+    /// Sleeps until it was filled or poked.
     ///
     /// # Cancel safety
     ///
     /// Safe: a filling that nobody saw is seen by the next call.
     pub(crate) async fn filled(&self) {
         self.filled.notified().await;
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        // Only a drain that ran out of time leaves any. Their destructors are user code.
+        if let Some(letters) = self.take() {
+            drop_caught(letters.items);
+        }
     }
 }

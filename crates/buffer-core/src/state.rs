@@ -1,14 +1,13 @@
 //! What lies under a partition's lock: each method is one step of it.
 
 use std::collections::VecDeque;
-use std::ops::RangeBounds;
 
 use tokio::time::Instant;
 
 use crate::barrier::{Barrier, Wait};
 use crate::info::Seals;
 use crate::open::{OpenBatch, Sealed};
-use crate::outcome::{Outcome, Tally};
+use crate::outcome::{Ledger, Outcome, Tally};
 use crate::size::Size;
 use crate::trigger::{Trigger, Triggers};
 use crate::waiters::Waiter;
@@ -20,6 +19,8 @@ pub(crate) struct State<T> {
     pub(crate) queue: VecDeque<Entry<T>>,
     /// When the batch was opened that the worker has in hand.
     pub(crate) in_hand: Option<Instant>,
+    /// Every item that was ever accepted: what is pending and what is settled.
+    pub(crate) accepted: u64,
     pub(crate) pending: Size,
     pub(crate) tally: Tally,
     pub(crate) seals: Seals,
@@ -28,8 +29,6 @@ pub(crate) struct State<T> {
     pub(crate) closed: bool,
     /// The worker is gone: nobody takes from the queue any more.
     pub(crate) ended: bool,
-    /// The last barrier, and the count of accepted items when it was placed.
-    pub(crate) barrier: Option<(Wait, u64)>,
 }
 
 /// What the worker finds in the queue.
@@ -45,6 +44,7 @@ impl<T> State<T> {
             open: OpenBatch::new(),
             queue: VecDeque::new(),
             in_hand: None,
+            accepted: 0,
             pending: Size::default(),
             tally: Tally::default(),
             seals: Seals::default(),
@@ -52,7 +52,6 @@ impl<T> State<T> {
             failed_attempts: 0,
             closed: false,
             ended: false,
-            barrier: None,
         }
     }
 
@@ -62,10 +61,18 @@ impl<T> State<T> {
             && self.pending.bytes.saturating_add(in_bytes(bytes)) <= capacity.bytes
     }
 
-    /// Seals the open batch if the next item would take it past its weight; says whether it did.
+    /// Makes way for an item that there is room for: seals the open batch if that would be too heavy with it. Says whether it
+    /// did.
     pub(crate) fn part_from_heavy(&mut self, bytes: Option<usize>, triggers: &Triggers) -> bool {
         let is_heavy = self.open.bytes().saturating_add(in_bytes(bytes)) > triggers.batch_bytes;
         is_heavy && self.seal(Trigger::Bytes)
+    }
+
+    /// Makes way for an item that there is no room for: seals the open batch if that takes all the room, as nothing else would
+    /// free it before its time. Says whether it did.
+    pub(crate) fn flush_for_room(&mut self) -> bool {
+        let all_is_open = self.pending.items == self.open.items().len() as u64;
+        all_is_open && self.seal(Trigger::Bytes)
     }
 
     /// Stores an item, and seals the open batch if that is full with it; says whether it was.
@@ -76,6 +83,7 @@ impl<T> State<T> {
         waiter: Option<Waiter>,
         triggers: &Triggers,
     ) -> bool {
+        self.accepted += 1;
         self.pending.items += 1;
         self.pending.bytes = self.pending.bytes.saturating_add(in_bytes(bytes));
         let full = self.open.join(item, bytes, waiter, triggers);
@@ -84,6 +92,7 @@ impl<T> State<T> {
 
     /// Stores items that were not weighed, and seals the open batch as often as it is full.
     pub(crate) fn join_many(&mut self, mut items: impl ExactSizeIterator<Item = T>, triggers: &Triggers) {
+        self.accepted += items.len() as u64;
         self.pending.items += items.len() as u64;
         while items.len() > 0 {
             if let Some(trigger) = self.open.join_many(&mut items, triggers) {
@@ -113,24 +122,51 @@ impl<T> State<T> {
         self.pending.bytes -= size.bytes.min(self.pending.bytes);
     }
 
-    /// Takes the oldest sealed batch out of the queue. Barriers before it are passed over by that.
-    pub(crate) fn take_oldest_sealed(&mut self) -> Option<Sealed<T>> {
-        let mut entries = self.queue.iter();
-        let index = entries.position(|entry| matches!(entry, Entry::Sealed(_)))?;
-        let tally = self.tally;
-        self.barriers(..index)
-            .for_each(|barrier| barrier.pass_over(tally));
-        match self.queue.remove(index) {
-            Some(Entry::Sealed(sealed)) => Some(sealed),
-            Some(Entry::Barrier(_)) | None => unreachable!("a sealed batch was seen there"),
+    /// Takes the oldest sealed batch out of the queue, or the open one where none is sealed. Barriers before it are passed over
+    /// by that; those where nobody waits any more go with it, or they would pile up in front.
+    pub(crate) fn take_oldest(&mut self) -> Option<Sealed<T>> {
+        let mut passed = Vec::new();
+        let oldest = loop {
+            match self.queue.pop_front() {
+                Some(Entry::Sealed(sealed)) => break Some(sealed),
+                Some(Entry::Barrier(barrier)) if barrier.is_abandoned() => {}
+                Some(Entry::Barrier(barrier)) => {
+                    barrier.pass_over(self.tally);
+                    passed.push(barrier);
+                }
+                None if self.seal(Trigger::Bytes) => {}
+                None => break None,
+            }
+        };
+        for barrier in passed.into_iter().rev() {
+            self.queue.push_front(Entry::Barrier(barrier));
         }
+        oldest
     }
 
-    pub(crate) fn barriers(&self, range: impl RangeBounds<usize>) -> impl Iterator<Item = &Barrier> {
-        self.queue.range(range).filter_map(|entry| match entry {
-            Entry::Barrier(barrier) => Some(barrier),
-            Entry::Sealed(_) => None,
-        })
+    /// Marks the place behind all that was admitted. Where nothing came behind the last mark, that one serves: who asks again
+    /// and again in an outage takes no memory. Where newcomers are what is dropped, whatever overflows comes from behind.
+    pub(crate) fn place_barrier(&mut self, newcomers_overflow: bool) -> Wait {
+        self.seal(Trigger::Request);
+        if let Some(Entry::Barrier(barrier)) = self.queue.back() {
+            return barrier.wait();
+        }
+        let (barrier, wait) = Barrier::new();
+        if newcomers_overflow {
+            barrier.pass_over(self.tally);
+        }
+        self.queue.push_back(Entry::Barrier(barrier));
+        wait
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        let ledger = Ledger::of(self.accepted, self.pending.items, self.tally);
+        debug_assert_eq!(
+            ledger.accepted,
+            ledger.pending + self.tally.settled(),
+            "{ledger:?}"
+        );
+        ledger
     }
 
     pub(crate) fn sealed(&self) -> impl Iterator<Item = &Sealed<T>> {

@@ -8,6 +8,18 @@ use rand::rngs::SmallRng;
 use tokio::time::Instant;
 
 /// What sealed a batch.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Batch, Trigger};
+///
+/// /// Full batches are worth compressing.
+/// fn compresses(batch: &Batch<String>) -> bool {
+///     batch.trigger() == Trigger::Size
+/// }
+/// assert_eq!(Trigger::Interval.to_string(), "interval");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Trigger {

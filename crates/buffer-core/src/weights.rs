@@ -16,6 +16,15 @@ impl Weights {
         }
     }
 
+    /// How many items were weighed.
+    pub(crate) fn len(&self) -> usize {
+        self.each.len()
+    }
+
+    pub(crate) fn reserve(&mut self, items: usize) {
+        self.each.reserve(items);
+    }
+
     pub(crate) fn sum(&self) -> u64 {
         self.sum
     }

@@ -65,18 +65,11 @@ impl<T: Send + 'static> Worker<T> {
 
     async fn run_to_end(&mut self) {
         if self.stage == Stage::Flushing {
-            let through = tokio::select! {
-                biased;
-                through = self.lane.flush_all() => through,
-                never = self.overflow.bury_overflow() => match never {},
-            };
+            // Side by side: in an outage the lane stands still, and that is when items overflow.
+            let (_, ()) = tokio::join!(self.lane.flush_all(), self.overflow.bury_overflow());
             // Last items may still be on their way when time is up; the partition is closed behind them.
             while !self.partition().is_closed() {
                 self.partition().woken().await;
-            }
-            if through.is_continue() {
-                // Out of time or not, it has to leave.
-                let _ = self.overflow.bury_overflowed().await;
             }
             self.leave();
         }
@@ -93,7 +86,7 @@ impl<T: Send + 'static> Worker<T> {
     /// Hands over what is left, which is nothing after a drain in time.
     fn leave(&mut self) {
         let left = self.lane.take_left();
-        self.overflow.forget();
+        self.overflow.abandon();
         self.stage = Stage::Ended;
         if self.shared.drain.leave(left) {
             self.stage = Stage::ClosingSink;

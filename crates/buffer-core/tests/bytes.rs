@@ -1,15 +1,13 @@
 //! Batches and a capacity that are bounded by what the items weigh.
 
-mod scripted;
-
 use std::time::Duration;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{
     Buffer, BuildError, Builder, InsertAndWaitError, InsertBatchError, InsertError, InsertTimeoutError,
     Outcome, Overflow, Routing, Trigger, TryInsertBatchError, TryInsertError,
 };
 use parking_lot::Mutex;
-use scripted::{Reply, ScriptedSink};
 use std::sync::Arc;
 use tokio_test::{assert_pending, assert_ready, task};
 
@@ -59,7 +57,7 @@ async fn many_items_at_once_are_cut_by_their_weight_too() {
 
 #[tokio::test(start_paused = true)]
 async fn an_insert_waits_until_there_is_room_for_its_weight() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = weighing().build(sink.clone()).unwrap();
     for item in [10, 5] {
         buffer.try_insert(item).unwrap();
@@ -70,15 +68,37 @@ async fn an_insert_waits_until_there_is_room_for_its_weight() {
     assert_pending!(heavy.poll());
     // What is light enough does not wait behind it.
     buffer.try_insert(5).unwrap();
-    gate.add_permits(1);
+    gate.let_through(1);
     while !heavy.is_woken() {
         tokio::task::yield_now().await;
     }
     assert_ready!(heavy.poll()).unwrap();
-    gate.add_permits(9);
+    gate.let_through(9);
     buffer.flush().await;
     assert_eq!(buffer.size(), Default::default());
     assert_eq!(sink.delivered(), [10, 5, 5, 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_light_one_behind_a_heavy_one_gets_the_room_that_is_too_little_for_that() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = weighing().batch_size(1).batch_bytes(20).build(sink).unwrap();
+    buffer.insert(5).await.unwrap();
+    buffer.insert(15).await.unwrap();
+    let mut heavy = task::spawn(buffer.insert(10));
+    let mut light = task::spawn(buffer.insert(3));
+    assert_pending!(heavy.poll());
+    assert_pending!(light.poll());
+    gate.let_through(1);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(light.is_woken());
+    assert_pending!(heavy.poll());
+    assert_ready!(light.poll()).unwrap();
+    gate.let_through(9);
+    heavy.await.unwrap();
+    buffer.close().await;
 }
 
 /// Without `batch_bytes` nothing else would seal the open batch that takes all the room before its interval.
@@ -153,8 +173,8 @@ async fn a_batch_by_key_is_weighed_item_by_item() {
 async fn the_weight_is_freed_by_every_outcome() {
     let sink = ScriptedSink::new([
         Reply::Transient,
-        Reply::Reject(0),
-        Reply::DeliverThenTransient(1),
+        Reply::reject(0, Reply::Ok),
+        Reply::deliver(0..1, Reply::Transient),
         Reply::Ok,
         Reply::Permanent,
     ]);

@@ -1,11 +1,11 @@
 //! Flush, close and drop: what is promised at the end.
 
-mod scripted;
-
 use std::time::Duration;
 
-use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, InsertError, TryInsertError, async_trait};
-use scripted::{Reply, ScriptedSink};
+use buffer_core::testing::{Reply, ScriptedSink};
+use buffer_core::{
+    Batch, Buffer, DropReason, Flush, FlushError, FlushErrorKind, InsertError, TryInsertError, async_trait,
+};
 use tokio::time::{Instant, timeout};
 
 #[tokio::test(start_paused = true)]
@@ -112,20 +112,21 @@ async fn a_close_in_an_outage_returns_in_time_with_the_items() {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_ends_a_backoff_that_is_longer_than_the_drain_has_time() {
-    let sink = ScriptedSink::new([Reply::TransientAfter(Duration::from_secs(200))]);
+    let sink = ScriptedSink::new([Reply::RetryAfter(
+        Duration::from_secs(200),
+        FlushErrorKind::Transient,
+    )]);
     let buffer = Buffer::builder().partitions(1).build(sink.clone()).unwrap();
     buffer.insert(7).await.unwrap();
     buffer.request_flush();
-    while sink.attempts().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    sink.attempted(1).await;
     let summary = buffer.close().await;
     assert_eq!((summary.ledger.delivered, summary.ledger.retried), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_deadline_reaches_into_a_hanging_attempt_and_into_a_backoff() {
-    let long = || Reply::TransientAfter(Duration::from_secs(200));
+    let long = || Reply::RetryAfter(Duration::from_secs(200), FlushErrorKind::Transient);
     for script in [vec![Reply::Never], vec![long(), long()]] {
         let sink = ScriptedSink::new(script);
         let buffer = Buffer::builder()
@@ -135,9 +136,7 @@ async fn the_deadline_reaches_into_a_hanging_attempt_and_into_a_backoff() {
             .unwrap();
         buffer.insert(7).await.unwrap();
         buffer.request_flush();
-        while sink.attempts().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        sink.attempted(1).await;
         let before = Instant::now();
         let summary = buffer.close_within(Duration::from_secs(3)).await;
         assert!(
@@ -299,7 +298,10 @@ async fn whoever_waits_for_the_end_sees_nothing_pending() {
 
 #[tokio::test(start_paused = true)]
 async fn a_flush_with_a_limit_says_in_an_outage_what_is_still_pending() {
-    let sink = ScriptedSink::new([Reply::Ok, Reply::TransientAfter(Duration::from_secs(60))]);
+    let sink = ScriptedSink::new([
+        Reply::Ok,
+        Reply::RetryAfter(Duration::from_secs(60), FlushErrorKind::Transient),
+    ]);
     let buffer = Buffer::builder().partitions(1).batch_size(2).build(sink).unwrap();
     buffer.insert_batch(&mut (0..5).collect()).await.unwrap();
     let begin = Instant::now();
@@ -325,4 +327,16 @@ async fn a_weak_handle_does_not_keep_the_buffer_open() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(sink.delivered(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_a_close_cuts_off_reports_what_was_pending_when_it_was_asked_for() {
+    let sink = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder().partitions(1).batch_size(2).build(sink).unwrap();
+    buffer.insert_batch(&mut vec![0, 1, 2]).await.unwrap();
+    let mut flush = tokio_test::task::spawn(buffer.flush());
+    assert!(flush.poll().is_pending());
+    buffer.insert_batch(&mut (3..10).collect()).await.unwrap();
+    let summary = buffer.close_within(Duration::from_secs(1)).await;
+    assert_eq!((summary.ledger.returned, flush.await.returned), (10, 3));
 }

@@ -1,34 +1,19 @@
 //! A sink that refuses a batch as a whole: the guilty items are found by halves, and cost themselves alone.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Ledger, async_trait};
-use parking_lot::Mutex;
 
-/// Refuses every batch that holds a guilty item, and keeps the others.
-struct Strict {
-    guilty: BTreeSet<u32>,
-    seen: Mutex<Seen>,
-}
-
-#[derive(Default)]
-struct Seen {
-    requests: usize,
-    delivered: Vec<u32>,
-}
-
-#[async_trait]
-impl Flush<u32> for Strict {
-    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
-        let mut seen = self.seen.lock();
-        seen.requests += 1;
-        if batch.iter().any(|item| self.guilty.contains(item)) {
-            return Err(FlushError::divisible("field type conflict"));
-        }
-        seen.delivered.extend_from_slice(batch);
-        Ok(())
-    }
+/// A sink that refuses every batch with a guilty item in it, and does not say which.
+fn strict(guilty: impl IntoIterator<Item = u32>) -> ScriptedSink<u32> {
+    let guilty: BTreeSet<u32> = guilty.into_iter().collect();
+    ScriptedSink::answering(
+        move |batch| match batch.iter().any(|item| guilty.contains(item)) {
+            true => Reply::Divisible,
+            false => Reply::Ok,
+        },
+    )
 }
 
 const BATCH: u32 = 5_000;
@@ -36,14 +21,10 @@ const BATCH: u32 = 5_000;
 const DEPTH: usize = 13;
 
 /// Flushes a batch with the guilty items in it, and an innocent one after it.
-async fn flush_with(guilty: impl IntoIterator<Item = u32>) -> (Ledger, Arc<Strict>) {
-    let strict = Strict {
-        guilty: guilty.into_iter().collect(),
-        seen: Mutex::default(),
-    };
-    let strict = Arc::new(strict);
+async fn flush_with(guilty: impl IntoIterator<Item = u32>) -> (Ledger, ScriptedSink<u32>) {
+    let strict = strict(guilty);
     let builder = Buffer::builder().partitions(1).batch_size(BATCH as usize);
-    let buffer = builder.build(Arc::clone(&strict)).unwrap();
+    let buffer = builder.build(strict.clone()).unwrap();
     buffer.insert_batch(&mut (0..2 * BATCH).collect()).await.unwrap();
     let ledger = buffer.close().await.ledger;
     assert_eq!((ledger.accepted, ledger.pending), (u64::from(2 * BATCH), 0));
@@ -56,10 +37,10 @@ async fn one_guilty_item_costs_itself_wherever_it_stands() {
         let (ledger, strict) = flush_with([guilty]).await;
         assert_eq!(ledger.dropped.count(DropReason::Rejected), 1);
         assert_eq!(ledger.delivered, u64::from(2 * BATCH) - 1);
-        let seen = strict.seen.lock();
+        let requests = strict.attempts().len();
         let innocent: Vec<u32> = (0..2 * BATCH).filter(|item| *item != guilty).collect();
-        assert_eq!(seen.delivered, innocent, "in order");
-        assert!(seen.requests <= 2 * DEPTH + 2, "{} requests", seen.requests);
+        assert_eq!(strict.delivered(), innocent, "in order");
+        assert!(requests <= 2 * DEPTH + 2, "{requests} requests");
     }
 }
 
@@ -74,7 +55,7 @@ async fn eight_guilty_items_cost_themselves_wherever_they_stand() {
         let (ledger, strict) = flush_with(guilty.clone()).await;
         assert_eq!(ledger.dropped.count(DropReason::Rejected), 8, "{guilty:?}");
         assert_eq!(ledger.dropped.total(), 8);
-        let requests = strict.seen.lock().requests;
+        let requests = strict.attempts().len();
         assert!(requests <= 8 * 2 * DEPTH + 2, "{requests} requests");
     }
 }
@@ -83,7 +64,7 @@ async fn eight_guilty_items_cost_themselves_wherever_they_stand() {
 #[tokio::test(start_paused = true)]
 async fn the_requests_for_a_batch_full_of_guilty_items_are_bounded_and_the_rest_is_dropped_undivided() {
     let (ledger, strict) = flush_with(0..BATCH).await;
-    let requests = strict.seen.lock().requests;
+    let requests = strict.attempts().len();
     assert!(requests <= 8 * 2 * DEPTH + 2, "{requests} requests");
     let (rejected, undivided) = (
         ledger.dropped.count(DropReason::Rejected),

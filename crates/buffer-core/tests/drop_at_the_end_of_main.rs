@@ -1,7 +1,7 @@
 //! The last handle is dropped without a close, and the process ends: everything inserted arrives.
 //!
 //! Each case runs in a child process, which is this very program, because what is tested is the end of `main`: in every kind
-//! of runtime, with the handle dropped in every place, and with sinks that are well, slow, or hang. It fails when the guard's
+//! of runtime, with the handle dropped in every place, and with sinks that are well, slow, fail or hang. What the child's hook saw has to add up in each. It fails when the guard's
 //! drop in src/rescue.rs does nothing.
 
 use std::fs::{File, OpenOptions};
@@ -13,7 +13,7 @@ use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use buffer_core::{Batch, Buffer, Flush, FlushError, TryInsertError, async_trait};
+use buffer_core::{Batch, Buffer, Flush, FlushError, Outcome, TryInsertError, async_trait};
 use tokio::runtime::{Builder, Runtime};
 
 const RUNTIMES: [&str; 3] = ["current-thread", "one-worker", "four-workers"];
@@ -25,7 +25,7 @@ const PLACES: [&str; 6] = [
     "in-a-static",
     "unwinding",
 ];
-const SINKS: [&str; 4] = ["well", "slow", "first-attempts-hang", "hangs"];
+const SINKS: [&str; 5] = ["well", "slow", "first-attempts-hang", "fails", "hangs"];
 const ITEMS: u32 = 1_000;
 /// No child may take longer: it is far beyond the drain's limit.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ fn parent() -> ExitCode {
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some((runtime, place, sink)) = { cases.lock().unwrap().pop() } {
-                    let path = folder.join(format!("{runtime}.{place}.{sink}"));
+                    let path = folder.join(format!("{runtime}-{place}-{sink}.items"));
                     let problem = run_child(runtime, place, sink, &path).err();
                     println!(
                         "test {runtime}::{place}::{sink} ... {}",
@@ -118,16 +118,40 @@ fn run_child(runtime: &str, place: &str, sink: &str, path: &Path) -> Result<(), 
     if code != Some(expected) {
         return Err(format!("ended with {code:?}: {stderr}"));
     }
-    let text = std::fs::read_to_string(path).expect("the child leaves text");
-    let mut arrived: Vec<u32> = text.lines().map(|line| line.parse().expect("a number")).collect();
+    let mut arrived = numbers(path);
     arrived.sort_unstable();
-    let everything = (0..ITEMS).collect::<Vec<_>>();
-    match sink {
-        "hangs" if arrived.is_empty() => Ok(()),
-        "hangs" => Err("a sink that hangs delivered".into()),
-        _ if arrived == everything => Ok(()),
-        _ => Err(format!("{} of {ITEMS} items arrived: {stderr}", arrived.len())),
+    let delivered = numbers(&outcomes(path, "delivered")).iter().sum::<u32>();
+    let dropped = numbers(&outcomes(path, "dropped")).iter().sum::<u32>();
+    if (delivered as usize, delivered + dropped) != (arrived.len(), ITEMS) {
+        let arrived = arrived.len();
+        return Err(format!(
+            "{arrived} arrived, {delivered} delivered, {dropped} dropped: {stderr}"
+        ));
     }
+    let expected = match sink {
+        "fails" | "hangs" => Vec::new(),
+        _ => (0..ITEMS).collect(),
+    };
+    if arrived != expected {
+        return Err(format!("{} of {ITEMS} items arrived: {stderr}", arrived.len()));
+    }
+    Ok(())
+}
+
+/// The numbers in a file of lines; none if there is no such file.
+fn numbers(path: &Path) -> Vec<u32> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| line.parse().expect("a number")).collect()
+}
+
+/// Where the child's hook notes outcomes.
+fn outcomes(path: &Path, outcome: &str) -> PathBuf {
+    path.with_extension(outcome)
+}
+
+fn append(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// Writes the items to a file, in the manner that its name says.
@@ -144,18 +168,15 @@ impl Flush<u32> for Lines {
         match self.manner.as_str() {
             "slow" => tokio::time::sleep(Duration::from_millis(5)).await,
             "hangs" => std::future::pending().await,
+            "fails" => return Err(FlushError::transient("scripted")),
             // As on a pooled connection of a runtime that is gone. Relaxed: attempts of a partition never overlap.
             "first-attempts-hang" if !self.tried[batch.partition()].swap(true, Ordering::Relaxed) => {
                 std::future::pending().await
             }
             _ => {}
         }
-        let mut file = OpenOptions::new()
-            .append(true)
-            .open(&self.path)
-            .map_err(FlushError::transient)?;
         let lines: String = batch.iter().map(|item| format!("{item}\n")).collect();
-        file.write_all(lines.as_bytes()).map_err(FlushError::uncertain)
+        append(&self.path, &lines).map_err(FlushError::uncertain)
     }
 }
 
@@ -173,6 +194,18 @@ fn child(runtime: &str, place: &str, sink: &str, path: &Path) {
         .partitions(2)
         .batch_size(64)
         .drain_timeout(drain_timeout)
+        .backoff(Duration::from_millis(1), Duration::from_millis(1))
+        .on_outcome({
+            let path = path.to_owned();
+            move |settled| {
+                let outcome = match settled.outcome {
+                    Outcome::Delivered => "delivered",
+                    _ => "dropped",
+                };
+                append(&outcomes(&path, outcome), &format!("{}\n", settled.count))
+                    .expect("it can be written");
+            }
+        })
         .runtime(runtime.handle().clone())
         .build(sink)
         .expect("the settings make sense");

@@ -1,11 +1,9 @@
 //! What the ledger says when the sink fails, and that the next batch goes through.
 
-mod scripted;
-
 use std::time::Duration;
 
-use buffer_core::{Buffer, DropReason};
-use scripted::{Reply, ScriptedSink};
+use buffer_core::testing::{Reply, ScriptedSink};
+use buffer_core::{Buffer, DropReason, FlushErrorKind, Routing};
 
 /// A buffer of one partition with batches of ten items.
 fn buffer_on(sink: &ScriptedSink<u32>, retries: u32) -> Buffer<u32> {
@@ -128,7 +126,10 @@ async fn a_sink_that_is_out_holds_the_items_at_no_cost_to_their_retries() {
 
 #[tokio::test(start_paused = true)]
 async fn a_requested_delay_is_kept() {
-    let sink = ScriptedSink::new([Reply::TransientAfter(Duration::from_secs(77))]);
+    let sink = ScriptedSink::new([Reply::RetryAfter(
+        Duration::from_secs(77),
+        FlushErrorKind::Transient,
+    )]);
     let buffer = buffer_on(&sink, 1);
     two_batches(&buffer).await;
     let attempts = sink.attempts();
@@ -138,7 +139,7 @@ async fn a_requested_delay_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_item_costs_itself_alone() {
-    let sink = ScriptedSink::new([Reply::Reject(3)]);
+    let sink = ScriptedSink::new([Reply::reject(3, Reply::Ok)]);
     let buffer = buffer_on(&sink, 5);
     two_batches(&buffer).await;
     let ledger = buffer.ledger();
@@ -155,7 +156,10 @@ async fn a_rejected_item_costs_itself_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_delivered_before_an_error_is_not_sent_again_and_the_rest_has_a_new_id() {
-    let sink = ScriptedSink::new([Reply::DeliverThenTransient(4), Reply::RejectThenTransient(0)]);
+    let sink = ScriptedSink::new([
+        Reply::deliver(0..4, Reply::Transient),
+        Reply::reject(0, Reply::Transient),
+    ]);
     let buffer = buffer_on(&sink, 5);
     two_batches(&buffer).await;
     let attempts = sink.attempts();
@@ -176,7 +180,7 @@ async fn what_was_delivered_before_an_error_is_not_sent_again_and_the_rest_has_a
 
 #[tokio::test(start_paused = true)]
 async fn what_was_delivered_before_a_time_out_is_not_sent_again() {
-    let sink = ScriptedSink::new([Reply::DeliverThenNever(9)]);
+    let sink = ScriptedSink::new([Reply::deliver(0..9, Reply::Never)]);
     let buffer = buffer_on(&sink, 1);
     two_batches(&buffer).await;
     assert_eq!(sink.attempts()[1].items, [9]);
@@ -190,14 +194,12 @@ async fn a_partition_whose_sink_hangs_does_not_hold_up_the_others() {
     let buffer = Buffer::builder()
         .partitions(2)
         .batch_size(1)
+        .routing(Routing::PerCall)
         .flush_timeout(Duration::from_secs(1_000))
         .build(sink.clone())
         .unwrap();
     for item in 0..2 {
-        let buffer = buffer.clone();
-        std::thread::spawn(move || buffer.try_insert(item).unwrap())
-            .join()
-            .unwrap();
+        buffer.try_insert(item).unwrap();
     }
     while buffer.ledger().delivered == 0 {
         tokio::task::yield_now().await;

@@ -1,15 +1,13 @@
 //! User code that panics or hangs in unusual places: nothing is lost without a count, and nothing hangs.
 
-mod scripted;
-
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, async_trait};
-use scripted::{Reply, ScriptedSink};
 use tokio::time::{Instant, timeout};
 
 /// Its futures never answer, and panic when they are dropped, for the first so many attempts.
@@ -338,4 +336,155 @@ fn the_sink_s_own_drop_belongs_to_the_rescue() {
     drop(runtime);
     // Pairs with the release in the drop.
     assert!(dropped.load(Ordering::Acquire));
+}
+
+/// Hands everything on to another buffer.
+struct Forward(Buffer<u32>);
+
+#[async_trait]
+impl Flush<u32> for Forward {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        for item in batch.iter() {
+            self.0.insert(*item).await.map_err(FlushError::permanent)?;
+        }
+        Ok(())
+    }
+}
+
+/// A chain of three buffers on `runtime`: the first, those behind it, and the sink at the end.
+fn chain(runtime: &tokio::runtime::Runtime) -> (Buffer<u32>, [Buffer<u32>; 2], ScriptedSink<u32>) {
+    let sink = ScriptedSink::new([]);
+    let on = |builder: buffer_core::Builder<u32>| builder.partitions(2).runtime(runtime.handle().clone());
+    let last = on(Buffer::builder()).build(sink.clone()).unwrap();
+    let middle = on(Buffer::builder()).build(Forward(last.clone())).unwrap();
+    let first = on(Buffer::builder()).build(Forward(middle.clone())).unwrap();
+    (first, [middle, last], sink)
+}
+
+#[test]
+fn a_chain_of_buffers_is_rescued_from_its_front_to_its_end() {
+    for _ in 0..20 {
+        let runtime = current_thread();
+        let (first, behind, sink) = chain(&runtime);
+        first.try_insert(1).unwrap();
+        drop((first, behind));
+        drop(runtime);
+        assert_eq!(sink.delivered(), [1]);
+    }
+}
+
+/// As in a static: nothing but the order in which they were built says which feeds which.
+#[test]
+fn a_chain_of_buffers_whose_handles_live_on_is_rescued_too() {
+    for _ in 0..20 {
+        let runtime = current_thread();
+        let (first, [middle, last], sink) = chain(&runtime);
+        first.try_insert(1).unwrap();
+        middle.try_insert(2).unwrap();
+        last.try_insert(3).unwrap();
+        drop(runtime);
+        let mut delivered = sink.delivered();
+        delivered.sort_unstable();
+        assert_eq!(delivered, [1, 2, 3]);
+        assert!(first.is_closed() && middle.is_closed() && last.is_closed());
+    }
+}
+
+#[test]
+fn a_rescue_does_not_count_what_a_dead_letter_sink_took_and_lost() {
+    struct TakesAndHangs(AtomicBool);
+    #[async_trait]
+    impl Flush<u32> for TakesAndHangs {
+        async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+            drop(batch.take());
+            if !self.0.swap(true, Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        }
+    }
+    let runtime = current_thread();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .drain_timeout(Duration::from_secs(1))
+        .dead_letters(TakesAndHangs(AtomicBool::new(false)))
+        .runtime(runtime.handle().clone())
+        .build(ScriptedSink::new([Reply::Permanent]))
+        .unwrap();
+    buffer.try_insert(1).unwrap();
+    drop(runtime);
+    let ledger = buffer.ledger();
+    assert_eq!((ledger.dropped.total(), ledger.dead_lettered), (1, 0));
+}
+
+/// Wakers run outside of the partition's lock.
+#[test]
+fn a_waker_may_look_at_the_buffer() {
+    struct Looks(Buffer<u32>, std::sync::mpsc::SyncSender<u64>);
+    impl std::task::Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            // A second wake finds the channel full, which says nothing new.
+            let _ = self.1.try_send(self.0.size().items);
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = Buffer::builder()
+        .runtime(runtime.handle().clone())
+        .build(sink)
+        .unwrap();
+    buffer.try_insert(1).unwrap();
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let waker = std::task::Waker::from(Arc::new(Looks(buffer.clone(), sender)));
+    let mut flush = std::pin::pin!(buffer.flush());
+    let mut context = std::task::Context::from_waker(&waker);
+    assert!(flush.as_mut().poll(&mut context).is_pending());
+    gate.let_through(1);
+    assert_eq!(receiver.recv_timeout(Duration::from_secs(30)), Ok(0));
+}
+
+#[test]
+fn items_left_in_the_slot_that_panic_in_their_destructor_do_not_hurt_whoever_drops_the_last_handle() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "scripted");
+        }
+    }
+    struct Hangs;
+    #[async_trait]
+    impl Flush<Bomb> for Hangs {
+        async fn flush(&self, _: &mut Batch<Bomb>) -> Result<(), FlushError> {
+            std::future::pending().await
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .capacity(2)
+        .overflow(buffer_core::Overflow::DropOldest)
+        .dead_letters(Hangs)
+        .runtime(runtime.handle().clone())
+        .build(Hangs)
+        .unwrap();
+    runtime.block_on(async {
+        for _ in 0..6 {
+            buffer.insert(Bomb).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let summary = buffer.close_within(Duration::from_secs(1)).await;
+        let undelivered = summary.undelivered;
+        std::mem::forget(undelivered);
+    });
+    drop(runtime);
+    drop(buffer);
 }

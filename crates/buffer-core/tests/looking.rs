@@ -1,15 +1,13 @@
 //! What can be seen of a buffer without touching it.
 
-mod scripted;
-
 use std::time::Duration;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Buffer, Trigger};
-use scripted::{Reply, ScriptedSink};
 
 #[tokio::test(start_paused = true)]
 async fn every_pending_item_is_open_sealed_or_in_hand() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(1)
         .batch_size(2)
@@ -28,14 +26,14 @@ async fn every_pending_item_is_open_sealed_or_in_hand() {
     assert_eq!((partition.in_hand, partition.sealed, partition.open), (2, 4, 1));
     assert_eq!((partition.pending.items, partition.pending.bytes), (7, 21));
     assert_eq!(buffer.size(), partition.pending);
-    gate.add_permits(9);
+    gate.let_through(9);
     buffer.flush().await;
     assert_eq!((buffer.size().items, buffer.oldest()), (0, None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_item_s_age_is_that_of_its_batch_wherever_it_is() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(1)
         .batch_size(1)
@@ -47,18 +45,40 @@ async fn the_oldest_item_s_age_is_that_of_its_batch_wherever_it_is() {
     buffer.insert(1).await.unwrap();
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(buffer.oldest(), Some(Duration::from_secs(7)));
-    gate.add_permits(1);
+    gate.let_through(1);
     while buffer.ledger().delivered < 1 {
         tokio::task::yield_now().await;
     }
     assert_eq!(buffer.oldest(), Some(Duration::from_secs(4)));
-    gate.add_permits(1);
+    gate.let_through(1);
     buffer.close().await;
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_nothing_is_pending_nothing_has_an_age() {
+    let sink = ScriptedSink::new([Reply::Permanent, Reply::Never]);
+    let cemetery = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .dead_letters(cemetery)
+        .build(sink)
+        .unwrap();
+    buffer.insert(0).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    // It is settled, and still being buried.
+    assert_eq!((buffer.size().items, buffer.oldest()), (0, None));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    buffer.insert(1).await.unwrap();
+    let summary = buffer.close_within(Duration::from_secs(1)).await;
+    assert_eq!(summary.undelivered, [1]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((buffer.size().items, buffer.oldest()), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dump_copies_what_waits_and_moves_nothing() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(1)
         .batch_size(2)
@@ -72,7 +92,7 @@ async fn a_dump_copies_what_waits_and_moves_nothing() {
         let dump = buffer.dump();
         assert_eq!((dump.items, dump.in_hand), (vec![2, 3, 4, 5, 6], 2));
     }
-    gate.add_permits(9);
+    gate.let_through(9);
     buffer.close().await;
     assert_eq!(sink.delivered(), [0, 1, 2, 3, 4, 5, 6]);
     assert!(buffer.dump().items.is_empty());

@@ -1,11 +1,9 @@
 //! Many threads and tasks at once, on a real clock: nothing is lost, nothing comes twice, and the ledger adds up meanwhile.
 
-mod scripted;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use buffer_core::testing::ScriptedSink;
 use buffer_core::{Buffer, Ledger};
-use scripted::ScriptedSink;
 
 fn assert_adds_up(ledger: &Ledger) {
     let settled = ledger.delivered + ledger.dropped.total() + ledger.returned;

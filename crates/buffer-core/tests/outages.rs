@@ -1,13 +1,11 @@
 //! A sink that is out holds all partitions, is asked by one probe at a time, and costs no item.
 
-mod scripted;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Health, Routing, async_trait};
-use scripted::{Reply, ScriptedSink};
 use tokio::time::{Instant, sleep};
 
 /// Is out while told so, takes a moment for each attempt, and counts them.

@@ -1,53 +1,26 @@
 //! Every outcome is told to the hook, and what is dropped goes to the dead-letter sink, with the reason and the cause.
 
-mod scripted;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Outcome, async_trait};
+use buffer_core::testing::{Reply, ScriptedSink};
+use buffer_core::{Buffer, DropReason, FlushError, Outcome};
 use parking_lot::Mutex;
-use scripted::{Reply, ScriptedSink};
 
 /// What one batch of dead letters held: the items, the reason, and each item's cause.
 type Buried = (Vec<u32>, DropReason, Vec<String>);
 
-/// Keeps what it buries, and answers by a script.
-#[derive(Clone)]
-struct Cemetery {
-    script: ScriptedSink<u32>,
-    buried: Arc<Mutex<Vec<Buried>>>,
+/// What was offered to a dead-letter sink.
+fn buried(cemetery: &ScriptedSink<u32>) -> Vec<Buried> {
+    let attempts = cemetery.attempts().into_iter();
+    let buried = attempts.map(|dead| {
+        let reason = dead.drop_reason.expect("these are dead letters");
+        (dead.items, reason, dead.drop_causes)
+    });
+    buried.collect()
 }
 
-impl Cemetery {
-    fn new(script: impl IntoIterator<Item = Reply>) -> Self {
-        Self {
-            script: ScriptedSink::new(script),
-            buried: Arc::default(),
-        }
-    }
-}
-
-#[async_trait]
-impl Flush<u32> for Cemetery {
-    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
-        self.script.flush(batch).await?;
-        let root = |index| {
-            let error = batch.drop_cause(index).expect("there is a cause");
-            error.source().unwrap_or(error).to_string()
-        };
-        let causes = (0..batch.len()).map(root).collect();
-        let reason = batch.drop_reason().expect("these are dead letters");
-        self.buried.lock().push((batch.to_vec(), reason, causes));
-        Ok(())
-    }
-
-    async fn close(&self) -> Result<(), FlushError> {
-        self.script.close().await
-    }
-}
-
-fn buffer(sink: &ScriptedSink<u32>, cemetery: &Cemetery) -> Buffer<u32> {
+fn buffer(sink: &ScriptedSink<u32>, cemetery: &ScriptedSink<u32>) -> Buffer<u32> {
     let builder = Buffer::builder().partitions(1).batch_size(4).retries(1);
     builder
         .dead_letters(cemetery.clone())
@@ -61,19 +34,21 @@ async fn what_is_dropped_is_buried_with_its_reason_and_cause_and_the_next_batch_
         Reply::Permanent,
         Reply::Transient,
         Reply::Transient,
-        Reply::Reject(1),
+        Reply::reject(1, Reply::Ok),
     ]);
-    let cemetery = Cemetery::new([]);
+    let cemetery = ScriptedSink::new([]);
     let buffer = buffer(&sink, &cemetery);
     buffer.insert_batch(&mut (0..16).collect()).await.unwrap();
     let summary = buffer.close().await;
-    let scripted = |count| vec!["scripted".to_owned(); count];
+    let of_batch = |error: FlushError| vec![format!("{error}: scripted"); 4];
+    let refused = of_batch(FlushError::permanent("scripted"));
+    let not_written = of_batch(FlushError::transient("scripted"));
     assert_eq!(
-        *cemetery.buried.lock(),
+        buried(&cemetery),
         [
-            (vec![0, 1, 2, 3], DropReason::Permanent, scripted(4)),
-            (vec![4, 5, 6, 7], DropReason::RetriesExhausted, scripted(4)),
-            (vec![9], DropReason::Rejected, scripted(1)),
+            (vec![0, 1, 2, 3], DropReason::Permanent, refused),
+            (vec![4, 5, 6, 7], DropReason::RetriesExhausted, not_written),
+            (vec![9], DropReason::Rejected, vec!["scripted".to_owned()]),
         ]
     );
     let ledger = summary.ledger;
@@ -81,23 +56,18 @@ async fn what_is_dropped_is_buried_with_its_reason_and_cause_and_the_next_batch_
         (ledger.delivered, ledger.dropped.total(), ledger.dead_lettered),
         (7, 9, 9)
     );
-    let parents: Vec<_> = cemetery
-        .script
-        .attempts()
-        .iter()
-        .map(|attempt| attempt.parent)
-        .collect();
+    let parents: Vec<_> = cemetery.attempts().iter().map(|attempt| attempt.parent).collect();
     let flushed = sink.attempts();
     let flushed = [flushed[0].id, flushed[1].id, flushed[3].id];
     assert_eq!(parents, flushed.map(Some));
-    assert_eq!(cemetery.script.closed(), 1);
+    assert_eq!(cemetery.closed(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_sink_that_fails_panics_or_hangs_has_one_attempt_and_holds_up_nothing() {
     for reply in [Reply::Transient, Reply::Unavailable, Reply::Panic, Reply::Never] {
         let sink = ScriptedSink::new([Reply::Permanent]);
-        let cemetery = Cemetery::new([reply]);
+        let cemetery = ScriptedSink::new([reply]);
         let buffer = buffer(&sink, &cemetery);
         buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
         let ledger = buffer.close().await.ledger;
@@ -110,7 +80,7 @@ async fn a_dead_letter_sink_that_fails_panics_or_hangs_has_one_attempt_and_holds
             ),
             (4, 4, 0, 0)
         );
-        assert_eq!(cemetery.script.attempts().len(), 1);
+        assert_eq!(cemetery.attempts().len(), 1);
     }
 }
 
@@ -122,13 +92,11 @@ fn dead_letters_at_hand_when_the_runtime_dies_are_buried_in_the_rescue() {
         .unwrap();
     let sink = ScriptedSink::new([Reply::Permanent]);
     // The first attempt is cut off by the runtime's death.
-    let cemetery = Cemetery::new([Reply::Never]);
+    let cemetery = ScriptedSink::new([Reply::Never]);
     let buffer = runtime.block_on(async { buffer(&sink, &cemetery) });
     runtime.block_on(async {
         buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
-        while cemetery.script.attempts().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        cemetery.attempted(1).await;
     });
     drop(runtime);
     let ledger = buffer.ledger();
@@ -141,13 +109,18 @@ fn dead_letters_at_hand_when_the_runtime_dies_are_buried_in_the_rescue() {
         ),
         (4, 4, 4, 0)
     );
-    assert_eq!(cemetery.buried.lock().len(), 1);
+    assert_eq!(cemetery.delivered(), [0, 1, 2, 3]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_hook_sees_every_outcome_with_its_items_and_a_panic_in_it_costs_nothing() {
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let sink = ScriptedSink::new([Reply::Permanent, Reply::Reject(0), Reply::Ok, Reply::Never]);
+    let sink = ScriptedSink::new([
+        Reply::Permanent,
+        Reply::reject(0, Reply::Ok),
+        Reply::Ok,
+        Reply::Never,
+    ]);
     let hook = {
         let seen = Arc::clone(&seen);
         move |settled: &buffer_core::Settled<'_, u32>| {

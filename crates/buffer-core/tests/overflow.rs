@@ -1,15 +1,15 @@
 //! Buffers that drop where there is no room: which item, who is told, and how it is counted.
 
-mod scripted;
-
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{
-    Buffer, Builder, DropReason, InsertAndWaitError, Outcome, Overflow, TryInsertBatchError, TryInsertError,
+    Batch, Buffer, Builder, DropReason, Flush, FlushError, InsertAndWaitError, Outcome, Overflow,
+    TryInsertBatchError, TryInsertError, WeakBuffer, async_trait,
 };
 use parking_lot::Mutex;
-use scripted::{Reply, ScriptedSink};
 use tokio_test::{assert_ready, task};
 
 /// One partition with batches of two and room for six.
@@ -23,7 +23,7 @@ fn small(overflow: Overflow) -> Builder<u32> {
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_batch_that_is_not_in_the_sink_s_hands_goes() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = small(Overflow::DropOldest).build(sink.clone()).unwrap();
     buffer.insert_batch(&mut vec![0, 1]).await.unwrap();
     // The worker takes the first batch in hand.
@@ -37,7 +37,7 @@ async fn the_oldest_batch_that_is_not_in_the_sink_s_hands_goes() {
     let ledger = buffer.ledger();
     assert_eq!((ledger.accepted, ledger.pending), (12, 6));
     assert_eq!(ledger.dropped.count(DropReason::Overflow), 6);
-    gate.add_permits(9);
+    gate.let_through(9);
     let summary = buffer.close().await;
     assert_eq!(sink.delivered(), [0, 1, 8, 9, 10, 11]);
     assert_eq!((summary.ledger.delivered, summary.ledger.pending), (6, 0));
@@ -45,14 +45,14 @@ async fn the_oldest_batch_that_is_not_in_the_sink_s_hands_goes() {
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_go_for_a_batch_that_is_larger_than_the_capacity_and_nothing_waits() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = small(Overflow::DropOldest).build(sink.clone()).unwrap();
     let mut items: Vec<u32> = (0..1_000).collect();
     assert_ready!(task::spawn(buffer.insert_batch(&mut items)).poll()).unwrap();
     let mut more: Vec<u32> = (1_000..1_010).collect();
     assert_eq!(buffer.try_insert_batch(&mut more), Ok(()));
     assert!(items.is_empty() && more.is_empty());
-    gate.add_permits(1_000);
+    gate.let_through(1_000);
     let ledger = buffer.close().await.ledger;
     assert_eq!(ledger.accepted, 1_010);
     assert_eq!(sink.delivered(), (1_004..1_010).collect::<Vec<_>>());
@@ -61,7 +61,7 @@ async fn the_oldest_go_for_a_batch_that_is_larger_than_the_capacity_and_nothing_
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_go_by_weight_until_the_new_one_fits() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = small(Overflow::DropOldest)
         .capacity(100)
         .weigh(|item: &u32| *item as usize)
@@ -73,14 +73,14 @@ async fn the_oldest_go_by_weight_until_the_new_one_fits() {
         buffer.insert(item).await.unwrap();
         assert!(buffer.size().bytes <= 20, "{:?}", buffer.size());
     }
-    gate.add_permits(9);
+    gate.let_through(9);
     buffer.close().await;
     assert_eq!(sink.delivered(), [9, 10]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_newest_is_dropped_and_counted_and_nothing_waits() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = small(Overflow::DropNewest).build(sink.clone()).unwrap();
     for item in 0..9 {
         assert_ready!(task::spawn(buffer.insert(item)).poll()).unwrap();
@@ -96,7 +96,7 @@ async fn the_newest_is_dropped_and_counted_and_nothing_waits() {
     );
     let answer = assert_ready!(task::spawn(buffer.insert_and_wait(22)).poll());
     assert_eq!(answer, Err(InsertAndWaitError::Dropped(DropReason::Overflow)));
-    gate.add_permits(9);
+    gate.let_through(9);
     let ledger = buffer.close().await.ledger;
     assert_eq!(sink.delivered(), [0, 1, 2, 3, 4, 5]);
     assert_eq!(
@@ -108,7 +108,7 @@ async fn the_newest_is_dropped_and_counted_and_nothing_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_closed_buffer_hands_back_what_it_would_have_dropped() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
-        let (sink, _gate) = ScriptedSink::gated();
+        let (sink, _gate) = ScriptedSink::new([]).gated();
         let buffer = small(overflow).build(sink).unwrap();
         buffer.insert_batch(&mut (0..6).collect()).await.unwrap();
         buffer.close_within(Duration::ZERO).await;
@@ -122,7 +122,7 @@ async fn a_closed_buffer_hands_back_what_it_would_have_dropped() {
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_for_an_item_that_is_dropped_learns_it_and_the_hook_sees_it() {
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = small(Overflow::DropOldest)
         .on_outcome({
             let seen = Arc::clone(&seen);
@@ -145,7 +145,7 @@ async fn whoever_waits_for_an_item_that_is_dropped_learns_it_and_the_hook_sees_i
         *seen.lock(),
         [(Outcome::Dropped(DropReason::Overflow), vec![2, 3])]
     );
-    gate.add_permits(9);
+    gate.let_through(9);
     buffer.close().await;
 }
 
@@ -153,7 +153,7 @@ async fn whoever_waits_for_an_item_that_is_dropped_learns_it_and_the_hook_sees_i
 #[tokio::test(start_paused = true)]
 async fn what_overflows_is_buried_while_the_sink_is_out_and_beyond_a_batch_at_a_time_it_is_gone() {
     for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
-        let (sink, gate) = ScriptedSink::gated();
+        let (sink, gate) = ScriptedSink::new([]).gated();
         let cemetery = ScriptedSink::new([]);
         let buffer = small(overflow)
             .flush_timeout(Duration::from_secs(3_600))
@@ -185,21 +185,21 @@ async fn what_overflows_is_buried_while_the_sink_is_out_and_beyond_a_batch_at_a_
         };
         assert_eq!(cemetery.delivered(), expected, "{overflow:?}");
         assert_eq!(buffer.ledger().pending, 6);
-        gate.add_permits(9);
+        gate.let_through(9);
         buffer.close().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_overflowed_just_before_a_close_is_buried() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let cemetery = ScriptedSink::new([]);
     let buffer = small(Overflow::DropNewest)
         .dead_letters(cemetery.clone())
         .build(sink.clone())
         .unwrap();
     buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
-    gate.add_permits(9);
+    gate.let_through(9);
     let ledger = buffer.close().await.ledger;
     assert_eq!((ledger.delivered, ledger.dead_lettered), (6, 2));
     assert_eq!(cemetery.delivered(), [6, 7]);
@@ -208,7 +208,7 @@ async fn what_overflowed_just_before_a_close_is_buried() {
 #[tokio::test(start_paused = true)]
 async fn a_flush_reports_what_was_pending_and_not_what_overflowed_behind_it() {
     for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
-        let (sink, gate) = ScriptedSink::gated_with([Reply::Transient]);
+        let (sink, gate) = ScriptedSink::new([Reply::Transient]).gated();
         let buffer = small(overflow).build(sink).unwrap();
         buffer.insert_batch(&mut vec![0, 1]).await.unwrap();
         while buffer.info()[0].in_hand < 2 {
@@ -221,20 +221,254 @@ async fn a_flush_reports_what_was_pending_and_not_what_overflowed_behind_it() {
         buffer.insert_batch(&mut (2..100).collect()).await.unwrap();
         let report = within.await;
         assert_eq!((report.pending, report.dropped.total()), (2, 0), "{overflow:?}");
-        gate.add_permits(9);
+        gate.let_through(9);
         let report = flush.await;
         assert_eq!((report.delivered, report.dropped.total()), (2, 0), "{overflow:?}");
     }
 }
 
+/// Notes what it is called with, and takes its time.
+struct SlowCemetery {
+    calls: Arc<Mutex<Vec<Vec<u32>>>>,
+    takes: bool,
+}
+
+#[async_trait]
+impl Flush<u32> for SlowCemetery {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        let items = if self.takes { batch.take() } else { batch.to_vec() };
+        self.calls.lock().push(items);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_does_not_cut_a_burial_off() {
+    for takes in [false, true] {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let cemetery = SlowCemetery {
+            calls: Arc::clone(&calls),
+            takes,
+        };
+        let (sink, gate) = ScriptedSink::new([]).gated();
+        let buffer = small(Overflow::DropNewest)
+            .dead_letters(cemetery)
+            .build(sink)
+            .unwrap();
+        buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        gate.let_through(9);
+        let ledger = buffer.close().await.ledger;
+        assert_eq!((ledger.dead_lettered, &calls.lock()[..]), (2, &[vec![6, 7]][..]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_newcomers_as_many_are_buried_as_find_a_place() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let cemetery = ScriptedSink::new([]);
+    let buffer = small(Overflow::DropNewest)
+        .dead_letters(cemetery.clone())
+        .build(sink)
+        .unwrap();
+    buffer.insert_batch(&mut (0..9).collect()).await.unwrap();
+    gate.let_through(9);
+    let ledger = buffer.close().await.ledger;
+    assert_eq!(cemetery.delivered(), [6, 7]);
+    assert_eq!(ledger.dropped.count(DropReason::DeadLetterFull), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_dropped_while_another_partition_has_room() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let (sink, gate) = ScriptedSink::new([]).gated();
+        let buffer = small(overflow).partitions(2).capacity(12).build(sink).unwrap();
+        buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
+        let mut more: Vec<u32> = (8..12).collect();
+        if overflow == Overflow::DropOldest {
+            buffer.try_insert_batch(&mut more).unwrap();
+        } else {
+            buffer.insert_batch(&mut more).await.unwrap();
+        }
+        gate.let_through(9);
+        let ledger = buffer.close().await.ledger;
+        assert_eq!(ledger.delivered, 12, "{overflow:?} {ledger:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_weigh_what_their_items_did() {
+    struct Scales(Arc<Mutex<Vec<u64>>>);
+    #[async_trait]
+    impl Flush<u32> for Scales {
+        async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+            self.0.lock().push(batch.bytes());
+            Ok(())
+        }
+    }
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (sink, gate) = ScriptedSink::new([]).gated();
+        let buffer = small(overflow)
+            .weigh(|_: &u32| 5)
+            .dead_letters(Scales(Arc::clone(&seen)))
+            .build(sink)
+            .unwrap();
+        buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
+        gate.let_through(9);
+        buffer.close().await;
+        assert_eq!(seen.lock().iter().sum::<u64>(), 10, "{overflow:?}");
+    }
+}
+
+/// The place is taken under the lock, and filled when the hook has seen the items.
 #[test]
-fn many_threads_that_overflow_are_all_accounted_for() {
+fn what_overflows_while_the_buffer_closes_is_buried_however_slow_the_hook_is() {
+    let runtime = runtime();
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let cemetery = ScriptedSink::new([]);
+    let (entered, entering) = mpsc::channel();
+    let (leave, leaving) = mpsc::channel::<()>();
+    let channels = Mutex::new((entered, leaving));
+    let buffer = small(Overflow::DropNewest)
+        .dead_letters(cemetery.clone())
+        .runtime(runtime.handle().clone())
+        .on_outcome(move |settled| {
+            if settled.outcome == Outcome::Dropped(DropReason::Overflow) {
+                let (entered, leaving) = &*channels.lock();
+                entered.send(()).unwrap();
+                leaving.recv().unwrap();
+            }
+        })
+        .build(sink)
+        .unwrap();
+    (0..6).for_each(|item| buffer.insert_blocking(item).unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| buffer.insert_blocking(6).unwrap());
+        entering.recv().unwrap();
+        gate.let_through(9);
+        let closing = scope.spawn(|| runtime.block_on(buffer.close()));
+        while buffer.ledger().delivered < 6 {
+            std::thread::yield_now();
+        }
+        leave.send(()).unwrap();
+        assert_eq!(closing.join().unwrap().ledger.dead_lettered, 1);
+    });
+    assert_eq!(cemetery.delivered(), [6]);
+}
+
+/// A lane that is always ready uses up what the task may do at a time.
+#[tokio::test(start_paused = true)]
+async fn a_busy_lane_does_not_keep_what_overflows_from_its_burial() {
+    struct Again(Arc<Mutex<Option<WeakBuffer<u32>>>>);
+    #[async_trait]
+    impl Flush<u32> for Again {
+        async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+            if let Some(buffer) = self.0.lock().as_ref().and_then(WeakBuffer::upgrade) {
+                // Handed back when it is full: then there is enough to do.
+                let _ = buffer.try_insert(0);
+            }
+            Ok(())
+        }
+    }
+    struct Channel(tokio::sync::mpsc::Sender<u32>);
+    #[async_trait]
+    impl Flush<u32> for Channel {
+        async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+            for item in batch.iter() {
+                self.0.send(*item).await.map_err(FlushError::permanent)?;
+            }
+            Ok(())
+        }
+    }
+    let own = Arc::new(Mutex::new(None));
+    let (sender, _receiver) = tokio::sync::mpsc::channel(100);
+    let buffer = small(Overflow::DropNewest)
+        .batch_size(1)
+        .dead_letters(Channel(sender))
+        .build(Again(Arc::clone(&own)))
+        .unwrap();
+    *own.lock() = Some(buffer.downgrade());
+    buffer.insert_batch(&mut (1..9).collect()).await.unwrap();
+    assert!(buffer.ledger().dropped.count(DropReason::Overflow) > 0);
+    while buffer.ledger().dead_lettered == 0 {
+        assert!(buffer.ledger().delivered < 1_000_000, "{:?}", buffer.ledger());
+        tokio::task::yield_now().await;
+    }
+    *own.lock() = None;
+}
+
+#[test]
+fn what_overflowed_is_buried_by_a_rescue() {
     for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
+        // Its first attempt hangs, as on a connection of the dead runtime.
+        let (sink, cemetery) = (ScriptedSink::new([]), ScriptedSink::new([Reply::Never]));
+        let buffer = small(overflow)
+            .dead_letters(cemetery.clone())
+            .drain_timeout(Duration::from_secs(3))
+            .runtime(runtime.handle().clone())
+            .build(sink.clone())
+            .unwrap();
+        (0..8).for_each(|item| buffer.insert_blocking(item).unwrap());
+        drop(runtime);
+        let ledger = buffer.ledger();
+        assert_eq!((ledger.delivered, ledger.dead_lettered), (6, 2), "{overflow:?}");
+        assert_eq!(cemetery.delivered().len(), 2);
+    }
+}
+
+#[test]
+fn a_waker_that_panics_costs_no_letters() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("scripted")
+        }
+    }
+    let runtime = runtime();
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let cemetery = ScriptedSink::new([]);
+    let buffer = small(Overflow::DropOldest)
+        .dead_letters(cemetery.clone())
+        .runtime(runtime.handle().clone())
+        .build(sink)
+        .unwrap();
+    (0..2).for_each(|item| buffer.insert_blocking(item).unwrap());
+    while buffer.info()[0].in_hand == 0 {
+        std::thread::yield_now();
+    }
+    let mut waiting = Box::pin(buffer.insert_and_wait(2));
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(
+        waiting
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    (3..7).for_each(|item| buffer.insert_blocking(item).unwrap());
+    gate.let_through(9);
+    let ledger = runtime.block_on(buffer.close()).ledger;
+    assert_eq!((ledger.delivered, ledger.dead_lettered), (5, 2));
+    assert_eq!(cemetery.delivered(), [2, 3]);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn many_threads_that_overflow_are_all_accounted_for() {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let runtime = runtime();
         let (sink, cemetery) = (ScriptedSink::new([]), ScriptedSink::new([]));
         let buffer = Buffer::builder()
             .partitions(2)

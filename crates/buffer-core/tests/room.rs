@@ -1,20 +1,14 @@
 //! What happens when a buffer is full: who waits, who is refused, and who is woken.
 
-mod scripted;
-
+use buffer_core::testing::{Gate, ScriptedSink};
 use buffer_core::{
     Buffer, InsertBatchError, InsertBlockingError, InsertError, TryInsertBatchError, TryInsertError,
 };
-use scripted::ScriptedSink;
 use tokio_test::{assert_pending, assert_ready, task};
 
 /// A buffer of one partition that holds four items, and whose sink waits at a gate.
-fn full_buffer() -> (
-    Buffer<u32>,
-    ScriptedSink<u32>,
-    std::sync::Arc<tokio::sync::Semaphore>,
-) {
-    let (sink, gate) = ScriptedSink::gated();
+fn full_buffer() -> (Buffer<u32>, ScriptedSink<u32>, Gate) {
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(1)
         .batch_size(2)
@@ -32,7 +26,7 @@ async fn try_insert_hands_the_item_back_and_counts_nothing() {
     let (buffer, _sink, gate) = full_buffer();
     assert_eq!(buffer.try_insert(9), Err(TryInsertError::Full(9)));
     assert_eq!(buffer.ledger().accepted, 4);
-    gate.add_permits(9);
+    gate.open();
     buffer.flush().await;
     buffer.try_insert(9).unwrap();
 }
@@ -46,12 +40,12 @@ async fn an_insert_waits_until_a_batch_is_settled_and_not_only_cut() {
         // Both batches are cut and one is in flight; none is settled.
         assert_pending!(insert.poll());
     }
-    gate.add_permits(1);
+    gate.let_through(1);
     while !insert.is_woken() {
         tokio::task::yield_now().await;
     }
     assert_ready!(insert.poll()).unwrap();
-    gate.add_permits(9);
+    gate.open();
     buffer.flush().await;
     assert_eq!(sink.delivered(), [0, 1, 2, 3, 4]);
 }
@@ -65,7 +59,7 @@ async fn a_thousand_waiting_inserts_all_get_in() {
             tokio::spawn(async move { buffer.insert(item).await })
         })
         .collect();
-    gate.add_permits(1_000);
+    gate.open();
     for insert in inserts {
         insert.await.unwrap().unwrap();
     }
@@ -82,7 +76,7 @@ async fn a_cancelled_insert_passes_its_wake_up_on() {
     let mut second = task::spawn(buffer.insert(5));
     assert_pending!(first.poll());
     assert_pending!(second.poll());
-    gate.add_permits(1);
+    gate.let_through(1);
     while !first.is_woken() {
         tokio::task::yield_now().await;
     }
@@ -90,7 +84,7 @@ async fn a_cancelled_insert_passes_its_wake_up_on() {
     assert!(second.is_woken());
     assert_ready!(second.poll()).unwrap();
     assert_eq!(buffer.ledger().accepted, 5);
-    gate.add_permits(9);
+    gate.open();
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +95,7 @@ async fn a_close_hands_waiting_inserts_their_items_back() {
     let mut insert_batch = task::spawn(buffer.insert_batch(&mut items));
     assert_pending!(insert.poll());
     assert_pending!(insert_batch.poll());
-    gate.add_permits(9);
+    gate.open();
     let summary = buffer.close().await;
     assert_eq!(assert_ready!(insert.poll()), Err(InsertError::Closed(4)));
     assert_eq!(assert_ready!(insert_batch.poll()), Err(InsertBatchError::Closed));
@@ -130,7 +124,7 @@ async fn insert_batch_takes_more_than_the_capacity_and_keeps_its_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_insert_batch_leaves_the_rest_with_the_caller() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(1)
         .batch_size(2)
@@ -143,14 +137,14 @@ async fn a_cancelled_insert_batch_leaves_the_rest_with_the_caller() {
     drop(insert);
     assert_eq!(items, [4, 5, 6, 7, 8, 9]);
     assert_eq!(buffer.ledger().accepted, 4);
-    gate.add_permits(9);
+    gate.open();
     buffer.flush().await;
     assert_eq!(sink.delivered(), [0, 1, 2, 3]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn try_insert_batch_takes_what_there_is_room_for() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(1)
         .batch_size(2)
@@ -167,7 +161,7 @@ async fn try_insert_batch_takes_what_there_is_room_for() {
         buffer.try_insert_batch(&mut items),
         Err(TryInsertBatchError::Full)
     );
-    gate.add_permits(9);
+    gate.open();
     buffer.flush().await;
     assert_eq!(buffer.try_insert_batch(&mut items), Ok(()));
     buffer.close().await;
@@ -180,7 +174,7 @@ async fn try_insert_batch_takes_what_there_is_room_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_home_partition_sends_items_to_the_next() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(3)
         .batch_size(2)
@@ -191,7 +185,7 @@ async fn a_full_home_partition_sends_items_to_the_next() {
         buffer.try_insert(item).unwrap();
     }
     assert_eq!(buffer.try_insert(6), Err(TryInsertError::Full(6)));
-    gate.add_permits(9);
+    gate.open();
     buffer.flush().await;
     let mut partitions: Vec<usize> = sink.attempts().iter().map(|attempt| attempt.partition).collect();
     partitions.sort_unstable();
@@ -209,7 +203,7 @@ async fn insert_blocking_waits_on_a_plain_thread_and_is_refused_inside_a_runtime
         let buffer = buffer.clone();
         move || (4..100).try_for_each(|item| buffer.insert_blocking(item))
     });
-    gate.add_permits(100);
+    gate.open();
     while !waiting.is_finished() {
         tokio::task::yield_now().await;
     }

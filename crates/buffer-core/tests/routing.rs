@@ -1,12 +1,10 @@
 //! Which partition an item goes to, by each routing.
 
-mod scripted;
-
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use buffer_core::testing::ScriptedSink;
 use buffer_core::{Buffer, InsertTimeoutError, Routing, TryInsertBatchError, TryInsertError};
-use scripted::ScriptedSink;
 
 type Keyed = (u32, u32);
 
@@ -106,21 +104,21 @@ async fn last_items_go_to_the_partitions_of_their_keys() {
 
 #[tokio::test(start_paused = true)]
 async fn per_call_takes_the_partitions_in_turn_and_does_not_skip_a_full_one() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let builder = Buffer::builder().partitions(3).batch_size(2).capacity(6);
     let buffer = builder.routing(Routing::PerCall).build(sink.clone()).unwrap();
     for item in 0..6 {
         buffer.try_insert(item).unwrap();
     }
     assert_eq!(buffer.try_insert(6), Err(TryInsertError::Full(6)));
-    gate.add_permits(1);
+    gate.let_through(1);
     // One partition has room now; a turn that is another's waits all the same.
     while buffer.ledger().delivered < 2 {
         tokio::task::yield_now().await;
     }
     let accepted = (7..10).filter(|item| buffer.try_insert(*item).is_ok()).count();
     assert_eq!(accepted, 1);
-    gate.add_permits(99);
+    gate.open();
     buffer.close().await;
     let mut batches: Vec<_> = sink.attempts().into_iter().map(|attempt| attempt.items).collect();
     batches.sort();
@@ -129,7 +127,7 @@ async fn per_call_takes_the_partitions_in_turn_and_does_not_skip_a_full_one() {
 
 #[tokio::test(start_paused = true)]
 async fn insert_timeout_hands_the_item_back_when_there_was_no_room_for_so_long() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(1)
         .batch_size(1)
@@ -140,7 +138,7 @@ async fn insert_timeout_hands_the_item_back_when_there_was_no_room_for_so_long()
     let refused = buffer.insert_timeout(2, Duration::from_secs(1)).await;
     assert_eq!(refused, Err(InsertTimeoutError::TimedOut(2)));
     assert_eq!(buffer.ledger().accepted, 1);
-    gate.add_permits(9);
+    gate.open();
     buffer.insert_timeout(3, Duration::from_secs(1)).await.unwrap();
     buffer.close().await;
     assert_eq!(

@@ -1,11 +1,9 @@
 //! Settings that make no sense are refused by `build`, which names them.
 
-mod scripted;
-
 use std::time::Duration;
 
+use buffer_core::testing::ScriptedSink;
 use buffer_core::{Buffer, BuildError, Builder};
-use scripted::ScriptedSink;
 
 fn refusal(builder: Builder<u32>) -> String {
     builder
@@ -25,6 +23,7 @@ async fn each_senseless_setting_is_named() {
     assert!(refusal(builder().flush_timeout(Duration::ZERO)).contains("`flush_timeout`"));
     assert!(refusal(builder().drain_timeout(Duration::MAX)).contains("`drain_timeout`"));
     assert!(refusal(builder().backoff(Duration::ZERO, Duration::ZERO)).contains("`backoff`"));
+    assert!(refusal(builder().give_up_after(Duration::MAX)).contains("`give_up_after`"));
 }
 
 #[tokio::test]

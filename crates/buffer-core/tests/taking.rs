@@ -1,15 +1,13 @@
 //! Sinks that take the items out of their batch.
 
-mod scripted;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use buffer_core::testing::ScriptedSink;
 use buffer_core::{
     Batch, Buffer, DropReason, Flush, FlushError, InsertAndWaitError, Ledger, Outcome, async_trait,
 };
 use parking_lot::Mutex;
-use scripted::ScriptedSink;
 
 /// What a sink does after it took the items.
 #[derive(Debug, Clone, Copy)]

@@ -1,13 +1,13 @@
 //! `insert_and_wait` answers with the outcome of the very item, and never sits out the interval.
 
-mod scripted;
-
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Buffer, DropReason, InsertAndWaitError, Trigger};
-use scripted::{Reply, ScriptedSink};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -47,21 +47,16 @@ async fn one_who_waits_alone_is_answered_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn those_who_come_while_a_flush_is_in_flight_share_the_next_batch() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = buffer(&sink);
     let mut waiting = wait_for(&buffer, 0..1);
-    while buffer.ledger().accepted < 1 {
-        tokio::task::yield_now().await;
-    }
     // The worker takes the first one before the others come.
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
+    sink.attempted(1).await;
     waiting.extend(wait_for(&buffer, 1..9));
     while buffer.ledger().accepted < 9 {
         tokio::task::yield_now().await;
     }
-    gate.add_permits(9);
+    gate.open();
     assert_eq!(answers(waiting).await, [Ok(()); 9]);
     let batches: Vec<_> = sink.attempts().into_iter().map(|attempt| attempt.items).collect();
     assert_eq!(batches, [vec![0], (1..9).collect::<Vec<_>>()]);
@@ -75,34 +70,35 @@ async fn each_learns_what_became_of_its_own_item() {
     let cases = [
         (vec![Reply::Transient], [Ok(()), Ok(()), Ok(())]),
         (vec![Reply::Permanent], [permanent; 3]),
-        (vec![Reply::Reject(1)], [Ok(()), rejected, Ok(())]),
+        (vec![Reply::reject(1, Reply::Ok)], [Ok(()), rejected, Ok(())]),
         (
-            vec![Reply::DeliverThenTransient(1), Reply::Reject(0)],
+            vec![
+                Reply::deliver(0..1, Reply::Transient),
+                Reply::reject(0, Reply::Ok),
+            ],
             [Ok(()), rejected, Ok(())],
         ),
         (
-            vec![Reply::RejectThenTransient(2), Reply::Transient],
+            vec![Reply::reject(2, Reply::Transient), Reply::Transient],
             [exhausted, exhausted, rejected],
         ),
         (
-            vec![Reply::DeliverThenNever(2), Reply::Panic],
+            vec![Reply::deliver(0..2, Reply::Never), Reply::Panic, Reply::Panic],
             [Ok(()), Ok(()), exhausted],
         ),
     ];
     for (script, expected) in cases {
         // The first batch keeps the worker busy until all three wait.
-        let (sink, gate) = ScriptedSink::gated_with(std::iter::once(Reply::Ok).chain(script.clone()));
+        let (sink, gate) = ScriptedSink::new(std::iter::once(Reply::Ok).chain(script.clone())).gated();
         let buffer = buffer(&sink);
         buffer.insert(9).await.unwrap();
         buffer.request_flush();
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
+        sink.attempted(1).await;
         let waiting = wait_for(&buffer, 0..3);
         while buffer.ledger().accepted < 4 {
             tokio::task::yield_now().await;
         }
-        gate.add_permits(99);
+        gate.open();
         assert_eq!(answers(waiting).await, expected, "{script:?}");
     }
 }
@@ -112,9 +108,7 @@ async fn a_closed_buffer_hands_the_item_back_and_a_drain_that_runs_out_of_time_s
     let sink = ScriptedSink::new([Reply::Never]);
     let buffer = buffer(&sink);
     let waiting = wait_for(&buffer, 0..1);
-    while sink.attempts().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    sink.attempted(1).await;
     let summary = buffer.close_within(Duration::from_secs(1)).await;
     assert_eq!(summary.undelivered, [0]);
     assert_eq!(answers(waiting).await, [Err(InsertAndWaitError::LeftOver)]);
@@ -126,7 +120,7 @@ async fn a_closed_buffer_hands_the_item_back_and_a_drain_that_runs_out_of_time_s
 
 #[tokio::test(start_paused = true)]
 async fn one_who_waits_for_room_first_is_answered_too_and_one_who_gives_up_leaves_the_item_accepted() {
-    let (sink, gate) = ScriptedSink::gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
         .partitions(1)
         .batch_size(1)
@@ -139,12 +133,12 @@ async fn one_who_waits_for_room_first_is_answered_too_and_one_who_gives_up_leave
         tokio::task::yield_now().await;
     }
     assert_eq!(buffer.ledger().accepted, 1);
-    gate.add_permits(1);
+    gate.let_through(1);
     while buffer.ledger().accepted < 2 {
         tokio::task::yield_now().await;
     }
     waiting[0].abort();
-    gate.add_permits(99);
+    gate.open();
     let mut delivered = 0;
     for one in waiting {
         delivered += usize::from(one.await.is_ok_and(|answer| answer.is_ok()));
@@ -153,34 +147,41 @@ async fn one_who_waits_for_room_first_is_answered_too_and_one_who_gives_up_leave
     assert_eq!(buffer.close().await.ledger.delivered, 4);
 }
 
+/// Notes what is pending in the moment of the answer.
+struct Looks {
+    buffer: Buffer<u32>,
+    pending: AtomicU64,
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        // Relaxed: the test looks at it on the same thread.
+        self.pending
+            .store(self.buffer.ledger().pending, Ordering::Relaxed);
+    }
+}
+
 /// Fails when an item's waiter is answered before the item is counted.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn whoever_is_answered_finds_the_item_in_the_ledger() {
-    for script in [vec![], vec![Reply::Permanent], vec![Reply::Reject(0)]] {
-        let (answered, early) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let hook = {
-            let (answered, early) = (Arc::clone(&answered), Arc::clone(&early));
-            // It runs when the items are counted, and gives an answer that was sent before every chance to arrive.
-            move |_: &buffer_core::Settled<'_, u32>| {
-                // Relaxed: it only looks whether the other thread has run.
-                let mut looks = (0..200_000).map(|_| {
-                    std::thread::yield_now();
-                    answered.load(Ordering::Relaxed)
-                });
-                early.store(looks.any(|answered| answered), Ordering::Relaxed);
-            }
-        };
-        let builder = Buffer::builder().partitions(1).on_outcome(hook);
-        let buffer = builder.build(ScriptedSink::new(script)).unwrap();
-        // On a thread of its own: a woken task could wait behind the worker, on the worker's thread.
-        let runtime = tokio::runtime::Handle::current();
-        let waiting = std::thread::spawn(move || {
-            let answer = runtime.block_on(buffer.insert_and_wait(1));
-            answered.store(true, Ordering::Relaxed);
-            (answer, buffer.ledger())
+    for script in [vec![], vec![Reply::Permanent], vec![Reply::reject(0, Reply::Ok)]] {
+        let buffer = Buffer::builder()
+            .partitions(1)
+            .build(ScriptedSink::new(script))
+            .unwrap();
+        let looks = Arc::new(Looks {
+            buffer: buffer.clone(),
+            pending: AtomicU64::new(u64::MAX),
         });
-        let (answer, ledger) = waiting.join().unwrap();
-        assert!(!early.load(Ordering::Relaxed), "{answer:?}");
-        assert_eq!(ledger.pending, 0);
+        let waker = Waker::from(Arc::clone(&looks));
+        let mut waiting = pin!(buffer.insert_and_wait(1));
+        assert!(
+            waiting
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        buffer.flush().await;
+        assert_eq!(looks.pending.load(Ordering::Relaxed), 0);
     }
 }

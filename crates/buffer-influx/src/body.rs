@@ -8,6 +8,16 @@ use flate2::write::GzEncoder;
 use crate::line::Line;
 
 /// When the body of a write is compressed.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Client, Gzip};
+///
+/// let client = Client::builder("http://localhost:8086").gzip(Gzip::Never).build()?;
+/// # drop(client);
+/// # Ok::<(), buffer_influx::ClientError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gzip {

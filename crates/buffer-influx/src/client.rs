@@ -52,6 +52,17 @@ pub(crate) struct Credentials {
 }
 
 /// What a server says of itself when it is [pinged](Client::ping).
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Client, ClientError};
+///
+/// async fn version(client: &Client) -> Result<String, ClientError> {
+///     let pong = client.ping().await?;
+///     Ok(pong.version.unwrap_or_else(|| "unknown".into()))
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pong {

@@ -13,6 +13,20 @@ use crate::refusal::Refusal;
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
 /// Why a [`Client`](crate::Client) could not be built, or why its request failed.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Client, ClientError};
+///
+/// let refused = Client::builder("localhost:8086").build().expect_err("the scheme is missing");
+/// assert!(matches!(refused, ClientError::InvalidUrl { .. }));
+///
+/// /// Whether the server is there, whatever it says.
+/// async fn is_there(client: &Client) -> bool {
+///     !matches!(client.ping().await, Err(ClientError::Unreachable(_)))
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -56,6 +70,20 @@ pub enum ClientError {
 }
 
 /// Why [`Client::write`](crate::Client::write) failed.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Client, Line, WriteError};
+///
+/// /// Writes twice where the first answer was lost, which stores nothing twice.
+/// async fn write(client: &Client, lines: &[Line]) -> Result<(), WriteError> {
+///     match client.write("metrics", lines).await {
+///         Err(WriteError::Unconfirmed(_)) => client.write("metrics", lines).await,
+///         answer => answer,
+///     }
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -91,6 +119,21 @@ impl From<Lost> for WriteError {
 }
 
 /// Why [`Writer::write`](crate::Writer::write) refused a point; the point is handed back.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Point, WritePointError, Writer};
+///
+/// /// Returns a point that came too late; a bad one is the caller's mistake.
+/// async fn write(writer: &Writer, point: Point) -> Result<Option<Point>, WritePointError> {
+///     match writer.write(point).await {
+///         Ok(()) => Ok(None),
+///         Err(WritePointError::Closed(point)) => Ok(Some(*point)),
+///         Err(bad) => Err(bad),
+///     }
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WritePointError {
@@ -109,6 +152,21 @@ pub enum WritePointError {
 }
 
 /// Why [`Writer::try_write`](crate::Writer::try_write) refused a point; the point is handed back.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Point, TryWritePointError, Writer};
+///
+/// /// Says whether there was room.
+/// fn offer(writer: &Writer, point: Point) -> Result<bool, TryWritePointError> {
+///     match writer.try_write(point) {
+///         Ok(()) => Ok(true),
+///         Err(TryWritePointError::Full(_)) => Ok(false),
+///         Err(refused) => Err(refused),
+///     }
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TryWritePointError {
@@ -132,6 +190,20 @@ pub enum TryWritePointError {
 }
 
 /// Why [`Writer::write_blocking`](crate::Writer::write_blocking) refused a point; the point is handed back.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Point, Writer};
+///
+/// /// Keeps what was refused.
+/// fn write_or_keep(writer: &Writer, point: Point, kept: &mut Vec<Point>) {
+///     if let Err(refused) = writer.write_blocking(point) {
+///         eprintln!("{refused}");
+///         kept.push(refused.into_point());
+///     }
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WritePointBlockingError {

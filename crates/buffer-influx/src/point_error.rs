@@ -3,6 +3,19 @@ use std::fmt;
 use thiserror::Error;
 
 /// A part of a point that has a name.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Element, Point, PointError};
+///
+/// let refused = Point::new("m").tag("time", "noon").field("v", 1).encode();
+/// let Err(PointError::ReservedTime { element }) = refused else {
+///     panic!("`time` is reserved");
+/// };
+/// assert_eq!(element, Element::TagKey);
+/// assert_eq!(element.to_string(), "tag key");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Element {
@@ -28,6 +41,16 @@ impl fmt::Display for Element {
 }
 
 /// Why a point can't be written.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Point, PointError};
+///
+/// assert_eq!(Point::new("m").encode(), Err(PointError::NoFields));
+/// let refused = Point::new("m").field("v", f64::NAN).encode().expect_err("not a number");
+/// assert!(refused.to_string().contains("leave the field out"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum PointError {

@@ -5,6 +5,17 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// A server's answer to a write that it did not carry out, or not in full.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::Refusal;
+///
+/// fn explain(refusal: &Refusal) -> String {
+///     let wait = refusal.retry_after().map(|wait| format!(", come back in {wait:?}"));
+///     format!("{}: {}{}", refusal.status(), refusal.message(), wait.unwrap_or_default())
+/// }
+/// ```
 #[derive(Debug, Clone, Error)]
 #[error("the server answered {status}: {message:.400}; {}", kind.advice())]
 pub struct Refusal {
@@ -37,6 +48,21 @@ impl Refusal {
 }
 
 /// What a refusal means.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{RefusalKind, WriteError};
+///
+/// /// Whether it is somebody's set-up that must be put right.
+/// fn calls_for_an_operator(error: &WriteError) -> bool {
+///     let WriteError::Refused(refusal) = error else { return false };
+///     matches!(
+///         refusal.kind(),
+///         RefusalKind::DatabaseNotFound | RefusalKind::Misconfigured | RefusalKind::Unauthorized
+///     )
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalKind {

@@ -95,7 +95,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] that names the setting to change, or says that there is no runtime.
+    /// A [`BuildError`] that names the setting to change, or says what is wrong with the runtime.
     pub fn build(self, sink: impl Flush<Count<K>>) -> Result<StatBuffer<K>, BuildError> {
         if self.flush_interval.is_zero() {
             return Err(BuildError::Zero {

@@ -45,17 +45,34 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
 
     /// Waits for the end of the next window.
     async fn window(&self) -> Result<(), Closed> {
+        loop {
+            self.first_increment().await?;
+            // Where sums were left over, no increment tells.
+            let window = self.windows.begin();
+            let later = self.jitter.mul_f64(rand::rng().random_range(0.0..=1.0));
+            let end = Instant::now() + self.interval + later;
+            // When a flush has ended this window, its timer ends with it, and the next increment begins another.
+            while self.windows.number() == window {
+                let Ok(woken) = timeout_at(end, self.woken()).await else {
+                    return Ok(());
+                };
+                woken?;
+            }
+        }
+    }
+
+    /// Waits until there are sums.
+    async fn first_increment(&self) -> Result<(), Closed> {
         let sums = &self.windows.sums;
+        let idle = Instant::now() + self.interval;
         // An increment after the look leaves its wake-up behind, so the wait returns at once.
         while sums.is_empty() {
-            self.woken().await?;
-        }
-        // Where sums were left over, no increment tells.
-        self.windows.begin();
-        let later = self.jitter.mul_f64(rand::rng().random_range(0.0..=1.0));
-        let end = Instant::now() + self.interval + later;
-        while let Ok(woken) = timeout_at(end, self.woken()).await {
-            woken?;
+            if let Ok(woken) = timeout_at(idle, self.woken()).await {
+                woken?;
+            } else {
+                sums.give_room_back();
+                self.woken().await?;
+            }
         }
         Ok(())
     }

@@ -13,6 +13,24 @@ use thiserror::Error;
 use crate::sums::{Added, Sums, TablesClosed};
 
 /// What a key changed by in one window: the item that the sink gets.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{Batch, FlushError};
+/// use buffer_stat::Count;
+///
+/// # async fn execute(_: String) -> Result<(), std::io::Error> { Ok(()) }
+/// async fn add(batch: &mut Batch<Count<u64>>) -> Result<(), FlushError> {
+///     for index in 0..batch.len() {
+///         let Count { key, delta, .. } = batch[index];
+///         let add = format!("UPDATE users SET visits = visits + {delta} WHERE id = {key}");
+///         execute(add).await.map_err(FlushError::transient)?;
+///         batch.deliver(index..index + 1);
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Count<K> {
@@ -27,6 +45,19 @@ pub struct Count<K> {
 }
 
 /// The counters are closed; the increment was not counted.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_stat::{Closed, StatBuffer};
+///
+/// /// A visit that comes after the end is not worth an error.
+/// fn count(visits: &StatBuffer<String>, page: &str) {
+///     if let Err(Closed) = visits.increment(page, 1) {
+///         eprintln!("{page} was visited too late to be counted");
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the counters are closed; this increment was not counted")]
 pub struct Closed;
@@ -38,7 +69,32 @@ pub struct Closed;
 ///
 /// # Examples
 ///
-/// See the [crate's page](crate).
+/// ```
+/// use buffer_core::{Batch, Flush, FlushError, async_trait};
+/// use buffer_stat::{Count, StatBuffer};
+///
+/// struct Database;
+///
+/// #[async_trait]
+/// impl Flush<Count<String>> for Database {
+///     async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
+///         for Count { key, delta, .. } in batch.iter() {
+///             println!("{key} += {delta}");
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let views = StatBuffer::builder().build(Database)?;
+/// views.increment("/index.html", 2)?;
+/// views.increment("/index.html", -1)?;
+/// assert_eq!(views.count("/index.html"), 1);
+/// assert_eq!(views.close().await.ledger.delivered, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct StatBuffer<K> {
     pub(crate) counters: Arc<Counters<K>>,
 }
@@ -57,6 +113,8 @@ pub(crate) struct Windows<K> {
 }
 
 struct Window {
+    /// How many windows were handed over before.
+    number: u64,
     begun: Option<SystemTime>,
     /// The begin of the last window that was handed over.
     last: SystemTime,
@@ -214,6 +272,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Counters<K> {
 impl<K: Hash + Eq + Clone> Windows<K> {
     pub(crate) fn new(sums: Sums<K>) -> Self {
         let window = Window {
+            number: 0,
             begun: None,
             last: SystemTime::UNIX_EPOCH,
             begin_at: 0,
@@ -224,9 +283,16 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
     }
 
-    /// Notes the begin of a window, if it is one.
-    pub(crate) fn begin(&self) {
-        self.current.lock().begun.get_or_insert_with(SystemTime::now);
+    /// Notes the begin of a window, if it is one; returns the window's number.
+    pub(crate) fn begin(&self) -> u64 {
+        let mut window = self.current.lock();
+        window.begun.get_or_insert_with(SystemTime::now);
+        window.number
+    }
+
+    /// The number of the running window.
+    pub(crate) fn number(&self) -> u64 {
+        self.current.lock().number
     }
 
     /// The last window's counts; no increment is accepted any more.
@@ -245,6 +311,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
 impl Window {
     /// Ends the window and says when it began, always later than the one before, whatever the system's clock does.
     fn turn(&mut self) -> SystemTime {
+        self.number += 1;
         let begun = self.begun.take().unwrap_or_else(SystemTime::now);
         self.last = begun.max(self.last + Duration::from_nanos(1));
         self.last

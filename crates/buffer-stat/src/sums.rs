@@ -130,6 +130,13 @@ impl<K: Hash + Eq> Sums<K> {
         self.tables.iter().all(|table| table.lock().entries.is_empty())
     }
 
+    /// Gives back the room that the tables keep for the next window.
+    pub(crate) fn give_room_back(&self) {
+        for table in &self.tables {
+            table.lock().entries.shrink_to_fit(|entry| entry.hash);
+        }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.tables[0].lock().closed
     }
@@ -150,7 +157,7 @@ impl<K: Hash + Eq> Sums<K> {
         let take = |table: &CachePadded<Mutex<Table<K>>>| {
             let mut table = table.lock();
             also(&mut table);
-            // A busy table needs as much room again; one that was idle keeps none.
+            // A busy table needs as much room again; what is idle for an interval gives it back.
             let emptied = HashTable::with_capacity(table.entries.len());
             std::mem::replace(&mut table.entries, emptied)
         };

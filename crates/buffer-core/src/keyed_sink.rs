@@ -1,0 +1,245 @@
+//! Hands a batch to a sink key by key.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::batch::Batch;
+use crate::flush::Flush;
+use crate::flush_error::{FlushError, FlushErrorKind};
+use crate::flusher::asked;
+use crate::hand::most_splits;
+use crate::sync::Mutex;
+
+/// A sink that takes one key with the list of its values at a time; see [`Builder::build_keyed`](crate::Builder::build_keyed).
+///
+/// A batch comes key by key, one call after the other. All calls of an attempt share its time limit, `flush_timeout`. What
+/// a key's call comes to concerns that key:
+///
+/// | the call | the key's values | the other keys of the batch |
+/// |---|---|---|
+/// | `Ok` | delivered at once, whatever becomes of the attempt | go on |
+/// | [`transient`](FlushError::transient), [`uncertain`](FlushError::uncertain), a panic | tried again, the same list | go on, and are not sent again |
+/// | [`permanent`](FlushError::permanent) | dropped, with the reason `rejected` | go on |
+/// | [`divisible`](FlushError::divisible) | the list is split in halves, down to the guilty values, which are dropped, with the reason `rejected` | go on |
+/// | [`unavailable`](FlushError::unavailable) | held until the sink is back | held, too |
+/// | no answer until the attempt's time is up | tried again, behind the others | are tried in the next attempt |
+///
+/// A rejected value's cause is the error, as an `Arc<FlushError>`.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{FlushError, FlushKey, async_trait};
+///
+/// struct Files;
+///
+/// # async fn append(_: &str, _: &str) -> Result<(), std::io::Error> { Ok(()) }
+/// #[async_trait]
+/// impl FlushKey<String, String> for Files {
+///     async fn flush(&self, path: &String, lines: &[&String]) -> Result<(), FlushError> {
+///         let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+///         append(path, &text).await.map_err(FlushError::uncertain)
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait FlushKey<K, V>: Send + Sync + 'static {
+    /// Writes the values of one key, which are in the order of their inserts.
+    ///
+    /// # Errors
+    ///
+    /// A [`FlushError`] of the kind that fits.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`Flush::flush`]: the future is dropped when the attempt's time is up, and the values stay with the buffer.
+    async fn flush(&self, key: &K, values: &[&V]) -> Result<(), FlushError>;
+
+    /// Called once, after the last batch of a close, as [`Flush::close`]. Does nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// Any [`FlushError`]; it is reported in [`Summary::sink_error`](crate::Summary::sink_error).
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when `flush_timeout` or the drain's deadline passes.
+    async fn close(&self) -> Result<(), FlushError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<K: Sync + 'static, V: Sync + 'static, S: FlushKey<K, V> + ?Sized> FlushKey<K, V> for Arc<S> {
+    async fn flush(&self, key: &K, values: &[&V]) -> Result<(), FlushError> {
+        (**self).flush(key, values).await
+    }
+
+    async fn close(&self) -> Result<(), FlushError> {
+        (**self).close().await
+    }
+}
+
+/// A [`FlushKey`] as a [`Flush`].
+pub(crate) struct KeyedSink<S> {
+    sink: S,
+    hasher: RandomState,
+    /// By partition, the hash of the key whose call is under way, or has ended the partition's last attempt early.
+    ///
+    /// The next attempt begins behind that key, so that each attempt that is cut off costs one key its turn, and not those
+    /// behind it, however often. A hash will do, as it decides the order of the keys and nothing else.
+    called: Mutex<HashMap<usize, u64>>,
+}
+
+/// One error for the keys that are left.
+#[derive(Debug, Error)]
+#[error("{keys} keys failed, which have this one error for all of them; the cause is the first key's")]
+struct KeysFailed {
+    keys: usize,
+    #[source]
+    first: FlushError,
+}
+
+impl<S> KeyedSink<S> {
+    pub(crate) fn new(sink: S) -> Self {
+        Self {
+            sink,
+            hasher: RandomState::new(),
+            called: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The indices of each key's items, in the order in which the keys have their turn.
+    fn turns<K: Hash + Eq, V>(&self, batch: &Batch<(K, V)>) -> VecDeque<Vec<usize>> {
+        let mut turns = lists(batch);
+        let called = self.called.lock().get(&batch.partition()).copied();
+        let last = called.and_then(|called| {
+            let is_called = |list: &Vec<usize>| self.hasher.hash_one(&batch[list[0]].0) == called;
+            turns.iter().position(is_called)
+        });
+        turns.rotate_left(last.map_or(0, |last| last + 1));
+        turns
+    }
+
+    /// Flushes one key's list, and marks what that settles. An error means that the rest of the list is left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what is delivered or rejected is marked before the next await.
+    async fn flush_list<K, V>(&self, batch: &mut Batch<(K, V)>, list: Vec<usize>) -> Result<(), FlushError>
+    where
+        K: Hash + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        S: FlushKey<K, V>,
+    {
+        let hash = self.hasher.hash_one(&batch[list[0]].0);
+        self.called.lock().insert(batch.partition(), hash);
+        let mut splits_left = most_splits(list.len());
+        let mut parts = VecDeque::from([list]);
+        while let Some(mut part) = parts.pop_front() {
+            let Err(error) = self.call(batch, &part).await else {
+                part.iter().for_each(|index| batch.deliver(*index..index + 1));
+                continue;
+            };
+            match error.kind() {
+                FlushErrorKind::Divisible if part.len() > 1 && splits_left > 0 => {
+                    splits_left -= 1;
+                    let second = part.split_off(part.len() / 2);
+                    parts.push_front(second);
+                    parts.push_front(part);
+                }
+                FlushErrorKind::Divisible | FlushErrorKind::Permanent => {
+                    let error = Arc::new(error);
+                    part.iter()
+                        .for_each(|index| batch.reject(*index, Arc::clone(&error)));
+                }
+                // What is behind it in the list must not overtake it.
+                FlushErrorKind::Transient | FlushErrorKind::Uncertain | FlushErrorKind::Unavailable => {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn call<K, V>(&self, batch: &Batch<(K, V)>, part: &[usize]) -> Result<(), FlushError>
+    where
+        K: Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        S: FlushKey<K, V>,
+    {
+        let key = &batch[part[0]].0;
+        let values: Vec<&V> = part.iter().map(|index| &batch[*index].1).collect();
+        asked(|| self.sink.flush(key, &values)).await
+    }
+}
+
+#[async_trait]
+impl<K, V, S> Flush<(K, V)> for KeyedSink<S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: FlushKey<K, V>,
+{
+    async fn flush(&self, batch: &mut Batch<(K, V)>) -> Result<(), FlushError> {
+        let mut errors = Vec::new();
+        for list in self.turns(batch) {
+            match self.flush_list(batch, list).await {
+                Ok(()) => {}
+                // The others would only hear the same.
+                Err(error) if error.kind() == FlushErrorKind::Unavailable => return Err(error),
+                Err(error) => errors.push(error),
+            }
+        }
+        self.called.lock().remove(&batch.partition());
+        one_for_all(errors)
+    }
+
+    async fn close(&self) -> Result<(), FlushError> {
+        self.sink.close().await
+    }
+}
+
+/// The indices of each key's items, in the order of the keys' first items.
+fn lists<K: Hash + Eq, V>(items: &[(K, V)]) -> VecDeque<Vec<usize>> {
+    let mut ranks = HashMap::new();
+    let mut lists: VecDeque<Vec<usize>> = VecDeque::new();
+    for (index, (key, _)) in items.iter().enumerate() {
+        let rank = *ranks.entry(key).or_insert(lists.len());
+        if rank == lists.len() {
+            lists.push_back(Vec::new());
+        }
+        lists[rank].push(index);
+    }
+    lists
+}
+
+/// What the attempt answers for the keys that are left.
+fn one_for_all(errors: Vec<FlushError>) -> Result<(), FlushError> {
+    let (keys, delay) = (
+        errors.len(),
+        errors.iter().filter_map(FlushError::requested_delay).max(),
+    );
+    let uncertain = errors
+        .iter()
+        .any(|error| error.kind() == FlushErrorKind::Uncertain);
+    let Some(first) = errors.into_iter().next() else {
+        return Ok(());
+    };
+    if keys == 1 {
+        return Err(first);
+    }
+    let failed = KeysFailed { keys, first };
+    let error = match uncertain {
+        true => FlushError::uncertain(failed),
+        false => FlushError::transient(failed),
+    };
+    Err(match delay {
+        Some(delay) => error.retry_after(delay),
+        None => error,
+    })
+}

@@ -1,0 +1,48 @@
+//! What a test of your own sink, or of your own settings, needs. Behind the feature `test-util`.
+//!
+//! ```toml
+//! [dev-dependencies]
+//! buffer-core = { version = "0.1", features = ["test-util"] }
+//! tokio = { version = "1", features = ["macros", "rt", "test-util"] }
+//! ```
+//!
+//! * [`TestBatch`] hands a batch to your sink without a buffer, and shows what it made of each item.
+//! * [`ScriptedSink`] stands in for your sink: it answers by a script of [replies](Reply), so that a test sees what your
+//!   settings, and your program, make of an outage.
+//! * A [`Gate`] holds its attempts back until the test lets them through.
+//!
+//! With tokio's paused time a test of time-outs, backoffs and outages takes no time.
+//!
+//! # Examples
+//!
+//! A service's own builder, held against an outage longer than any backoff:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use buffer_core::testing::{Reply, ScriptedSink};
+//! use buffer_core::{Buffer, Builder, FlushErrorKind};
+//!
+//! /// What the service runs with.
+//! fn settings() -> Builder<u32> {
+//!     Buffer::builder().batch_size(100).retries(2).flush_timeout(Duration::from_secs(5))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // In a test: #[tokio::test(start_paused = true)]
+//! let busy = Reply::RetryAfter(Duration::from_secs(60), FlushErrorKind::Unavailable);
+//! let sink = ScriptedSink::new([busy.clone(), busy, Reply::Never, Reply::Panic]);
+//! let buffer = settings().build(sink.clone())?;
+//! buffer.insert(7).await?;
+//! let report = buffer.flush().await;
+//! assert_eq!((report.delivered, report.dropped.total()), (1, 0));
+//! assert_eq!(sink.attempts().len(), 5);
+//! # Ok(())
+//! # }
+//! ```
+
+pub use crate::gate::Gate;
+pub use crate::reply::Reply;
+pub use crate::scripted_sink::{Attempt, ScriptedSink};
+pub use crate::test_batch::{Flushed, Rejected, TestBatch};

@@ -1,0 +1,201 @@
+//! What a key's call comes to concerns that key alone, whether it fails, hangs or panics.
+
+mod lists;
+
+use std::time::Duration;
+
+use buffer_core::testing::ScriptedSink;
+use buffer_core::{DropReason, FlushError, Health, KeyedBuffer};
+use lists::Answer::{Failed, Never, Panic, Slow, Written};
+use lists::{Lists, TEN, one_partition};
+
+/// Inserts 0 and 1 for each of ten keys, which make one batch, and flushes.
+async fn flush_ten(buffer: &KeyedBuffer<&'static str, u32>) {
+    for value in 0..2 {
+        for key in TEN {
+            buffer.insert(key, value).await.unwrap();
+        }
+    }
+    buffer.buffer().flush().await;
+}
+
+/// All of the ten but this one were written, in one call each.
+fn assert_written_but(lists: &Lists, bad: &[&str]) {
+    for key in TEN.into_iter().filter(|key| !bad.contains(key)) {
+        assert_eq!(lists.lists_of(key), [[0, 1]], "key {key}");
+        assert_eq!(lists.written(key), [0, 1], "key {key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_fails_is_tried_again_and_buried_alone() {
+    for error in [FlushError::transient, FlushError::uncertain] {
+        let lists = Lists::answering(move |call| match call.key {
+            "3" => Failed(error("no such room")),
+            _ => Written,
+        });
+        let dead = ScriptedSink::new([]);
+        let builder = one_partition().dead_letters(dead.clone());
+        let buffer = builder.build_keyed(lists.clone()).unwrap();
+        flush_ten(&buffer).await;
+        assert_written_but(&lists, &["3"]);
+        assert_eq!(lists.lists_of("3"), [[0, 1], [0, 1], [0, 1]]);
+        let ledger = buffer.buffer().ledger();
+        assert_eq!((ledger.delivered, ledger.retried), (18, 4));
+        assert_eq!(ledger.dropped.count(DropReason::RetriesExhausted), 2);
+        let [dead] = &dead.attempts()[..] else {
+            panic!("one batch of dead letters")
+        };
+        assert_eq!(dead.items, [("3", 0), ("3", 1)]);
+        assert_eq!(dead.drop_reason, Some(DropReason::RetriesExhausted));
+        assert_eq!(dead.drop_causes[0], format!("{}: no such room", error("")));
+        // The next batch goes through, but for that key.
+        buffer.insert("4", 2).await.unwrap();
+        assert_eq!(buffer.close().await.ledger.delivered, 19);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_refused_for_good_is_buried_alone_with_its_own_cause() {
+    let lists = Lists::answering(|call| match call.key {
+        "3" | "7" => Failed(FlushError::permanent(format!("room {} is closed", call.key))),
+        _ => Written,
+    });
+    let dead = ScriptedSink::new([]);
+    let builder = one_partition().dead_letters(dead.clone());
+    let buffer = builder.build_keyed(lists.clone()).unwrap();
+    flush_ten(&buffer).await;
+    assert_written_but(&lists, &["3", "7"]);
+    assert_eq!(lists.lists_of("3").len(), 1);
+    let ledger = buffer.buffer().ledger();
+    assert_eq!(
+        (ledger.delivered, ledger.dead_lettered, ledger.retried),
+        (16, 4, 0)
+    );
+    let [dead] = &dead.attempts()[..] else {
+        panic!("one batch of dead letters")
+    };
+    assert_eq!(dead.drop_reason, Some(DropReason::Rejected));
+    for ((key, _), cause) in dead.items.iter().zip(&dead.drop_causes) {
+        assert!(cause.ends_with(&format!(": room {key} is closed")), "{cause}");
+    }
+}
+
+/// Fails when the next attempt begins with the same key, or anywhere but behind it.
+#[tokio::test(start_paused = true)]
+async fn as_many_keys_as_there_are_retries_may_hang_and_cost_the_others_nothing() {
+    for hanging in [vec!["3"], vec!["0", "1"], vec!["3", "4"], vec!["0", "9"]] {
+        // Failing keys in between take no turn from anybody.
+        let failing = "2";
+        let lists = Lists::answering({
+            let hanging = hanging.clone();
+            move |call| match call.key {
+                key if hanging.contains(&key) => Never,
+                key if key == failing => Failed(FlushError::transient("scripted")),
+                _ => Written,
+            }
+        });
+        let buffer = one_partition().build_keyed(lists.clone()).unwrap();
+        flush_ten(&buffer).await;
+        let bad = [&hanging[..], &[failing]].concat();
+        assert_written_but(&lists, &bad);
+        let ledger = buffer.buffer().ledger();
+        let dropped = ledger.dropped.count(DropReason::RetriesExhausted);
+        assert_eq!(
+            (ledger.delivered, dropped),
+            (20 - 2 * bad.len() as u64, 2 * bad.len() as u64)
+        );
+        assert_eq!(ledger.pending, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_panics_costs_the_others_not_even_an_attempt() {
+    let lists = Lists::answering(|call| match call.key {
+        "3" => Panic,
+        _ => Written,
+    });
+    let buffer = one_partition().build_keyed(lists.clone()).unwrap();
+    flush_ten(&buffer).await;
+    assert_written_but(&lists, &["3"]);
+    assert_eq!(lists.keys()[..10], TEN);
+    assert_eq!(lists.keys()[10..], ["3", "3"]);
+    assert_eq!(
+        buffer
+            .buffer()
+            .ledger()
+            .dropped
+            .count(DropReason::RetriesExhausted),
+        2
+    );
+}
+
+/// Fails when the keys behind the one that says so are tried as well, or are always behind it.
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_out_is_left_alone_and_the_next_attempt_begins_with_another_key() {
+    let delay = Duration::from_secs(90);
+    let lists = Lists::answering(move |call| match (call.key, call.number) {
+        ("3", 1..=9) => Failed(FlushError::unavailable("no connection").retry_after(delay)),
+        _ => Written,
+    });
+    let buffer = one_partition().build_keyed(lists.clone()).unwrap();
+    for key in TEN {
+        buffer.insert(key, 0).await.unwrap();
+    }
+    buffer.buffer().request_flush();
+    while !matches!(buffer.buffer().health(), Health::Held { .. }) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lists.keys(), ["0", "1", "2", "3"]);
+    buffer.buffer().flush().await;
+    assert_eq!(lists.keys()[4..11], ["4", "5", "6", "7", "8", "9", "3"]);
+    let calls = lists.calls.lock().clone();
+    assert!(calls[4].at - calls[3].at >= delay);
+    let ledger = buffer.buffer().ledger();
+    assert_eq!((ledger.delivered, ledger.dropped.total()), (10, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_fail_together_have_one_error_that_says_so_and_the_longest_delay_asked_for() {
+    let delay = Duration::from_secs(80);
+    let lists = Lists::answering(move |call| match call.key {
+        "3" => Failed(FlushError::transient("the first cause")),
+        "5" => Failed(FlushError::uncertain("another").retry_after(delay)),
+        "6" => Failed(FlushError::transient("a third").retry_after(Duration::ZERO)),
+        _ => Written,
+    });
+    let dead = ScriptedSink::new([]);
+    let builder = one_partition().retries(1).dead_letters(dead.clone());
+    let buffer = builder.build_keyed(lists.clone()).unwrap();
+    flush_ten(&buffer).await;
+    assert_written_but(&lists, &["3", "5", "6"]);
+    let calls = lists.calls.lock().clone();
+    assert!(calls[10].at - calls[9].at >= delay);
+    let dead = &dead.attempts()[0];
+    assert_eq!(
+        dead.items,
+        [("3", 0), ("5", 0), ("6", 0), ("3", 1), ("5", 1), ("6", 1)]
+    );
+    // One of them may have been written.
+    let uncertain = FlushError::uncertain("").to_string();
+    for cause in &dead.drop_causes {
+        assert!(
+            cause.starts_with(&uncertain) && cause.ends_with(": the first cause"),
+            "{cause}"
+        );
+        assert!(cause.contains("3 keys failed"), "{cause}");
+    }
+}
+
+/// Fails when an attempt spends a retry though it has written some keys before its time was up.
+#[tokio::test(start_paused = true)]
+async fn more_keys_than_fit_into_an_attempt_are_all_written_by_a_sink_that_is_slow_and_well() {
+    let lists = Lists::answering(|_| Slow(Duration::from_secs(3)));
+    let buffer = one_partition().build_keyed(lists.clone()).unwrap();
+    flush_ten(&buffer).await;
+    for key in TEN {
+        assert_eq!(lists.written(key), [0, 1], "key {key}");
+    }
+    let ledger = buffer.buffer().ledger();
+    assert_eq!((ledger.delivered, ledger.dropped.total()), (20, 0));
+}

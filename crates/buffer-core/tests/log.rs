@@ -1,0 +1,94 @@
+//! What the log names of what is dropped.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use buffer_core::testing::{Reply, ScriptedSink};
+use buffer_core::{Buffer, Overflow, Routing};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Counts the lines and sums up their `items`.
+#[derive(Clone, Default)]
+struct Log {
+    lines: Arc<AtomicU64>,
+    items: Arc<AtomicU64>,
+}
+
+impl Log {
+    fn seen(&self) -> (u64, u64) {
+        (self.lines.load(Relaxed), self.items.load(Relaxed))
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("buffer_core")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        struct Items<'a>(&'a Log);
+        impl Visit for Items<'_> {
+            fn record_u64(&mut self, field: &Field, value: u64) {
+                if field.name() == "items" {
+                    self.0.lines.fetch_add(1, Relaxed);
+                    self.0.items.fetch_add(value, Relaxed);
+                }
+            }
+            fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
+        }
+        event.record(&mut Items(self));
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_names_all_that_a_drain_drops() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let buffer = Buffer::<u32>::builder()
+        .partitions(4)
+        .batch_size(2)
+        .routing(Routing::PerCall)
+        .drain_timeout(Duration::from_secs(1))
+        .build(ScriptedSink::new(vec![Reply::Never; 4]))
+        .unwrap();
+    for item in 0..16 {
+        buffer.insert(item).await.unwrap();
+    }
+    drop(buffer);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(log.seen(), (4, 16));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_drops_is_a_few_lines_that_name_all_of_them() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .capacity(1)
+        .overflow(Overflow::DropNewest)
+        .build(sink)
+        .unwrap();
+    for item in 0..10_001 {
+        buffer.insert(item).await.unwrap();
+    }
+    gate.let_through(1);
+    buffer.close().await;
+    let (lines, items) = log.seen();
+    assert_eq!(items, 10_000);
+    assert!(lines <= 2, "{lines}");
+}

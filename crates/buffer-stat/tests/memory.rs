@@ -1,0 +1,51 @@
+//! What counters hold in memory: only the keys of the running window, however many there were before. Counted, not timed.
+
+use std::time::Duration;
+
+use buffer_core::{Batch, Flush, FlushError, async_trait};
+use buffer_stat::{Count, StatBuffer};
+use peak_alloc::PeakAlloc;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+/// What the test runner's own threads may hold at one moment and not at another.
+const NOISE: usize = 16 * 1024;
+
+struct Nowhere;
+
+#[async_trait]
+impl Flush<Count<String>> for Nowhere {
+    async fn flush(&self, _: &mut Batch<Count<String>>) -> Result<(), FlushError> {
+        Ok(())
+    }
+}
+
+async fn count_keys(stats: &StatBuffer<String>, keys: std::ops::Range<u64>) {
+    for key in keys {
+        stats.increment(format!("key {key}").as_str(), 1).unwrap();
+    }
+    // The window ends, and one more passes without an increment.
+    sleep(Duration::from_secs(10)).await;
+}
+
+/// Fails when the tables keep the keys of a window, or when idle ones keep its room.
+#[tokio::test(start_paused = true)]
+async fn hundreds_of_thousands_of_keys_leave_neither_memory_nor_tasks_behind() {
+    let stats = StatBuffer::builder()
+        .buffer(|buffer| buffer.partitions(2))
+        .build(Nowhere)
+        .unwrap();
+    count_keys(&stats, 0..1).await;
+    let base = HEAP.current_usage();
+    for window in 0..30 {
+        count_keys(&stats, window * 10_000..(window + 1) * 10_000).await;
+        let now = HEAP.current_usage();
+        assert!(now <= base + NOISE, "{now} bytes are live, and were {base}");
+        let tasks = Handle::current().metrics().num_alive_tasks();
+        assert_eq!(tasks, 3, "two workers and the driver");
+    }
+    assert_eq!(stats.close().await.ledger.delivered, 300_001);
+}
