@@ -23,25 +23,37 @@ pub(crate) struct Door {
     count: usize,
     /// How many of the items there is room for, from the first on; unknown where there are several partitions.
     fitting: Option<usize>,
+    /// How many of them there is room for where those that find none are passed over.
+    fitting_alone: usize,
     overflow: u64,
 }
 
 impl Door {
     pub(crate) fn before(books: &Books, buffer: &Buffer<Item>, items: &[Item]) -> Self {
         let (capacity, capacity_bytes) = books.case.share();
-        let mut size = buffer.size();
-        let fitting = items.iter().take_while(|item| {
-            size.items += 1;
-            size.bytes += item.weight as u64;
-            size.items <= capacity && size.bytes <= capacity_bytes
-        });
-        let fitting = fitting.count();
+        let size = buffer.size();
+        let mut room = (
+            capacity.saturating_sub(size.items),
+            capacity_bytes.saturating_sub(size.bytes),
+        );
+        let mut fits = |item: &Item| {
+            let (items, bytes) = &mut room;
+            let fits = *items > 0 && item.weight as u64 <= *bytes;
+            if fits {
+                *items -= 1;
+                *bytes -= item.weight as u64;
+            }
+            fits
+        };
+        let fit: Vec<bool> = items.iter().map(&mut fits).collect();
+        let fitting = fit.iter().take_while(|fits| **fits).count();
         let heaviest = books.case.heaviest();
         Self {
             is_closed: buffer.is_closed(),
             has_too_heavy: items.iter().any(|item| item.weight as u64 > heaviest),
             count: items.len(),
             fitting: (books.case.settings.partitions == 1).then_some(fitting),
+            fitting_alone: fit.into_iter().filter(|fits| *fits).count(),
             overflow: books.record.lock().overflow(),
         }
     }
@@ -82,11 +94,10 @@ impl Door {
             overflow => {
                 assert_eq!(seen, (self.count, None), "{self:?}");
                 let Some(fitting) = self.fitting else { return };
-                let behind = (self.count - fitting) as u64;
                 let dropped = dropped();
                 let is_right = match overflow {
-                    Overflow::DropNewest => dropped == behind,
-                    _ => (dropped > 0) == (behind > 0),
+                    Overflow::DropNewest => dropped == (self.count - self.fitting_alone) as u64,
+                    _ => (dropped > 0) == (fitting < self.count),
                 };
                 assert!(is_right, "{dropped} dropped, {self:?}");
             }

@@ -207,7 +207,7 @@ fn check_age(pending: &Pending, buffer: &Buffer<Item>, parts: &[PartitionInfo]) 
     let oldest = buffer.oldest();
     assert_eq!(oldest, parts.iter().filter_map(|part| part.oldest).max());
     for part in parts {
-        assert!(part.oldest.is_some() || part.pending.items == 0, "{part:?}");
+        assert_eq!(part.oldest.is_some(), part.pending.items > 0, "{part:?}");
     }
     let known = pending.oldest.map(|told| told.elapsed());
     assert!(oldest >= known, "{oldest:?}, and {known:?} of {pending:?}");

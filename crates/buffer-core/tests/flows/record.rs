@@ -126,21 +126,14 @@ impl Record {
             let freed = if started_over { 0 } else { batch.len() };
             *self.places.entry(batch.partition()).or_default() -= freed;
         }
-        // What is dropped on its way in has lost its weight.
-        if case.settings.overflow != Overflow::DropNewest || reason != DropReason::Overflow {
-            self.weighed(batch);
-        }
+        self.weighed(batch);
         for id in batch.iter().map(|item| item.id) {
             let outcome = self.outcomes.get(&id).copied();
             self.holds(outcome == Some(Outcome::Dropped(reason)), || {
                 format!("{id}, of which {outcome:?} was heard, is buried: {reason}")
             });
             let before = self.buried.insert(id, reason);
-            // When the lane is through its partition starts the burial under way over.
-            let was_cut_off = reason == DropReason::Overflow && self.burial_cut_off.remove(&id).is_some();
-            self.holds(before.is_none() || was_cut_off, || {
-                format!("{id} was buried twice")
-            });
+            self.holds(before.is_none(), || format!("{id} was buried twice"));
         }
     }
 
@@ -208,15 +201,21 @@ impl Record {
             let last = self.overflowed.entry(item.producer).or_default();
             *last = item.id.max(*last);
         }
-        let most = case.settings.batch_size;
+        let (most, count) = (case.settings.batch_size, settled.count);
         let places = self.places.entry(settled.partition).or_default();
-        let finds_place = *places + settled.count <= most || !case.settings.has_dead_letters;
-        if case.settings.has_dead_letters && reason == DropReason::Overflow {
-            *places += settled.count;
-        }
-        let is_right = finds_place == (reason == DropReason::Overflow);
+        let taken = *places;
+        let is_right = match reason {
+            _ if !case.settings.has_dead_letters => reason == DropReason::Overflow,
+            DropReason::Overflow => {
+                *places += count;
+                *places <= most
+            }
+            // New ones take the places that there are, and a batch of old ones goes as one.
+            _ if case.settings.overflow == Overflow::DropNewest => taken == most,
+            _ => taken + count > most,
+        };
         self.holds(is_right, || {
-            format!("{} were dropped: {reason}, {most} places", settled.count)
+            format!("{count} were dropped: {reason}, {taken} of {most} places were taken")
         });
     }
 }

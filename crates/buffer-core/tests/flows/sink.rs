@@ -140,7 +140,11 @@ impl Flush<Item> for Recorder {
             None => error,
         };
         let error = match answer.verdict {
-            Verdict::Never => std::future::pending().await,
+            Verdict::Never => {
+                // Its time is up for free, as it has settled something.
+                attempt.spends = attempt.marks.iter().all(Option::is_none);
+                std::future::pending().await
+            }
             // Without the hook, which would print.
             Verdict::Panic => std::panic::resume_unwind(Box::new("scripted")),
             Verdict::Transient(delay) => return Err(after(FlushError::transient("scripted"), delay)),
