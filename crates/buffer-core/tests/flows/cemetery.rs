@@ -16,15 +16,13 @@ struct Attempt<'a> {
     books: &'a Books,
     names: Vec<u32>,
     began: Instant,
-    taken: Option<Vec<Item>>,
+    _taken: Option<Vec<Item>>,
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if self.taken.is_none() {
-            let names = self.names.drain(..).map(|id| (id, self.began.elapsed()));
-            self.books.record.lock().burial_cut_off.extend(names);
-        }
+        let names = self.names.drain(..).map(|id| (id, self.began.elapsed()));
+        self.books.record.lock().burial_cut_off.extend(names);
     }
 }
 
@@ -44,7 +42,7 @@ impl Flush<Item> for Cemetery {
             books: &self.0,
             names: batch.iter().map(|item| item.id).collect(),
             began: Instant::now(),
-            taken: burial.takes.then(|| batch.take()),
+            _taken: burial.takes.then(|| batch.take()),
         };
         sleep(burial.latency).await;
         if let BurialVerdict::Never = burial.verdict {

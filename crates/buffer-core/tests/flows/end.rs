@@ -148,7 +148,7 @@ fn check_burials(case: &Case, record: &Record) {
     let cut_off = &record.burial_cut_off;
     assert!(
         cut_off.values().all(timed_out) || !case.has_time(),
-        "{cut_off:?} have no grave"
+        "{cut_off:?} were cut off on their way to the grave"
     );
     for (id, outcome) in &record.outcomes {
         let reason = match outcome {

@@ -40,7 +40,7 @@ pub(crate) struct Record {
     places: BTreeMap<usize, usize>,
     /// What the dead-letter sink was offered.
     pub(crate) buried: BTreeMap<u32, DropReason>,
-    /// The items of burials that were cut off, until those are started over, and after what time they were.
+    /// The items of burials that had no answer, and after what time those were cut off.
     pub(crate) burial_cut_off: BTreeMap<u32, Duration>,
     pub(crate) dead_lettered: u64,
     pub(crate) closed: usize,

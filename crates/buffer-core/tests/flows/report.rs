@@ -15,10 +15,10 @@ pub(crate) async fn flush(buffer: Buffer<Item>, books: Books, limit: Option<Dura
         None => buffer.flush().await,
         Some(limit) => buffer.flush_within(limit).await,
     };
-    let left_over = left_over(&report);
-    let all = report.delivered + report.dropped.total() + report.returned + report.pending;
-    assert!(
-        all == before.pending || left_over > 0 && all > before.pending,
+    let settled = report.delivered + report.dropped.total() + report.returned;
+    assert_eq!(
+        settled + report.pending,
+        before.pending,
         "{report:?} of {before:?}"
     );
     assert!(limit.is_some() || report.pending == 0, "{report:?}");
@@ -36,34 +36,28 @@ fn names(books: &Books, buffer: &Buffer<Item>) -> Option<BTreeSet<u32>> {
     (names.len() as u64 == buffer.ledger().pending).then_some(names)
 }
 
-/// What a close left over, among which is also what came after the call.
-fn left_over(report: &FlushReport) -> u64 {
-    report.returned + report.dropped.count(DropReason::DrainTimeout)
-}
-
 fn check(books: &Books, names: &BTreeSet<u32>, report: &FlushReport) {
     let record = books.record.lock();
     let count = |outcome| {
         let of = |id: &&u32| record.outcomes.get(id).copied() == outcome;
         names.iter().filter(of).count() as u64
     };
-    let is_left_over = left_over(report) > 0;
     assert_eq!(
         report.delivered,
         count(Some(Outcome::Delivered)),
         "{report:?} of {names:?}"
     );
-    let returned = count(Some(Outcome::Returned));
-    assert!(
-        report.returned == returned || is_left_over && report.returned > returned,
+    assert_eq!(
+        report.returned,
+        count(Some(Outcome::Returned)),
         "{report:?} of {names:?}"
     );
     assert_eq!(report.pending, count(None), "{report:?} of {names:?}");
-    for (reason, dropped) in DropReason::ALL.map(|reason| (reason, report.dropped.count(reason))) {
-        let expected = count(Some(Outcome::Dropped(reason)));
-        let may_be_more = reason == DropReason::DrainTimeout;
-        assert!(
-            dropped == expected || may_be_more && dropped > expected,
+    for reason in DropReason::ALL {
+        let dropped = count(Some(Outcome::Dropped(reason)));
+        assert_eq!(
+            report.dropped.count(reason),
+            dropped,
             "{reason}: {report:?} of {names:?}"
         );
     }
