@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::case::{Command, End, Route, Settings, Step, Weighing};
 use crate::cemetery::Cemetery;
 use crate::end::{check_the_books, check_the_close};
-use crate::look::look;
+use crate::look::{Pending, look};
 use crate::producer::{PRODUCERS, Producer, insert_and_wait};
 use crate::report::flush;
 use crate::sink::Recorder;
@@ -115,6 +115,7 @@ impl Flow {
 
     fn somebody_waits_for_nothing(&self, buffer: &Buffer<Item>) -> bool {
         let (size, accepted) = (buffer.size(), buffer.ledger().accepted);
+        let pending = Pending::now(&self.books, buffer);
         let told = self.books.told.lock();
         // Those who wait for an outcome are accepted, and have no answer either.
         let without_answer = accepted.saturating_sub(told.accepted.len() as u64);
@@ -122,9 +123,11 @@ impl Flow {
         if waiting == 0 || self.books.case.settings.overflow != Overflow::Wait {
             return waiting > 0;
         }
-        // By weight, one for whom there is no room may be asked before one for whom there is.
-        let is_by_number = self.books.case.capacity_bytes().is_none();
-        self.books.case.settings.partitions == 1 && is_by_number && size.items < self.books.case.share().0
+        // Whichever of them it is that waits.
+        let heaviest = pending.maybe.values().max().copied().unwrap_or_default() as u64;
+        let (items, bytes) = self.books.case.share();
+        let fits = size.items < items && size.bytes.saturating_add(heaviest) <= bytes;
+        self.books.case.settings.partitions == 1 && fits
     }
 
     async fn close(&self, buffer: &Buffer<Item>, end: End) -> Vec<Summary<Item>> {
