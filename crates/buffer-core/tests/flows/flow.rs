@@ -99,7 +99,7 @@ impl Flow {
     }
 
     /// Lets the tasks do what they can without time. Nobody waits then while there is room, whoever it is; and where there is
-    /// a way to make room, nobody at all.
+    /// a way to make room, or no way in any more, nobody at all.
     async fn rest(&self, buffer: &Buffer<Item>) {
         for _ in 0..3 {
             yield_now().await;
@@ -110,17 +110,19 @@ impl Flow {
             }
             yield_now().await;
         }
-        panic!("an insert waits though there is room: {:?}", buffer.ledger());
+        panic!("an insert waits for nothing: {buffer:?}");
     }
 
     fn somebody_waits_for_nothing(&self, buffer: &Buffer<Item>) -> bool {
         let (size, accepted) = (buffer.size(), buffer.ledger().accepted);
         let pending = Pending::now(&self.books, buffer);
         let told = self.books.told.lock();
+        let is_closed = buffer.is_closed();
+        let last = self.books.last_ids().filter(|_| is_closed).count();
         // Those who wait for an outcome are accepted, and have no answer either.
-        let without_answer = accepted.saturating_sub(told.accepted.len() as u64);
+        let without_answer = accepted.saturating_sub((told.accepted.len() + last) as u64);
         let waiting = (told.open.len() as u64).saturating_sub(without_answer);
-        if waiting == 0 || self.books.case.settings.overflow != Overflow::Wait {
+        if waiting == 0 || is_closed || self.books.case.settings.overflow != Overflow::Wait {
             return waiting > 0;
         }
         // Whichever of them it is that waits.
@@ -153,6 +155,7 @@ impl Flow {
         let mut pause = Duration::from_millis(1);
         loop {
             sleep(pause).await;
+            self.rest(buffer).await;
             look(&self.books, buffer);
             pause = pause * 3 / 2;
         }

@@ -60,11 +60,12 @@ proptest! {
     ///
     /// By weight: when a door lets an item in that is too heavy, or many among which one is; when the room does not count
     /// bytes; when an item joins a batch that it makes too heavy; when a settled item, a rest or what is left over keeps its
-    /// bytes; when a half keeps the weight of the whole, or dead letters have none.
+    /// bytes; when a half keeps the weight of the whole; when dead letters have none, old or new.
     ///
     /// On overflow: when what is evicted is not counted; when the newest goes and not the oldest; when `try_insert` drops the
-    /// newest; when the way to the dead-letter sink takes more than its places, or does not free them; when what overflows
-    /// is not buried, or no more once a close is under way; when a flush counts what overflowed behind it, old or new.
+    /// newest; when a heavy newcomer takes a light one along; when the way to the dead-letter sink takes more than its places,
+    /// or does not free them; when what overflows is not buried, or its burial is cut off by a close; when a flush counts what
+    /// overflowed behind it, old or new.
     ///
     /// Of those who wait, and of the dead: when whoever waits for an item that is evicted, dropped on its way in, split off or
     /// left after marks has no answer, or everyone has the same; when dropped items are not buried; when burials are not
@@ -72,8 +73,9 @@ proptest! {
     ///
     /// Of what is taken: when the unconfirmed is not settled, or not after marks; when `Ok` does not deliver it.
     ///
-    /// Of what can be seen: when `dump` leaves the open batch out; when `oldest` does not look at the batch in hand; when
-    /// `size` adds up too few partitions; when failed attempts or retries are not counted, or seals by the wrong trigger.
+    /// Of what can be seen: when `dump` leaves the open batch out; when `oldest` does not look at the batch in hand, or still
+    /// does when that is settled, or looks at the newest sealed one; when `size` adds up too few partitions; when failed
+    /// attempts or retries are not counted, or seals by the wrong trigger.
     #[test]
     fn every_item_of_any_flow_is_accounted_for(case in cases()) {
         run(case);
