@@ -28,17 +28,14 @@ impl Buffers {
     /// Starts both buffers on the runtime that this is called in.
     pub fn start(destination: &Destination, host: &Arc<str>) -> Result<Self, BuildError> {
         let points = match destination {
-            Destination::File(file) => Writer::builder().build(Arc::clone(file))?,
-            Destination::Server { client, db, url: _ } => {
-                Writer::builder().build(InfluxSink::new(client.clone(), db))?
+            Destination::File(file) => Writer::builder(destination.encoder()).build(Arc::clone(file))?,
+            Destination::Server { client, url: _ } => {
+                Writer::builder(destination.encoder()).build(InfluxSink::new(client.clone()))?
             }
         };
         let counters =
             StatBuffer::builder().build(TrafficSink::new(destination.clone(), Arc::clone(host)))?;
-        Ok(Self {
-            points: Writer::new(points),
-            counters,
-        })
+        Ok(Self { points, counters })
     }
 
     /// Both ledgers in one.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use buffer_core::FlushError;
-use buffer_influx::{Client, Line, WriteError};
+use buffer_influx::{Client, Dialect, Encoder, Line, V1, WriteError};
 
 use crate::args::Target;
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use crate::file_sink::FileSink;
 #[derive(Debug, Clone)]
 pub enum Destination {
     File(Arc<FileSink>),
-    Server { client: Client, url: String, db: String },
+    Server { client: Client, url: String },
 }
 
 impl Destination {
@@ -26,15 +26,25 @@ impl Destination {
                 Err(source) => Err(Failure::Folder { folder, source }),
             },
             Target::Server { url, db } => {
-                let client = Client::builder(&url).build().map_err(Failure::Url)?;
+                let client = Client::builder(&url, V1::new(&db))
+                    .build()
+                    .map_err(Failure::Url)?;
                 if let Err(source) = client.ping().await {
                     return Err(Failure::Unreachable { url, source });
                 }
-                if let Err(source) = client.create_database(&db).await {
+                if let Err(source) = client.create_database().await {
                     return Err(Failure::Database { url, db, source });
                 }
-                Ok(Self::Server { client, url, db })
+                Ok(Self::Server { client, url })
             }
+        }
+    }
+
+    /// The encoder of what is written there. The file's lines are for any server.
+    pub fn encoder(&self) -> Encoder {
+        match self {
+            Self::File(_) => Encoder::new(Dialect::Influx1),
+            Self::Server { client, url: _ } => client.encoder(),
         }
     }
 
@@ -42,10 +52,9 @@ impl Destination {
     pub async fn write(&self, lines: &[Line]) -> Result<(), FlushError> {
         match self {
             Self::File(file) => file.append(lines),
-            Self::Server { client, db, url: _ } => client
-                .write(db, lines)
-                .await
-                .map_err(WriteError::into_flush_error),
+            Self::Server { client, url: _ } => {
+                client.write(lines).await.map_err(WriteError::into_flush_error)
+            }
         }
     }
 
@@ -62,7 +71,9 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(file) => write!(f, "the file {}", file.path().display()),
-            Self::Server { url, db, client: _ } => write!(f, "the database `{db}` at {url}"),
+            Self::Server { url, client } => {
+                write!(f, "the database `{}` at {url}", client.target().database())
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use buffer_core::{Batch, Flush, FlushError, async_trait};
-use buffer_influx::{Line, Point, PointError};
+use buffer_influx::{Encoder, Line, Point, PointError};
 use buffer_stat::Count;
 
 use crate::destination::Destination;
@@ -34,13 +34,18 @@ pub enum Direction {
 /// Writes each count as a line to the points' destination.
 pub struct TrafficSink {
     destination: Destination,
+    encoder: Encoder,
     host: Arc<str>,
 }
 
 impl TrafficSink {
     /// A sink for the counters of `host`.
     pub fn new(destination: Destination, host: Arc<str>) -> Self {
-        Self { destination, host }
+        Self {
+            encoder: destination.encoder(),
+            destination,
+            host,
+        }
     }
 
     /// The begin of the window is the stamp: with the key it is unique, so a line that is written twice is stored once.
@@ -58,15 +63,15 @@ impl TrafficSink {
             Direction::In => "in",
             Direction::Out => "out",
         };
-        Point::new(measurement)
+        let point = Point::new(measurement)
             .tag("host", &self.host)
             .tag("thread", "counters")
             .tag("name", name)
             .tag("direction", direction)
             .field("sample", 1)
             .field("delta", count.delta)
-            .timestamp(count.window_start)
-            .encode()
+            .timestamp(count.window_start);
+        self.encoder.encode(&point)
     }
 }
 

@@ -1,70 +1,92 @@
-//! The whole way against a real InfluxDB 1: the example, an outage, the end of `main`, special characters, refusals.
+//! The whole way against a real InfluxDB 1: the examples, outages, the end of `main`, every character, every refusal.
 //!
 //! Without `influxd` every test here passes and one line tells of it; with `BUFFER_REQUIRE_SERVERS=1` it fails instead.
 
+#[path = "influxdb/datagrams.rs"]
+mod datagrams;
+#[path = "influxdb/doors.rs"]
+mod doors;
+#[path = "influxdb/limits.rs"]
+mod limits;
+#[path = "influxdb/million.rs"]
+mod million;
 #[path = "influxdb/outage.rs"]
 mod outage;
+mod random_points;
+#[path = "influxdb/random_round_trip.rs"]
+mod random_round_trip;
 #[path = "influxdb/refusals.rs"]
 mod refusals;
+mod reports;
 #[path = "influxdb/round_trip.rs"]
 mod round_trip;
 mod run;
-#[path = "influxdb/server.rs"]
-mod server;
+mod servers;
 
 use std::env;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-use std::sync::Once;
+use std::process::Command;
 use std::time::Duration;
 
-use buffer_influx::{Client, InfluxSink, Point, Writer};
+use buffer_core::Builder;
+use buffer_influx::{Client, InfluxSink, Line, Point, Target, V1, Writer};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::server::InfluxServer;
+use crate::servers::influxd::{InfluxServer, PROGRAM, Switches};
+use crate::servers::is_installed;
 
 /// The tests that need a server. Each asks for it by its name, which must be here.
-const TESTS: [&str; 6] = [
-    "the_example_s_ledger_is_what_the_database_holds",
+const TESTS: [&str; 23] = [
+    "a_million_points_are_stored_once_through_five_crashes_in_bounded_memory",
+    "a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_stored_once",
+    "a_new_field_with_two_types_costs_the_points_of_one",
+    "a_server_that_hangs_for_longer_than_all_retries_loses_nothing",
+    "a_write_above_the_server_s_limit_is_split_and_a_line_above_it_is_refused",
     "an_outage_at_full_speed_loses_nothing_and_stores_nothing_twice",
     "everything_inserted_is_stored_when_main_ends_without_a_close",
-    "special_characters_and_extreme_numbers_come_back_as_they_were",
-    "a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_stored_once",
+    "lines_go_over_tls_and_only_to_a_server_that_is_trusted",
+    "no_more_series_than_the_database_may_have_are_stored_and_the_others_are_named",
+    "plain_http_to_the_tls_port_holds_the_points",
+    "points_are_sent_in_datagrams_and_stored",
+    "points_beyond_the_retention_policy_are_named",
     "points_for_a_missing_database_are_held_until_it_is_there",
+    "points_for_a_missing_database_create_it_if_they_may",
+    "points_for_a_missing_retention_policy_are_held_until_it_is_there",
+    "points_wait_for_a_full_write_queue",
+    "points_wait_for_the_right_to_write",
+    "special_characters_and_extreme_numbers_come_back_as_they_were",
+    "the_example_of_a_writer_reports_the_bad_point_and_reads_the_others_back",
+    "the_example_s_ledger_is_what_the_database_holds",
+    "three_thousand_bad_lines_in_one_body_are_all_named",
+    "twenty_thousand_random_points_come_back_as_they_were",
+    "what_a_full_cache_refuses_is_dropped_and_counted",
 ];
 
 /// A server for the test `name`, or none, if none is installed.
 fn server_for(name: &str) -> Option<InfluxServer> {
-    assert!(TESTS.contains(&name), "{name} is missing among TESTS");
-    if Command::new(server::PROGRAM)
-        .arg("version")
-        .stdout(Stdio::null())
-        .status()
-        .is_ok()
-    {
-        return Some(InfluxServer::start());
-    }
-    let required = env::var_os("BUFFER_REQUIRE_SERVERS").is_some_and(|required| required == "1");
-    assert!(
-        !required,
-        "no influxd found, and BUFFER_REQUIRE_SERVERS=1 requires it: apt-get install influxdb"
-    );
-    static TELL: Once = Once::new();
-    TELL.call_once(|| {
-        let how = "apt-get install influxdb && cargo test -p buffer-examples";
-        let line = format!(
-            "skipped, no influxd found: {}; to run them: {how}\n",
-            TESTS.join(", ")
-        );
-        // Not by eprintln!, whose output a passing test keeps to itself.
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-    });
-    None
+    server_with(name, &Switches::default())
 }
 
-fn sink(url: &str, database: &str) -> InfluxSink {
-    InfluxSink::new(Client::builder(url).build().unwrap(), database)
+/// The same with a configuration of its own.
+fn server_with(name: &str, switches: &Switches) -> Option<InfluxServer> {
+    assert!(TESTS.contains(&name), "{name} is missing among TESTS");
+    is_installed(PROGRAM, "influxdb", &TESTS).then(|| InfluxServer::start_with(switches))
+}
+
+fn client(url: &str, target: impl Into<Target>) -> Client {
+    Client::builder(url, target).build().unwrap()
+}
+
+/// A writer to the database `database` with the settings that the test changes.
+fn writer(url: &str, database: &str, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Writer {
+    writer_by(client(url, V1::new(database)), settings)
+}
+
+fn writer_by(client: Client, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Writer {
+    Writer::builder(client.encoder())
+        .buffer(settings)
+        .build(InfluxSink::new(client))
+        .unwrap()
 }
 
 /// The number in the first row of a series, after the time.
@@ -94,6 +116,31 @@ fn the_example_s_ledger_is_what_the_database_holds() {
     assert_eq!(stored, run::all_delivered(&stdout));
 }
 
+#[test]
+fn the_example_of_a_writer_reports_the_bad_point_and_reads_the_others_back() {
+    let Some(server) = server_for("the_example_of_a_writer_reports_the_bad_point_and_reads_the_others_back")
+    else {
+        return;
+    };
+    let output = run::example("influx_writer")
+        .args(["--url", &server.url(), "--db", "shown"])
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{stdout}");
+    for words in [
+        "refused at the door: the point can't be written",
+        r#"celsius="warm""#,
+        "line 3333 of 5000 was refused with status 400",
+        "field type conflict",
+        "flushed: 4999 delivered, 1 dropped",
+        "closed: 5001 accepted, 5000 delivered, 1 dropped",
+    ] {
+        assert!(stdout.contains(words), "{words}: {stdout}");
+    }
+    assert_eq!(server.count("shown", "celsius"), 5_000);
+}
+
 /// It has failed on a child that ended by `process::exit` while its runtime was alive.
 #[test]
 fn everything_inserted_is_stored_when_main_ends_without_a_close() {
@@ -104,8 +151,9 @@ fn everything_inserted_is_stored_when_main_ends_without_a_close() {
     if let Ok(url) = env::var(CHILD_URL) {
         return Runtime::new().unwrap().block_on(async {
             // No batch is flushed for its age: the last one leaves in the drain or not at all.
-            let settings = Writer::builder().flush_interval(Duration::from_secs(3_600));
-            let writer = Writer::new(settings.build(sink(&url, "exit")).unwrap());
+            let writer = writer(&url, "exit", |buffer| {
+                buffer.flush_interval(Duration::from_secs(3_600))
+            });
             for n in 0..POINTS {
                 writer
                     .write(Point::new("load").field("n", n).timestamp_ns(n))

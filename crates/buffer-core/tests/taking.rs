@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 enum Then {
     Ok,
     Transient,
+    Permanent,
     Divisible,
     Hang,
     Panic,
@@ -34,6 +35,7 @@ impl Flush<u32> for Taker {
         match self.then {
             Then::Ok => Ok(()),
             Then::Transient => Err(FlushError::transient("scripted")),
+            Then::Permanent => Err(FlushError::permanent("scripted")),
             Then::Divisible => Err(FlushError::divisible("scripted")),
             Then::Hang => std::future::pending().await,
             Then::Panic => panic!("scripted"),
@@ -83,7 +85,13 @@ async fn items_that_were_taken_are_delivered_by_an_ok() {
 
 #[tokio::test(start_paused = true)]
 async fn items_that_were_taken_and_not_confirmed_are_dropped_and_counted_and_not_tried_again() {
-    for then in [Then::Transient, Then::Divisible, Then::Hang, Then::Panic] {
+    for then in [
+        Then::Transient,
+        Then::Permanent,
+        Then::Divisible,
+        Then::Hang,
+        Then::Panic,
+    ] {
         let (ledger, attempts, seen) = flush_three(then).await;
         assert_eq!(ledger.dropped.count(DropReason::Unconfirmed), 3, "{then:?}");
         assert_eq!((ledger.delivered, attempts), (0, 1), "{then:?}");

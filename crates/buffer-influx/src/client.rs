@@ -1,4 +1,4 @@
-//! Speaks to an InfluxDB 1 server over HTTP.
+//! Speaks to one server over HTTP.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,29 +6,33 @@ use std::sync::Arc;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Url};
 
+use crate::answer_body::AnswerBody;
 use crate::body::{Body, Gzip};
-use crate::connections::{Connections, End, send};
+use crate::connections::{Answer, Connections, Lost, send, send_past_stale};
+use crate::encoder::Encoder;
 use crate::error::{ClientError, WriteError};
 use crate::line::Line;
-use crate::query_answer::QueryAnswer;
+use crate::login::Login;
 use crate::response;
+use crate::target::Target;
 
-/// A client of one InfluxDB 1 server, or of one that speaks its protocol.
+/// A client of one database or bucket on one server.
 ///
 /// Clones share their connections. It may be used on several runtimes, also after one of them has ended: each has
-/// connections of its own. The user and the password are sent in the `Authorization` header and appear in no URL, error or
-/// `Debug` output.
+/// connections of its own. What the target logs in with appears in no error and no `Debug` output.
 ///
 /// # Examples
 ///
 /// ```no_run
-/// use buffer_influx::{Client, Point};
+/// use buffer_influx::{Client, Point, V1};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = Client::builder("http://localhost:8086").basic_auth("writer", "secret").build()?;
-/// client.create_database("metrics").await?;
-/// client.write("metrics", &[Point::new("starts").field("n", 1).encode()?]).await?;
+/// let target = V1::new("metrics").basic_auth("writer", "secret");
+/// let client = Client::builder("http://localhost:8086", target).build()?;
+/// client.create_database().await?;
+/// let line = client.encoder().encode(&Point::new("starts").field("n", 1))?;
+/// client.write(&[line]).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -40,15 +44,9 @@ pub struct Client {
 struct Shared {
     /// Without credentials, query or fragment.
     url: Url,
-    credentials: Option<Credentials>,
+    target: Target,
     gzip: Gzip,
     connections: Connections,
-}
-
-/// It has no `Debug`, so that no log shows it.
-pub(crate) struct Credentials {
-    pub(crate) user: String,
-    pub(crate) password: String,
 }
 
 /// What a server says of itself when it is [pinged](Client::ping).
@@ -71,28 +69,31 @@ pub struct Pong {
 }
 
 /// What is read of an answer to a write: a message that names every line of an ordinary batch.
-const WRITE_ANSWER_BYTES: usize = 1024 * 1024;
-/// What is read of the answer to a query.
-const QUERY_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+const WRITE_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 impl Client {
-    pub(crate) fn new(
-        url: Url,
-        credentials: Option<Credentials>,
-        gzip: Gzip,
-        connections: Connections,
-    ) -> Self {
+    pub(crate) fn new(url: Url, target: Target, gzip: Gzip, connections: Connections) -> Self {
         Self {
             shared: Arc::new(Shared {
                 url,
-                credentials,
+                target,
                 gzip,
                 connections,
             }),
         }
     }
 
-    /// Asks the server whether it is there. A server with authentication answers to everybody.
+    /// What the client writes to.
+    pub fn target(&self) -> &Target {
+        &self.shared.target
+    }
+
+    /// An encoder in the dialect of the target.
+    pub fn encoder(&self) -> Encoder {
+        Encoder::new(self.shared.target.dialect())
+    }
+
+    /// Asks the server whether it is there, and for its version. InfluxDB 1 and 2 answer to everybody.
     ///
     /// # Errors
     ///
@@ -106,31 +107,27 @@ impl Client {
     ///
     /// Safe.
     pub async fn ping(&self) -> Result<Pong, ClientError> {
-        let request = self.shared.connections.pool()?.get(self.endpoint("ping"));
-        let answer = send(self.authorized(request), WRITE_ANSWER_BYTES).await?;
+        let request = self.pool()?.get(self.endpoint(&["ping"]));
+        let answer = self.send(request, WRITE_ANSWER_BYTES).await?;
         if !answer.status.is_success() {
-            return Err(ClientError::Refused {
-                status: answer.status.as_u16(),
-                message: response::message(&answer).into_owned(),
-            });
+            return Err(refused(&answer));
         }
-        let version = answer
-            .headers
-            .get("x-influxdb-version")
-            .and_then(|version| version.to_str().ok());
+        let header = answer.headers.get("x-influxdb-version");
+        let version = header.and_then(|version| version.to_str().ok().map(str::to_owned));
         Ok(Pong {
-            version: version.map(str::to_owned),
+            version: version.or_else(|| AnswerBody::of(&answer.body).version),
         })
     }
 
-    /// Writes `lines` to the database `database`, in one request.
+    /// Writes `lines` in one request. They must be of the client's [encoder](Client::encoder), or of one of the same dialect.
     ///
     /// The lines carry their timestamps, so that writing them again overwrites what is stored and stores nothing twice. It
-    /// does not retry: that is for an [`InfluxSink`](crate::InfluxSink) in a buffer.
+    /// does not retry, but for one resend on a pooled connection that the server has closed meanwhile: trying again is for
+    /// an [`InfluxSink`](crate::InfluxSink) in a buffer.
     ///
     /// # Errors
     ///
-    /// A [`WriteError`]. After [`WriteError::Unconfirmed`], and after a refusal that is a partial write, lines may be stored.
+    /// A [`WriteError`]. After [`WriteError::TimedOut`] and [`WriteError::Unconfirmed`], and after a refusal that is a partial write, lines may be stored.
     ///
     /// # Panics
     ///
@@ -139,124 +136,75 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection; the lines may or may not be stored.
-    pub async fn write(&self, database: &str, lines: &[Line]) -> Result<(), WriteError> {
-        if lines.is_empty() {
+    pub async fn write(&self, lines: &[Line]) -> Result<(), WriteError> {
+        self.write_all(lines.iter()).await
+    }
+
+    /// Writes the lines that `lines` yields, in one request, if there are any.
+    pub(crate) async fn write_all<'a>(
+        &self,
+        lines: impl Iterator<Item = &'a Line> + Clone,
+    ) -> Result<(), WriteError> {
+        let Shared { target, gzip, .. } = &*self.shared;
+        let Body { bytes, gzip } = Body::new(lines, *gzip);
+        if bytes.is_empty() {
             return Ok(());
         }
-        let mut url = self.endpoint("write");
-        url.query_pairs_mut()
-            .append_pair("db", database)
-            .append_pair("precision", "ns");
-        let Body { bytes, gzip } = Body::new(lines, self.shared.gzip);
+        let mut url = self.endpoint(target.write_path());
+        url.query_pairs_mut().extend_pairs(target.write_parameters());
         let mut request = self
-            .shared
-            .connections
             .pool()?
             .post(url)
             .header(CONTENT_TYPE, "text/plain; charset=utf-8");
         if gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let answer = send(self.authorized(request).body(bytes), WRITE_ANSWER_BYTES).await?;
+        let answer = self.send(request.body(bytes), WRITE_ANSWER_BYTES).await?;
         response::judge(&answer).map_err(WriteError::Refused)
     }
 
-    /// Creates the database `name`; if it exists, nothing happens.
-    ///
-    /// # Errors
-    ///
-    /// A [`ClientError`]; where the server asks for a login, the user must be an administrator.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime, or in one without I/O or time.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes the connection; the database may or may not be there.
-    pub async fn create_database(&self, name: &str) -> Result<(), ClientError> {
-        self.query(None, &format!("CREATE DATABASE {}", quoted(name)))
-            .await
-            .map(drop)
+    pub(crate) fn pool(&self) -> Result<reqwest::Client, Lost> {
+        self.shared.connections.pool()
     }
 
-    /// Sends a query in InfluxQL, and returns the server's JSON as it came.
-    ///
-    /// `database` is the one that the query's measurements are looked for in.
-    ///
-    /// # Errors
-    ///
-    /// A [`ClientError`], also when the server answers with success and a statement failed.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime, or in one without I/O or time.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes the connection; a query that changes something may or may not have been carried out.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn example(client: buffer_influx::Client) -> Result<(), buffer_influx::ClientError> {
-    /// let json = client.query(Some("metrics"), "SELECT count(n) FROM starts").await?;
-    /// assert!(json.contains(r#""series""#));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn query(&self, database: Option<&str>, query: &str) -> Result<String, ClientError> {
-        let mut url = self.endpoint("query");
-        if let Some(database) = database {
-            url.query_pairs_mut().append_pair("db", database);
-        }
-        let request = self
-            .shared
-            .connections
-            .pool()?
-            .post(url)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(self.form("q", query));
-        let answer = send(self.authorized(request), QUERY_ANSWER_BYTES).await?;
-        match answer.end {
-            End::Whole => {}
-            End::Cut => {
-                return Err(ClientError::AnswerTooLarge {
-                    most: QUERY_ANSWER_BYTES,
-                });
-            }
-            End::Lost(error) => return Err(ClientError::Unconfirmed(error.into())),
-        }
-        match QueryAnswer::of(&answer) {
-            QueryAnswer::Done => Ok(answer.body),
-            QueryAnswer::Failed(message) => Err(ClientError::Refused {
-                status: answer.status.as_u16(),
-                message,
-            }),
-        }
-    }
-
-    fn endpoint(&self, name: &str) -> Url {
+    /// The URL of a path below the server's, with the login where it belongs into the URL.
+    pub(crate) fn endpoint(&self, path: &[&str]) -> Url {
         let mut url = self.shared.url.clone();
         url.path_segments_mut()
             .expect("an http URL has a path")
             .pop_if_empty()
-            .push(name);
+            .extend(path);
+        self.shared.target.login().add_to_url(&mut url);
         url
     }
 
-    /// In the body a query stays out of the logs of proxies and servers.
-    fn form(&self, key: &str, value: &str) -> String {
-        let mut url = self.shared.url.clone();
-        url.query_pairs_mut().append_pair(key, value);
-        url.query().unwrap_or_default().to_owned()
+    /// Sends a request that may be carried out twice, with the login.
+    pub(crate) async fn send(&self, request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
+        let login = self.shared.target.login();
+        let answer = send_past_stale(login.add_to(request), most).await?;
+        Ok(without_secrets(answer, login))
     }
 
-    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.shared.credentials {
-            Some(Credentials { user, password }) => request.basic_auth(user, Some(password)),
-            None => request,
-        }
+    /// Sends a request that must not be carried out twice, with the login.
+    pub(crate) async fn send_once(&self, request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
+        let login = self.shared.target.login();
+        let answer = send(login.add_to(request), most).await?;
+        Ok(without_secrets(answer, login))
+    }
+}
+
+/// VictoriaMetrics repeats the URL of a request that it refuses, and with it a login that stands there.
+fn without_secrets(mut answer: Answer, login: &Login) -> Answer {
+    if !answer.status.is_success() {
+        login.remove_from(&mut answer.body);
+    }
+    answer
+}
+
+pub(crate) fn refused(answer: &Answer) -> ClientError {
+    ClientError::Refused {
+        status: answer.status.as_u16(),
+        message: response::message(answer),
     }
 }
 
@@ -264,31 +212,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("url", &self.shared.url.as_str())
+            .field("target", &self.shared.target)
             .finish_non_exhaustive()
-    }
-}
-
-/// An identifier in InfluxQL.
-fn quoted(name: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in name.chars() {
-        match character {
-            '\n' => quoted.push_str(r"\n"),
-            '"' | '\\' => quoted.extend(['\\', character]),
-            _ => quoted.push(character),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_identifier_can_t_leave_its_quotes() {
-        assert_eq!(quoted("metrics"), r#""metrics""#);
-        assert_eq!(quoted("a\" DROP \\\n"), r#""a\" DROP \\\n""#);
     }
 }

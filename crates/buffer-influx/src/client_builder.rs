@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::Url;
+use reqwest::{Certificate, Url};
 
 use crate::body::Gzip;
-use crate::client::{Client, Credentials};
-use crate::connections::{Connections, Settings};
+use crate::client::Client;
+use crate::connections::{Certificates, Connections, ProxyChoice, Settings};
 use crate::error::ClientError;
+use crate::target::Target;
 
 /// The settings of a [`Client`], made by [`Client::builder`].
 ///
@@ -16,33 +17,44 @@ use crate::error::ClientError;
 ///
 /// ```
 /// use std::time::Duration;
-/// use buffer_influx::{Client, Gzip};
+/// use buffer_influx::{Client, Gzip, V2};
 ///
-/// let client = Client::builder("http://localhost:8086/influx")
-///     .basic_auth("writer", "secret")
+/// let client = Client::builder("http://localhost:8086/influx", V2::new("org", "bucket", "secret"))
 ///     .request_timeout(Duration::from_secs(5))
 ///     .gzip(Gzip::Never)
 ///     .build()?;
-/// assert_eq!(format!("{client:?}"), r#"Client { url: "http://localhost:8086/influx", .. }"#);
+/// assert!(!format!("{client:?}").contains("secret"));
 /// # Ok::<(), buffer_influx::ClientError>(())
 /// ```
 #[must_use = "a builder does nothing until `build`"]
 pub struct ClientBuilder {
     url: String,
-    credentials: Option<Credentials>,
+    target: Target,
+    proxy: Proxy,
+    ca_certificates: Option<Vec<u8>>,
     connect_timeout: Duration,
     request_timeout: Duration,
     gzip: Gzip,
 }
 
+/// Through what the server is reached.
+enum Proxy {
+    /// What the environment names, as for other programs.
+    Environment,
+    None,
+    Url(String),
+}
+
 impl Client {
-    /// The settings of a client of the server at `url`, such as `http://localhost:8086`.
+    /// The settings of a client of the server at `url`, such as `http://localhost:8086`, that writes to `target`.
     ///
     /// A path in it is kept: with `https://example.org/influx`, points go to `https://example.org/influx/write`.
-    pub fn builder(url: &str) -> ClientBuilder {
+    pub fn builder(url: &str, target: impl Into<Target>) -> ClientBuilder {
         ClientBuilder {
             url: url.to_owned(),
-            credentials: None,
+            target: target.into(),
+            proxy: Proxy::Environment,
+            ca_certificates: None,
             connect_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(9),
             gzip: Gzip::Above(1024),
@@ -51,12 +63,22 @@ impl Client {
 }
 
 impl ClientBuilder {
-    /// The user and the password that every request carries. Default: none.
-    pub fn basic_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.credentials = Some(Credentials {
-            user: user.into(),
-            password: password.into(),
-        });
+    /// The HTTP proxy that requests go through, such as `http://localhost:3128`. Default: what the variables `HTTP_PROXY`,
+    /// `HTTPS_PROXY` and `NO_PROXY` name, as for other programs.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Proxy::Url(url.into());
+        self
+    }
+
+    /// Goes through no proxy, whatever the environment names.
+    pub fn no_proxy(mut self) -> Self {
+        self.proxy = Proxy::None;
+        self
+    }
+
+    /// The certificates that the server's is checked against, in PEM, in place of the system's. Default: the system's.
+    pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_certificates = Some(pem.into());
         self
     }
 
@@ -91,11 +113,14 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, ClientError> {
         let Self {
             url,
-            credentials,
+            target,
+            proxy,
+            ca_certificates,
             connect_timeout,
             request_timeout,
             gzip,
         } = self;
+        target.login().check().map_err(|_| ClientError::InvalidToken)?;
         let url = checked(&url).map_err(|problem| ClientError::InvalidUrl { problem })?;
         for (setting, limit) in [
             ("connect_timeout", connect_timeout),
@@ -108,28 +133,50 @@ impl ClientBuilder {
         let settings = Settings {
             connect_timeout,
             request_timeout,
-            tls: url.scheme() == "https",
+            certificates: match ca_certificates {
+                Some(pem) => Certificates::These(these(&pem)?),
+                None if url.scheme() == "https" => Certificates::System,
+                None => Certificates::These(Vec::new()),
+            },
+            proxy: match proxy {
+                Proxy::Environment => ProxyChoice::Environment,
+                Proxy::None => ProxyChoice::None,
+                Proxy::Url(url) => {
+                    let proxy = reqwest::Proxy::all(url).map_err(|_| ClientError::InvalidProxy)?;
+                    ProxyChoice::This(proxy.into())
+                }
+            },
         };
         let connections = Connections::new(settings).map_err(|error| ClientError::Setup(error.into()))?;
-        Ok(Client::new(url, credentials, gzip, connections))
+        Ok(Client::new(url, target, gzip, connections))
     }
 }
 
 impl fmt::Debug for ClientBuilder {
-    /// The URL stays out: before `build` has checked it, it may hold a password.
+    /// The URLs stay out: before `build` has checked them, they may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             url: _,
-            credentials: _,
+            target,
+            proxy: _,
+            ca_certificates: _,
             connect_timeout,
             request_timeout,
             gzip,
         } = self;
         f.debug_struct("ClientBuilder")
+            .field("target", target)
             .field("connect_timeout", connect_timeout)
             .field("request_timeout", request_timeout)
             .field("gzip", gzip)
             .finish_non_exhaustive()
+    }
+}
+
+fn these(pem: &[u8]) -> Result<Vec<Certificate>, ClientError> {
+    match Certificate::from_pem_bundle(pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(ClientError::InvalidCertificate),
     }
 }
 
@@ -141,7 +188,7 @@ fn checked(url: &str) -> Result<Url, &'static str> {
         return Err("begins with neither http:// nor https://; write it as in http://localhost:8086");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user or a password, which would end up in logs; set them with `basic_auth`");
+        return Err("holds a user or a password, which would end up in logs; set them in the target");
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("has a query or a fragment; remove what follows `?` or `#`");
@@ -152,6 +199,7 @@ fn checked(url: &str) -> Result<Url, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::v1::V1;
 
     #[test]
     fn a_url_that_can_t_be_used_is_refused_without_repeating_it() {
@@ -165,7 +213,7 @@ mod tests {
             "http://localhost?p=secret",
             "http://localhost#secret",
         ] {
-            let builder = Client::builder(url);
+            let builder = Client::builder(url, V1::new("db"));
             assert!(!format!("{builder:?}").contains("secret"), "{url}");
             let error = builder.build().expect_err(url);
             assert!(
@@ -180,10 +228,27 @@ mod tests {
     }
 
     #[test]
+    fn a_token_a_proxy_and_a_certificate_that_can_t_be_used_are_refused() {
+        let local = || Client::builder("https://localhost", V1::new("db"));
+        let token = Client::builder("http://localhost", V1::new("db").token("secret\n"));
+        assert!(matches!(token.build(), Err(ClientError::InvalidToken)));
+        let error = local().proxy("http://user:secret@[").build().expect_err("no URL");
+        assert!(matches!(error, ClientError::InvalidProxy), "{error:?}");
+        for pem in [
+            "",
+            "secret",
+            "-----BEGIN CERTIFICATE-----\nsecret\n-----END CERTIFICATE-----\n",
+        ] {
+            let error = local().ca_certificates(pem).build().expect_err("no certificate");
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+    }
+
+    #[test]
     fn a_time_limit_of_zero_is_refused() {
         for builder in [
-            Client::builder("http://localhost").connect_timeout(Duration::ZERO),
-            Client::builder("http://localhost").request_timeout(Duration::ZERO),
+            Client::builder("http://localhost", V1::new("db")).connect_timeout(Duration::ZERO),
+            Client::builder("http://localhost", V1::new("db")).request_timeout(Duration::ZERO),
         ] {
             assert!(matches!(builder.build(), Err(ClientError::Zero { .. })));
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Certificate, Proxy, RequestBuilder, StatusCode};
 use tokio::runtime::{self, Handle};
 
 /// The connections of one client.
@@ -21,8 +21,22 @@ pub(crate) struct Connections {
 pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
-    /// Whether the server is reached over TLS, and so whether the system's certificates are needed.
-    pub(crate) tls: bool,
+    pub(crate) certificates: Certificates,
+    pub(crate) proxy: ProxyChoice,
+}
+
+/// What a server's certificate is checked against.
+pub(crate) enum Certificates {
+    /// Loading them takes milliseconds and fails on a system that has none, so plain HTTP does without.
+    System,
+    These(Vec<Certificate>),
+}
+
+/// Through what the server is reached.
+pub(crate) enum ProxyChoice {
+    Environment,
+    None,
+    This(Box<Proxy>),
 }
 
 /// A process with more runtimes that write than this opens connections anew now and then; it loses nothing.
@@ -67,15 +81,23 @@ impl Settings {
         let Self {
             connect_timeout,
             request_timeout,
-            tls,
+            certificates,
+            proxy,
         } = self;
         let builder = reqwest::Client::builder()
             .user_agent(concat!("buffer-influx/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(*connect_timeout)
             .timeout(*request_timeout);
-        // Loading certificates takes milliseconds and fails on a system that has none; plain HTTP needs none.
-        let builder = if *tls { builder } else { builder.tls_certs_only([]) };
+        let builder = match certificates {
+            Certificates::System => builder,
+            Certificates::These(certificates) => builder.tls_certs_only(certificates.iter().cloned()),
+        };
+        let builder = match proxy {
+            ProxyChoice::Environment => builder,
+            ProxyChoice::None => builder.no_proxy(),
+            ProxyChoice::This(proxy) => builder.proxy((**proxy).clone()),
+        };
         builder.build()
     }
 }
@@ -120,6 +142,16 @@ impl Lost {
     }
 }
 
+/// Sends `request`, and once more if its connection was lost before an answer: a pooled one that the server has closed
+/// meanwhile shows only so. For requests that may be carried out twice.
+pub(crate) async fn send_past_stale(request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
+    let again = request.try_clone();
+    match (send(request, most).await, again) {
+        (Err(Lost::Midway(error)), Some(again)) if !error.is_timeout() => send(again, most).await,
+        (answer, _) => answer,
+    }
+}
+
 /// Sends `request` and reads up to `most` bytes of the answer's body.
 pub(crate) async fn send(request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
     let mut response = request.send().await.map_err(Lost::new)?;
@@ -152,7 +184,8 @@ mod tests {
         let settings = Settings {
             connect_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(1),
-            tls: false,
+            certificates: Certificates::These(Vec::new()),
+            proxy: ProxyChoice::Environment,
         };
         let connections = Connections::new(settings).expect("valid settings");
         for _ in 0..2 * POOLS_REMEMBERED {

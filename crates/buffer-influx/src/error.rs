@@ -1,12 +1,10 @@
-//! What the client and the writer answer when they fail; a refused point is handed back.
+//! What the client answers when it fails.
 
 use std::error::Error;
 
 use thiserror::Error;
 
 use crate::connections::Lost;
-use crate::point::Point;
-use crate::point_error::PointError;
 use crate::refusal::Refusal;
 
 /// A boxed error, so that the HTTP library stays out of the public types.
@@ -17,9 +15,9 @@ pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::{Client, ClientError};
+/// use buffer_influx::{Client, ClientError, V1};
 ///
-/// let refused = Client::builder("localhost:8086").build().expect_err("the scheme is missing");
+/// let refused = Client::builder("localhost:8086", V1::new("metrics")).build().expect_err("the scheme is missing");
 /// assert!(matches!(refused, ClientError::InvalidUrl { .. }));
 ///
 /// /// Whether the server is there, whatever it says.
@@ -41,6 +39,23 @@ pub enum ClientError {
     Zero {
         /// The setting's name.
         setting: &'static str,
+    },
+    /// The login can't be sent in a header.
+    #[error(
+        "the token holds a line break or another character that no header can carry; check how it was read"
+    )]
+    InvalidToken,
+    /// The proxy's URL can't be read.
+    #[error("the proxy's URL can't be read; write it as in http://localhost:3128")]
+    InvalidProxy,
+    /// A certificate can't be read.
+    #[error("the CA certificate can't be read; it must be one or more in PEM")]
+    InvalidCertificate,
+    /// The target's server has no such request.
+    #[error("{what}")]
+    Unsupported {
+        /// What it can't do.
+        what: &'static str,
     },
     /// The HTTP client could not be set up.
     #[error("the HTTP client could not be set up; for https, see that the system has CA certificates")]
@@ -78,8 +93,8 @@ pub enum ClientError {
 ///
 /// /// Writes twice where the first answer was lost, which stores nothing twice.
 /// async fn write(client: &Client, lines: &[Line]) -> Result<(), WriteError> {
-///     match client.write("metrics", lines).await {
-///         Err(WriteError::Unconfirmed(_)) => client.write("metrics", lines).await,
+///     match client.write(lines).await {
+///         Err(WriteError::TimedOut(_) | WriteError::Unconfirmed(_)) => client.write(lines).await,
 ///         answer => answer,
 ///     }
 /// }
@@ -90,7 +105,12 @@ pub enum WriteError {
     /// There is no connection to the server; nothing was sent.
     #[error("no connection to the server, so no line was sent; check that it runs and that its URL is right")]
     Unreachable(#[source] Cause),
-    /// The time-out passed or the connection was lost before the answer was complete.
+    /// The server has not answered within the time-out.
+    #[error(
+        "no answer from the server in time, so the lines may be stored; writing them again stores nothing twice"
+    )]
+    TimedOut(#[source] Cause),
+    /// The connection was lost before the answer was complete.
     #[error(
         "no complete answer from the server, so the lines may be stored; writing them again stores nothing twice"
     )]
@@ -113,145 +133,8 @@ impl From<Lost> for WriteError {
     fn from(lost: Lost) -> Self {
         match lost {
             Lost::Unsent(cause) => Self::Unreachable(cause.into()),
+            Lost::Midway(cause) if cause.is_timeout() => Self::TimedOut(cause.into()),
             Lost::Midway(cause) => Self::Unconfirmed(cause.into()),
-        }
-    }
-}
-
-/// Why [`Writer::write`](crate::Writer::write) refused a point; the point is handed back.
-///
-/// # Examples
-///
-/// ```
-/// use buffer_influx::{Point, WritePointError, Writer};
-///
-/// /// Returns a point that came too late; a bad one is the caller's mistake.
-/// async fn write(writer: &Writer, point: Point) -> Result<Option<Point>, WritePointError> {
-///     match writer.write(point).await {
-///         Ok(()) => Ok(None),
-///         Err(WritePointError::Closed(point)) => Ok(Some(*point)),
-///         Err(bad) => Err(bad),
-///     }
-/// }
-/// ```
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum WritePointError {
-    /// The point can't be written.
-    #[error("{INVALID}")]
-    Invalid {
-        /// The point.
-        point: Box<Point>,
-        /// What is wrong with it.
-        #[source]
-        reason: PointError,
-    },
-    /// The writer is closed.
-    #[error("{CLOSED}")]
-    Closed(Box<Point>),
-}
-
-/// Why [`Writer::try_write`](crate::Writer::try_write) refused a point; the point is handed back.
-///
-/// # Examples
-///
-/// ```
-/// use buffer_influx::{Point, TryWritePointError, Writer};
-///
-/// /// Says whether there was room.
-/// fn offer(writer: &Writer, point: Point) -> Result<bool, TryWritePointError> {
-///     match writer.try_write(point) {
-///         Ok(()) => Ok(true),
-///         Err(TryWritePointError::Full(_)) => Ok(false),
-///         Err(refused) => Err(refused),
-///     }
-/// }
-/// ```
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum TryWritePointError {
-    /// The point can't be written.
-    #[error("{INVALID}")]
-    Invalid {
-        /// The point.
-        point: Box<Point>,
-        /// What is wrong with it.
-        #[source]
-        reason: PointError,
-    },
-    /// The buffer holds as many points as its capacity.
-    #[error(
-        "the writer's buffer is full; wait with write, or raise its capacity; the point is handed back in this error"
-    )]
-    Full(Box<Point>),
-    /// The writer is closed.
-    #[error("{CLOSED}")]
-    Closed(Box<Point>),
-}
-
-/// Why [`Writer::write_blocking`](crate::Writer::write_blocking) refused a point; the point is handed back.
-///
-/// # Examples
-///
-/// ```
-/// use buffer_influx::{Point, Writer};
-///
-/// /// Keeps what was refused.
-/// fn write_or_keep(writer: &Writer, point: Point, kept: &mut Vec<Point>) {
-///     if let Err(refused) = writer.write_blocking(point) {
-///         eprintln!("{refused}");
-///         kept.push(refused.into_point());
-///     }
-/// }
-/// ```
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum WritePointBlockingError {
-    /// The point can't be written.
-    #[error("{INVALID}")]
-    Invalid {
-        /// The point.
-        point: Box<Point>,
-        /// What is wrong with it.
-        #[source]
-        reason: PointError,
-    },
-    /// The writer is closed.
-    #[error("{CLOSED}")]
-    Closed(Box<Point>),
-    /// The calling thread belongs to a tokio runtime, which waiting would stall.
-    #[error(
-        "this thread belongs to a tokio runtime and must not block; use write; the point is handed back in this error"
-    )]
-    InsideRuntime(Box<Point>),
-}
-
-const INVALID: &str = "the point can't be written; see the cause; the point is handed back in this error";
-const CLOSED: &str = "the writer is closed; the point is handed back in this error";
-
-impl WritePointError {
-    /// The point that was refused.
-    pub fn into_point(self) -> Point {
-        match self {
-            Self::Invalid { point, reason: _ } | Self::Closed(point) => *point,
-        }
-    }
-}
-
-impl TryWritePointError {
-    /// The point that was refused.
-    pub fn into_point(self) -> Point {
-        match self {
-            Self::Invalid { point, reason: _ } | Self::Full(point) | Self::Closed(point) => *point,
-        }
-    }
-}
-
-impl WritePointBlockingError {
-    /// The point that was refused.
-    pub fn into_point(self) -> Point {
-        match self {
-            Self::Invalid { point, reason: _ } | Self::Closed(point) | Self::InsideRuntime(point) => *point,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// The value of a field.
 ///
-/// There is no unsigned integer: InfluxDB 1 has none. Convert with `i64::try_from`, or choose a float.
+/// InfluxDB 1 has no unsigned integers: there an unsigned one is written as a signed one, or refused where it is too large.
 ///
 /// # Examples
 ///
@@ -22,6 +22,8 @@ pub enum FieldValue {
     Float(f64),
     /// A 64-bit integer.
     Integer(i64),
+    /// A 64-bit integer without a sign.
+    Unsigned(u64),
     /// A truth value.
     Boolean(bool),
     /// A text, line breaks included.
@@ -41,6 +43,7 @@ macro_rules! field_value_from {
 field_value_from! {
     Float from f32, f64;
     Integer from i8, i16, i32, i64, u8, u16, u32;
+    Unsigned from u64;
     Boolean from bool;
     String from &str, &String, String, Box<str>, Cow<'_, str>, char;
 }

@@ -1,17 +1,16 @@
-//! Writes points to InfluxDB 1 in batches, with every accepted point accounted for.
+//! Writes points to InfluxDB 1, 2 and 3 and VictoriaMetrics in batches, with every accepted point accounted for.
 //!
 //! A [`Point`] is checked and encoded where it is handed to the [`Writer`]. The lines are batched by a
 //! [buffer](buffer_core::Buffer), which limits each attempt in time, tries again, holds everything in an outage and drains at
 //! the end; the [`InfluxSink`] sends them to the server by way of a [`Client`] and says what the server's answer means.
 //!
 //! ```no_run
-//! use buffer_influx::{Client, InfluxSink, Point, Writer};
+//! use buffer_influx::{Client, InfluxSink, Point, V1, Writer};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::builder("http://localhost:8086").build()?;
-//! client.create_database("metrics").await?;
-//! let writer = Writer::new(Writer::builder().build(InfluxSink::new(client, "metrics"))?);
+//! let client = Client::builder("http://localhost:8086", V1::new("metrics")).build()?;
+//! let writer = Writer::builder(client.encoder()).build(InfluxSink::new(client).create_missing_database())?;
 //!
 //! writer.write(Point::new("requests").tag("path", "/").field("ms", 12.5)).await?;
 //!
@@ -23,43 +22,80 @@
 //!
 //! # Concepts
 //!
-//! * A [`Point`] becomes a [`Line`] when it is encoded. What the server would refuse, misread or lose without an error is a
+//! * A [`Target`] is where points go: [`V1`], [`V2`] or [`V3`]. It fixes path, login, words and [`Dialect`].
+//! * A [`Point`] becomes a [`Line`] when an [`Encoder`] encodes it. What the server would refuse, misread or lose without an error is a
 //!   [`PointError`] then, so one bad point costs itself and no batch.
+//! * [`Udp`] is a target without answers, with a [`UdpWriter`] of its own: its points are sent, and not delivered.
 //! * Every line has a timestamp, of the point or of the moment of encoding. A line that is written twice, as happens when an
 //!   answer is lost, overwrites itself.
 //! * A write that fails is a [`WriteError`]. Where the server has answered it is a [`Refusal`], of a [`RefusalKind`].
-//! * The [`InfluxSink`] turns these into what the buffer should do; the table is in its description.
-//!
-//! The dialect is that of InfluxDB 1: no unsigned integers, and a backslash stays single.
+//! * The [`InfluxSink`] turns these into what the buffer should do; the table is in its description. A line that is dropped for
+//!   what the server says of it has a [`RejectedLine`] for its cause.
 
+mod answer_body;
 mod body;
+mod byte_class;
 mod client;
 mod client_builder;
 mod connections;
+mod database;
+mod dialect;
 mod encode;
+mod encoder;
 mod error;
 mod field_value;
+mod kind;
 mod line;
+mod login;
+mod meter;
 mod name;
 mod named_lines;
+mod parse;
 mod point;
 mod point_error;
-mod query_answer;
+mod precision;
+mod query;
+mod query_result;
 mod refusal;
+mod rejected_line;
 mod response;
+mod rules;
 mod sink;
+mod target;
+mod udp;
+mod udp_writer;
+mod v1;
+mod v2;
+mod v3;
+mod write_point_error;
 mod writer;
+mod writer_builder;
 
 pub use crate::body::Gzip;
 pub use crate::client::{Client, Pong};
 pub use crate::client_builder::ClientBuilder;
-pub use crate::error::{
-    ClientError, TryWritePointError, WriteError, WritePointBlockingError, WritePointError,
-};
+pub use crate::dialect::Dialect;
+pub use crate::encoder::Encoder;
+pub use crate::error::{ClientError, WriteError};
 pub use crate::field_value::FieldValue;
 pub use crate::line::Line;
+pub use crate::parse::ParseLineError;
 pub use crate::point::Point;
 pub use crate::point_error::{Element, PointError};
+pub use crate::precision::Precision;
+pub use crate::query_result::{Message, QueryResult, QueryResults, Series};
 pub use crate::refusal::{Refusal, RefusalKind};
+pub use crate::rejected_line::RejectedLine;
+pub use crate::rules::{ControlCharacters, LargeUnsigned, NonFinite, TrailingBackslash};
 pub use crate::sink::InfluxSink;
-pub use crate::writer::Writer;
+pub use crate::target::Target;
+pub use crate::udp::Udp;
+pub use crate::udp_writer::{Sent, UdpBuildError, UdpWriter, UdpWriterBuilder};
+pub use crate::v1::{Consistency, V1};
+pub use crate::v2::V2;
+pub use crate::v3::V3;
+pub use crate::write_point_error::{
+    TryWritePointError, WritePointBlockingError, WritePointError, WriteSyncError,
+};
+pub use crate::writer::{Stats, Writer};
+pub use crate::writer_builder::WriterBuilder;

@@ -5,14 +5,15 @@ use std::fmt;
 /// A checked and encoded point: one line of the line protocol, with a timestamp in nanoseconds and without the line
 /// break at its end.
 ///
-/// Only [`Point::encode`](crate::Point::encode) makes one, so a line is well-formed and holds exactly one point.
+/// Only an [`Encoder`](crate::Encoder) makes one, so a line is well-formed and holds exactly one point.
 ///
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::Point;
+/// use buffer_influx::{Dialect, Encoder, Point};
 ///
-/// let line = Point::new("cpu").field("load", 0.5).timestamp_ns(7).encode()?;
+/// let point = Point::new("cpu").field("load", 0.5).timestamp_ns(7);
+/// let line = Encoder::new(Dialect::Influx1).encode(&point)?;
 /// assert_eq!(line.as_str(), "cpu load=0.5 7");
 /// # Ok::<(), buffer_influx::PointError>(())
 /// ```

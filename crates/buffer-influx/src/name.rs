@@ -1,12 +1,38 @@
 //! Writes a measurement, a key or a tag value with its escapes, or says why the server could not read it back.
 
+use std::borrow::Cow;
+
+use crate::byte_class::{Class, IN_KEY, IN_MEASUREMENT};
 use crate::point_error::{Element, PointError};
+use crate::rules::{ControlCharacters, Rules, TrailingBackslash};
+
+/// Leaves out of `name` what the rules say is to be left out.
+pub(crate) fn cleaned<'a>(name: &'a str, rules: &Rules) -> Cow<'a, str> {
+    let mut cleaned = Cow::Borrowed(name);
+    if rules.control_characters == ControlCharacters::Remove
+        && name.bytes().any(|byte| byte.is_ascii_control())
+    {
+        cleaned = name
+            .chars()
+            .filter(|character| !character.is_ascii_control())
+            .collect();
+    }
+    if rules.trailing_backslash == TrailingBackslash::Trim && cleaned.ends_with('\\') {
+        cleaned = cleaned.trim_end_matches('\\').to_owned().into();
+    }
+    cleaned
+}
 
 /// Appends `name` to `line`, escaped as an `element`.
 ///
-/// A backslash stays single: InfluxDB 1 keeps `\\` as two characters. Line breaks and tabs become the two characters that
-/// programmers write for them, because a raw line break would end the line and make the rest of the name a point of its own.
-pub(crate) fn push_name(line: &mut String, element: Element, name: &str) -> Result<(), PointError> {
+/// Line breaks and tabs become the two characters that programmers write for them, because a raw line break would end the line
+/// and make the rest of the name a point of its own. Says whether there were any: another name may be written alike then.
+pub(crate) fn push_name(
+    line: &mut String,
+    element: Element,
+    name: &str,
+    rules: &Rules,
+) -> Result<bool, PointError> {
     let classes = match element {
         Element::Measurement => &IN_MEASUREMENT,
         Element::TagKey | Element::TagValue | Element::FieldKey => &IN_KEY,
@@ -17,10 +43,10 @@ pub(crate) fn push_name(line: &mut String, element: Element, name: &str) -> Resu
         == Class::Plain as u8
     {
         line.push_str(name);
-        return Ok(());
+        return Ok(false);
     }
     let bytes = name.as_bytes();
-    let mut written = 0;
+    let (mut written, mut ambiguous) = (0, false);
     for (at, byte) in bytes.iter().enumerate() {
         match classes[usize::from(*byte)] {
             Class::Plain => {}
@@ -29,7 +55,7 @@ pub(crate) fn push_name(line: &mut String, element: Element, name: &str) -> Resu
                 line.push('\\');
                 written = at;
             }
-            Class::Break => {
+            Class::Break if rules.control_characters == ControlCharacters::Escape => {
                 line.push_str(&name[written..at]);
                 line.push_str(match byte {
                     b'\n' => r"\n",
@@ -37,9 +63,16 @@ pub(crate) fn push_name(line: &mut String, element: Element, name: &str) -> Resu
                     _ => r"\t",
                 });
                 written = at + 1;
+                ambiguous = true;
             }
-            Class::Backslash => check_backslash(element, name, bytes.get(at + 1))?,
-            Class::Control => {
+            Class::Backslash => {
+                if is_doubled(element, name, bytes.get(at + 1), rules)? {
+                    line.push_str(&name[written..at]);
+                    line.push('\\');
+                    written = at;
+                }
+            }
+            Class::Break | Class::Control => {
                 let text = name.to_owned();
                 return Err(PointError::ControlCharacter {
                     element,
@@ -50,76 +83,107 @@ pub(crate) fn push_name(line: &mut String, element: Element, name: &str) -> Resu
         }
     }
     line.push_str(&name[written..]);
-    Ok(())
+    Ok(ambiguous)
 }
 
-/// Refuses the backslashes that the server would take for the beginning of an escape.
+/// Whether a backslash before `next` is doubled; refuses those that the server would take for the beginning of an escape.
 ///
-/// InfluxDB 1.6.7 drops one before any of `,` ` ` `=` `"` in measurements and field keys. In a tag it keeps them, but one before
-/// a space makes it miss where the line ends as soon as a quote follows, and the neighbours are lost too.
-fn check_backslash(element: Element, name: &str, next: Option<&u8>) -> Result<(), PointError> {
+/// InfluxDB 1 keeps `\\` as two characters. 1.6.7 drops a backslash before any of `,` ` ` `=` `"` in measurements and field
+/// keys. In a tag it keeps them, but one before a space makes it miss where the line ends as soon as a quote follows, and the
+/// neighbours are lost too.
+fn is_doubled(element: Element, name: &str, next: Option<&u8>, rules: &Rules) -> Result<bool, PointError> {
+    let Some(next) = next else {
+        return Err(PointError::TrailingBackslash {
+            element,
+            text: name.to_owned(),
+        });
+    };
+    if rules.dialect.doubles_backslashes() {
+        return Ok(b"\\, =\n\r\t".contains(next));
+    }
     let misread: &[u8] = match element {
         Element::Measurement | Element::FieldKey => b", =\"",
         Element::TagKey | Element::TagValue => b" ",
     };
-    match next {
-        None => Err(PointError::TrailingBackslash {
-            element,
-            text: name.to_owned(),
-        }),
-        Some(next) if misread.contains(next) => Err(PointError::MisreadBackslash {
+    if misread.contains(next) {
+        return Err(PointError::MisreadBackslash {
             element,
             text: name.to_owned(),
             before: char::from(*next),
-        }),
-        Some(_) => Ok(()),
+        });
     }
-}
-
-/// What a byte of a name asks for.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum Class {
-    Plain = 0,
-    /// Escaped by a backslash.
-    Separator,
-    /// Written as a backslash and a letter.
-    Break,
-    Backslash,
-    /// Refused.
-    Control,
-}
-
-static IN_MEASUREMENT: [Class; 256] = classes(b", ");
-static IN_KEY: [Class; 256] = classes(b", =");
-
-const fn classes(separators: &[u8]) -> [Class; 256] {
-    let mut classes = [Class::Plain; 256];
-    let mut control = 0;
-    while control < 0x20 {
-        classes[control] = Class::Control;
-        control += 1;
-    }
-    classes[0x7f] = Class::Control;
-    classes[b'\n' as usize] = Class::Break;
-    classes[b'\r' as usize] = Class::Break;
-    classes[b'\t' as usize] = Class::Break;
-    classes[b'\\' as usize] = Class::Backslash;
-    let mut index = 0;
-    while index < separators.len() {
-        classes[separators[index] as usize] = Class::Separator;
-        index += 1;
-    }
-    classes
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Dialect;
 
     fn written(element: Element, name: &str) -> Result<String, PointError> {
+        written_by(&Rules::new(Dialect::Influx1), element, name)
+    }
+
+    fn written_by(rules: &Rules, element: Element, name: &str) -> Result<String, PointError> {
         let mut line = String::new();
-        push_name(&mut line, element, name).map(|()| line)
+        push_name(&mut line, element, &cleaned(name, rules), rules).map(|_| line)
+    }
+
+    #[test]
+    fn a_backslash_is_doubled_where_the_server_takes_two_for_one() {
+        let rules = Rules::new(Dialect::Influx3);
+        for (name, text) in [
+            (r"C:\x", r"C:\x"),
+            (r"a\\b", r"a\\\b"),
+            (r"a\,b", r"a\\\,b"),
+            (r"a\ b", r"a\\\ b"),
+            ("a\\\nb", r"a\\\nb"),
+        ] {
+            for element in ELEMENTS {
+                assert_eq!(
+                    written_by(&rules, element, name).as_deref(),
+                    Ok(text),
+                    "{element}"
+                );
+            }
+        }
+        assert_eq!(
+            written_by(&rules, Element::TagValue, r"a\=b").as_deref(),
+            Ok(r"a\\\=b")
+        );
+        assert_eq!(
+            written_by(&rules, Element::Measurement, r"a\=b").as_deref(),
+            Ok(r"a\\=b")
+        );
+    }
+
+    #[test]
+    fn control_characters_and_backslashes_at_the_end_are_left_out_if_asked_for() {
+        let rules = Rules {
+            control_characters: ControlCharacters::Remove,
+            trailing_backslash: TrailingBackslash::Trim,
+            ..Rules::new(Dialect::Influx1)
+        };
+        for element in ELEMENTS {
+            assert_eq!(
+                written_by(&rules, element, "a\0\n\u{7f}b\\\\\t").as_deref(),
+                Ok("ab")
+            );
+        }
+    }
+
+    #[test]
+    fn every_control_character_is_refused_if_asked_for() {
+        let rules = Rules {
+            control_characters: ControlCharacters::Refuse,
+            ..Rules::new(Dialect::Influx1)
+        };
+        for element in ELEMENTS {
+            assert!(matches!(
+                written_by(&rules, element, "a\nb"),
+                Err(PointError::ControlCharacter { character: '\n', .. })
+            ));
+        }
     }
 
     #[test]

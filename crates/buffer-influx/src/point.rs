@@ -4,17 +4,18 @@ use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::field_value::FieldValue;
+use crate::precision::Precision;
 
 /// A measurement at a moment, with its tags and fields.
 ///
-/// The setters take anything and refuse nothing; [`encode`](Point::encode), which every write calls, does the checking.
+/// The setters take anything and refuse nothing; the [`Encoder`](crate::Encoder), which every write asks, does the checking.
 /// A tag or a field that is set twice keeps its last value. Tags are sorted by key, as InfluxDB asks for; one with an empty
 /// key or an empty value is left out when the point is encoded, as InfluxDB has no such tags.
 ///
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::Point;
+/// use buffer_influx::{Dialect, Encoder, Point};
 ///
 /// let point = Point::new("weather")
 ///     .tag("city", "São Paulo")
@@ -22,7 +23,7 @@ use crate::field_value::FieldValue;
 ///     .field("sunny", true)
 ///     .timestamp_ns(1_700_000_000_000_000_000);
 /// assert_eq!(
-///     point.encode()?.as_str(),
+///     Encoder::new(Dialect::Influx1).encode(&point)?.as_str(),
 ///     r"weather,city=São\ Paulo temperature=24.5,sunny=true 1700000000000000000",
 /// );
 /// # Ok::<(), buffer_influx::PointError>(())
@@ -36,7 +37,7 @@ pub struct Point {
     tags: Vec<Tag>,
     /// As they came, no key twice.
     fields: Vec<Field>,
-    /// Nanoseconds since 1970. Wider than InfluxDB's own, so that `encode` sees what does not fit.
+    /// Nanoseconds since 1970. Wider than InfluxDB's own, so that the encoder sees what does not fit.
     timestamp: Option<i128>,
 }
 
@@ -124,6 +125,14 @@ impl Point {
     #[must_use]
     pub fn timestamp_ns(mut self, nanoseconds: i64) -> Self {
         self.timestamp = Some(nanoseconds.into());
+        self
+    }
+
+    /// Sets the moment of the point as a number since 1970, in the unit that the program has; see
+    /// [`timestamp`](Point::timestamp).
+    #[must_use]
+    pub fn timestamp_in(mut self, precision: Precision, moment: i64) -> Self {
+        self.timestamp = Some(precision.nanoseconds(moment));
         self
     }
 
@@ -249,6 +258,27 @@ mod tests {
                 .timestamp(UNIX_EPOCH + Duration::new(1, 1))
                 .moment(),
             1_000_000_001
+        );
+    }
+
+    #[test]
+    fn a_moment_may_come_in_any_unit() {
+        for (precision, moment) in [
+            (Precision::Seconds, -2),
+            (Precision::Milliseconds, -2_000),
+            (Precision::Microseconds, -2_000_000),
+            (Precision::Nanoseconds, -2_000_000_000),
+        ] {
+            assert_eq!(
+                Point::new("m").timestamp_in(precision, moment).moment(),
+                -2_000_000_000
+            );
+        }
+        assert_eq!(
+            Point::new("m")
+                .timestamp_in(Precision::Seconds, i64::MAX)
+                .moment(),
+            i128::from(i64::MAX) * 1_000_000_000
         );
     }
 

@@ -7,9 +7,10 @@ use thiserror::Error;
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::{Element, Point, PointError};
+/// use buffer_influx::{Dialect, Element, Encoder, Point, PointError};
 ///
-/// let refused = Point::new("m").tag("time", "noon").field("v", 1).encode();
+/// let point = Point::new("m").tag("time", "noon").field("v", 1);
+/// let refused = Encoder::new(Dialect::Influx1).encode(&point);
 /// let Err(PointError::ReservedTime { element }) = refused else {
 ///     panic!("`time` is reserved");
 /// };
@@ -45,10 +46,11 @@ impl fmt::Display for Element {
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::{Point, PointError};
+/// use buffer_influx::{Dialect, Encoder, Point, PointError};
 ///
-/// assert_eq!(Point::new("m").encode(), Err(PointError::NoFields));
-/// let refused = Point::new("m").field("v", f64::NAN).encode().expect_err("not a number");
+/// let encoder = Encoder::new(Dialect::Influx1);
+/// assert_eq!(encoder.encode(&Point::new("m")), Err(PointError::NoFields));
+/// let refused = encoder.encode(&Point::new("m").field("v", f64::NAN)).expect_err("not a number");
 /// assert!(refused.to_string().contains("leave the field out"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -105,12 +107,74 @@ pub enum PointError {
         character: char,
     },
     /// A float is not a number or infinite.
-    #[error("the field {field:?} is {value}, which InfluxDB can't store; leave the field out")]
+    #[error(
+        "the field {field:?} is {value}, which InfluxDB can't store; leave the field out, or have it left out with `non_finite`"
+    )]
     NotFinite {
         /// The key of the field.
         field: String,
         /// Its value.
         value: f64,
+    },
+    /// An unsigned integer is above what the server's signed ones hold.
+    #[error("the field {field:?} is {value}, above the server's integers; store it as a float or a text")]
+    UnsignedTooLarge {
+        /// The key of the field.
+        field: String,
+        /// Its value.
+        value: u64,
+    },
+    /// A field key has a quote, where the server takes it for the begin of a text and loses the point.
+    #[error(
+        "the field key {field:?} has a quote, which this server takes for the begin of a text; rename it"
+    )]
+    QuoteInFieldKey {
+        /// The key of the field.
+        field: String,
+    },
+    /// A text has a line break, where the server loses the point.
+    #[error(
+        "the text of the field {field:?} has a line break, at which this server ends the point; replace it"
+    )]
+    LineBreakInText {
+        /// The key of the field.
+        field: String,
+    },
+    /// A text is longer than the server takes.
+    #[error("the text of the field {field:?} has {bytes} bytes, above the server's {most}; shorten it")]
+    TextTooLong {
+        /// The key of the field.
+        field: String,
+        /// Its bytes.
+        bytes: usize,
+        /// The most that the server takes.
+        most: usize,
+    },
+    /// A name or a tag value is longer than the server takes.
+    #[error("a {element} has {bytes} bytes, above the server's {most}; shorten it")]
+    NameTooLong {
+        /// The part of the point.
+        element: Element,
+        /// Its bytes.
+        bytes: usize,
+        /// The most that the server takes.
+        most: usize,
+    },
+    /// The line is longer than the server, or a datagram, takes.
+    #[error("the point's line has {bytes} bytes, above {most}; split its fields over several points")]
+    LineTooLong {
+        /// Its bytes.
+        bytes: usize,
+        /// The most that may be.
+        most: usize,
+    },
+    /// Two keys are written alike, as a line break and the two characters `\n` are, and the server would keep one.
+    #[error("two {element}s are both written as {written:?}; rename one")]
+    SameKeys {
+        /// Tag keys or field keys.
+        element: Element,
+        /// How both are written.
+        written: String,
     },
     /// The measurement, the tags and a field key are too long together.
     #[error(

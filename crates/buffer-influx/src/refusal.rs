@@ -23,6 +23,18 @@ pub struct Refusal {
     pub(crate) status: u16,
     pub(crate) message: String,
     pub(crate) retry_after: Option<Duration>,
+    pub(crate) named: Vec<NamedByNumber>,
+    pub(crate) dropped: Option<u64>,
+}
+
+/// A line that the server names by its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedByNumber {
+    /// From 1; nothing, where the server does not say.
+    pub(crate) number: Option<usize>,
+    /// The line as the server shows it: cut, and without some of its quotes.
+    pub(crate) shown: String,
+    pub(crate) reason: String,
 }
 
 impl Refusal {
@@ -41,7 +53,7 @@ impl Refusal {
         &self.message
     }
 
-    /// The time that the server asks to be left alone, if it says so in seconds.
+    /// The time that the server asks to be left alone, if it says so.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

@@ -1,96 +1,77 @@
 //! Says what a server's answer to a write means.
 
-use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::RETRY_AFTER;
-use serde::Deserialize;
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
-use crate::connections::Answer;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::answer_body::AnswerBody;
+use crate::connections::{Answer, End};
+use crate::kind::{Evidence, kind, split_dropped};
+use crate::refusal::Refusal;
+
+impl Refusal {
+    /// What an answer to a write means that came by other means than a [`Client`](crate::Client): nothing, if the lines are taken.
+    ///
+    /// `retry_after` is the header of that name. A status that is none counts as 500.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_influx::{Refusal, RefusalKind};
+    ///
+    /// assert!(Refusal::of_answer(204, None, "").is_none());
+    /// let body = r#"{"error":"partial write: points beyond retention policy dropped=2"}"#;
+    /// let refusal = Refusal::of_answer(400, None, body).ok_or("taken")?;
+    /// assert_eq!(refusal.kind(), RefusalKind::PartialWrite);
+    /// # Ok::<(), &str>(())
+    /// ```
+    pub fn of_answer(status: u16, retry_after: Option<&str>, body: &str) -> Option<Self> {
+        let mut headers = HeaderMap::new();
+        if let Some(Ok(after)) = retry_after.map(HeaderValue::from_str) {
+            headers.insert(RETRY_AFTER, after);
+        }
+        let answer = Answer {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers,
+            body: body.to_owned(),
+            end: End::Whole,
+        };
+        judge(&answer).err()
+    }
+}
 
 /// Judges an answer to a write, the body before the status: InfluxDB answers a missing retention policy with 500, and a
-/// partial write with 400.
+/// partial write with 400, 422 or 500.
 pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
-    if answer.status.is_success() {
+    let body = AnswerBody::of(&answer.body);
+    if answer.status.is_success() && body.named.is_empty() {
         return Ok(());
     }
     let message = message(answer);
-    let Some(kind) = kind(answer, &message) else {
+    let evidence = Evidence {
+        status: answer.status,
+        message: &message,
+        in_form: influx_error(answer).is_some(),
+        names_lines: !body.named.is_empty(),
+    };
+    let Some(kind) = kind(&evidence) else {
+        tracing::warn!(%message, "the lines are taken, with a reservation of the server's");
         return Ok(());
     };
+    let dropped = split_dropped(&message).1;
     Err(Refusal {
         kind,
         status: answer.status.as_u16(),
-        message: message.into_owned(),
+        message,
         retry_after: retry_after(answer),
+        named: body.named,
+        dropped,
     })
 }
 
-/// What an answer with this message means; nothing, if the lines are taken after all.
-fn kind(answer: &Answer, message: &str) -> Option<RefusalKind> {
-    // What follows repeats lines, which may hold any words.
-    let (head, repeats) = match message.split_once("unable to parse '") {
-        Some((head, _)) => (head, true),
-        None => (message, false),
-    };
-    let says = |words: &[&str]| words.iter().any(|words| head.contains(words));
-    if says(&["partial write"]) || split_dropped(message).1.is_some() {
-        return Some(RefusalKind::PartialWrite);
-    }
-    if repeats {
-        return Some(RefusalKind::Unreadable);
-    }
-    // A cluster has taken the lines and passes them on later.
-    if says(&["hinted handoff queue not empty"]) {
-        return None;
-    }
-    if says(&["database not found"]) {
-        return Some(RefusalKind::DatabaseNotFound);
-    }
-    if says(&[
-        "retention policy not found",
-        "database is required",
-        "invalid consistency level",
-    ]) {
-        return Some(RefusalKind::Misconfigured);
-    }
-    if says(&[
-        "request too large",
-        "Request Entity Too Large",
-        "points batch is too large",
-    ]) {
-        return Some(RefusalKind::TooLarge);
-    }
-    Some(kind_by_status(answer))
-}
-
-/// A message without the number of dropped lines at its end, and that number.
-///
-/// Lines that could not be parsed are not in it: InfluxDB 1.6.7 names each of them and then says `dropped=0`.
-pub(crate) fn split_dropped(message: &str) -> (&str, Option<u64>) {
-    let split = message.rsplit_once(" dropped=");
-    match split.and_then(|(before, number)| Some((before, number.parse().ok()?))) {
-        Some((before, number)) => (before, Some(number)),
-        None => (message, None),
-    }
-}
-
-fn kind_by_status(answer: &Answer) -> RefusalKind {
-    match answer.status.as_u16() {
-        401 | 403 => RefusalKind::Unauthorized,
-        413 => RefusalKind::TooLarge,
-        425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => RefusalKind::Busy,
-        408 | 500 => RefusalKind::Failed,
-        300..=399 | 404 | 405 => RefusalKind::Misconfigured,
-        // Another server's words, such as of one that speaks TLS, or of a proxy.
-        400 if influx_error(answer).is_none() => RefusalKind::Misconfigured,
-        _ => RefusalKind::Rejected,
-    }
-}
-
 /// The server's words: from the JSON body, else from the header that InfluxDB repeats them in, else the body as it is.
-pub(crate) fn message(answer: &Answer) -> Cow<'_, str> {
+pub(crate) fn message(answer: &Answer) -> String {
     if let Some(error) = influx_error(answer) {
         return error;
     }
@@ -99,43 +80,39 @@ pub(crate) fn message(answer: &Answer) -> Cow<'_, str> {
             .status
             .canonical_reason()
             .unwrap_or("no reason given")
-            .into(),
-        body => body.into(),
+            .to_owned(),
+        body => body.to_owned(),
     }
 }
 
 /// The words in InfluxDB's own form. A body that was cut is no JSON any more; then the header has at least their beginning,
 /// and so has the body.
-fn influx_error(answer: &Answer) -> Option<Cow<'_, str>> {
-    let body: Option<ErrorBody> = serde_json::from_str(&answer.body).ok();
-    if let Some(error) = body.and_then(|body| body.error) {
-        return Some(error.into());
+fn influx_error(answer: &Answer) -> Option<String> {
+    if let Some(message) = AnswerBody::of(&answer.body).message {
+        return Some(message);
     }
     match answer.headers.get("x-influxdb-error") {
-        Some(error) => Some(String::from_utf8_lossy(error.as_bytes())),
-        None => answer.body.strip_prefix(r#"{"error":""#).map(Cow::from),
+        Some(error) => Some(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        None => answer.body.strip_prefix(r#"{"error":""#).map(str::to_owned),
     }
 }
 
-/// The form with a date is not used by databases.
+/// In seconds or as a date. One that has passed asks for nothing.
 fn retry_after(answer: &Answer) -> Option<Duration> {
-    let seconds = answer.headers.get(RETRY_AFTER)?.to_str().ok()?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// The form of InfluxDB's errors, and of a statement's result.
-#[derive(Deserialize)]
-pub(crate) struct ErrorBody {
-    pub(crate) error: Option<String>,
+    let after = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(after).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
-    use reqwest::StatusCode;
-    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+    use reqwest::header::HeaderName;
 
     use super::*;
-    use crate::connections::End;
+    use crate::refusal::RefusalKind;
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Answer {
         let headers = headers
@@ -284,8 +261,24 @@ mod tests {
                 .retry_after()
         };
         assert_eq!(after("7"), Some(Duration::from_secs(7)));
-        assert_eq!(after("Wed, 21 Oct 2015 07:28:00 GMT"), None);
         assert_eq!(after("-1"), None);
+        assert_eq!(after("soon"), None);
+    }
+
+    #[test]
+    fn a_retry_after_is_read_as_a_date() {
+        let after = |date: SystemTime| {
+            let mut answer = answer(503, &[], "busy");
+            let date = httpdate::fmt_http_date(date);
+            answer
+                .headers
+                .insert("retry-after", date.parse().expect("a header"));
+            judge(&answer).expect_err("busy").retry_after().expect("a delay")
+        };
+        let hour = Duration::from_secs(3_600);
+        let delay = after(SystemTime::now() + hour);
+        assert!(delay <= hour && delay > hour / 2, "{delay:?}");
+        assert_eq!(after(SystemTime::now() - hour), Duration::ZERO);
     }
 
     #[test]

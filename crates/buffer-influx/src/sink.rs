@@ -1,4 +1,7 @@
-//! The sink: writes a batch of lines, and says what the answer means for it.
+//! The sink: writes a batch of lines, and finds those that the server refuses.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use buffer_core::{Batch, Flush, FlushError, async_trait};
 
@@ -7,71 +10,200 @@ use crate::error::WriteError;
 use crate::line::Line;
 use crate::named_lines::NamedLines;
 use crate::refusal::{Refusal, RefusalKind};
+use crate::rejected_line::RejectedLine;
 
-/// A sink that writes lines to one database of an InfluxDB 1 server.
+/// A sink that writes lines to a client's target.
 ///
 /// | what happens | what the buffer does |
 /// |---|---|
-/// | no connection, a wrong login, no such database or retention policy, a wrong URL | holds the lines until it is put right |
+/// | no connection, no answer in time, a wrong login, no such database or retention policy, a wrong URL | holds the lines until it is put right |
 /// | the server or a proxy is overloaded (429, 502, 503, 504, ...) | holds the lines, for as long as a `Retry-After` asks |
-/// | the server failed (500), or its answer was lost | tries again, up to `retries`; what is stored already is overwritten |
-/// | single lines are refused by name | drops these, the others are delivered |
-/// | lines are refused without a name, or the batch is too large | splits it in halves, down to the guilty lines, and drops these |
+/// | the server failed (500), or its connection was lost | tries again, up to `retries`; what is stored already is overwritten |
+/// | single lines are refused by name or number | drops these with a [`RejectedLine`], the others are delivered |
+/// | lines are dropped without a name, others are stored | resends parts until the guilty lines are found, and drops these |
+/// | the batch is refused as a whole, or too large | has it split in halves, down to the guilty lines, and drops these |
 ///
-/// A server that drops lines without naming them, because of a field's type or the retention policy, has stored the others
-/// of the batch already. They are written again in the halves, which stores them once, as every line has a timestamp.
+/// Every line has a timestamp, so one that is written again is stored once. docs/influx.md has the whole table.
 ///
 /// # Examples
 ///
 /// ```no_run
-/// use buffer_influx::{Client, InfluxSink, Writer};
+/// use buffer_influx::{Client, InfluxSink, V1, Writer};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = Client::builder("http://localhost:8086").build()?;
-/// let writer = Writer::new(Writer::builder().build(InfluxSink::new(client, "metrics"))?);
+/// let client = Client::builder("http://localhost:8086", V1::new("metrics")).build()?;
+/// let writer = Writer::builder(client.encoder()).build(InfluxSink::new(client).create_missing_database())?;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct InfluxSink {
     client: Client,
-    database: String,
+    /// Whether a missing database may still be created. Relaxed throughout: two partitions that both create it do no harm.
+    may_create: AtomicBool,
 }
 
 impl InfluxSink {
-    /// A sink that writes to the database `database` by way of `client`. The database must exist:
-    /// [`Client::create_database`] creates it.
-    pub fn new(client: Client, database: impl Into<String>) -> Self {
+    /// A sink that writes by way of `client`. The target's database must exist: [`Client::create_database`] creates it.
+    pub fn new(client: Client) -> Self {
         Self {
             client,
-            database: database.into(),
+            may_create: AtomicBool::new(false),
+        }
+    }
+
+    /// Creates the target's database, once, when the server says that it is missing. The login must be allowed to.
+    #[must_use]
+    pub fn create_missing_database(self) -> Self {
+        self.may_create.store(true, Relaxed);
+        self
+    }
+
+    /// Creates the database if this was not tried yet; says whether it is worth to write again.
+    async fn create_database(&self) -> bool {
+        if !self.may_create.swap(false, Relaxed) {
+            return false;
+        }
+        let database = self.client.target().database();
+        match self.client.create_database().await {
+            Ok(()) => {
+                tracing::info!(database, "the missing database is created");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(database, %error, "the missing database can't be created");
+                false
+            }
         }
     }
 }
 
 #[async_trait]
 impl Flush<Line> for InfluxSink {
+    /// Parts that are settled are marked at once, so a time-out in the middle of a search repeats only what is left.
     async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
-        match self.client.write(&self.database, batch).await {
-            Ok(()) => Ok(()),
-            Err(WriteError::Refused(refusal)) => settle(batch, refusal),
-            Err(error) => Err(error.into_flush_error()),
+        let mut search = Search::of(batch.len());
+        while let Some(part) = search.parts.pop() {
+            let refusal = match self
+                .client
+                .write_all(part.iter().map(|index| &batch[*index]))
+                .await
+            {
+                Ok(()) if part.len() == batch.len() => return Ok(()),
+                Ok(()) => {
+                    deliver(batch, &part);
+                    continue;
+                }
+                Err(WriteError::Refused(refusal)) => refusal,
+                Err(error) => return Err(error.into_flush_error()),
+            };
+            if refusal.kind() == RefusalKind::DatabaseNotFound && self.create_database().await {
+                search.parts.push(part);
+                continue;
+            }
+            if let ControlFlow::Break(error) = search.settle(batch, part, refusal) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The parts of a batch, as indices, that are still to be written. Each refusal makes them smaller.
+struct Search {
+    parts: Vec<Vec<usize>>,
+}
+
+impl Search {
+    fn of(lines: usize) -> Self {
+        Self {
+            parts: vec![(0..lines).collect()],
+        }
+    }
+
+    /// Settles the lines of `part` that `refusal` tells of, and puts the others back in the smallest parts that it tells of.
+    fn settle(
+        &mut self,
+        batch: &mut Batch<Line>,
+        part: Vec<usize>,
+        refusal: Refusal,
+    ) -> ControlFlow<FlushError> {
+        match refusal.kind() {
+            RefusalKind::PartialWrite | RefusalKind::Unreadable => {}
+            RefusalKind::TooLarge | RefusalKind::Rejected if part.len() == 1 => {
+                reject_all(batch, &part, &refusal);
+                return ControlFlow::Continue(());
+            }
+            _ => return ControlFlow::Break(WriteError::Refused(refusal).into_flush_error()),
+        }
+        let (rest, complete) = reject_named(batch, &part, &refusal);
+        let stored = refusal.kind() == RefusalKind::PartialWrite;
+        if stored && complete {
+            deliver(batch, &rest);
+        } else if rest.len() < part.len() {
+            // Without the named lines the others have a chance.
+            self.push(rest);
+        } else if part.len() == 1 || all_are_guilty(&refusal, part.len()) {
+            reject_all(batch, &part, &refusal);
+        } else if stored {
+            let (first, second) = part.split_at(part.len() / 2);
+            self.push(second.to_vec());
+            self.push(first.to_vec());
+        } else {
+            return ControlFlow::Break(WriteError::Refused(refusal).into_flush_error());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn push(&mut self, part: Vec<usize>) {
+        if !part.is_empty() {
+            self.parts.push(part);
         }
     }
 }
 
-/// Says what a refusal means for `batch`, down to the lines that it names.
-fn settle(batch: &mut Batch<Line>, refusal: Refusal) -> Result<(), FlushError> {
-    match refusal.kind() {
-        RefusalKind::PartialWrite if reject_named_lines(batch, &refusal).complete => Ok(()),
-        // Nothing is stored. Without the named lines the others have a chance, and there are fewer of them each time.
-        RefusalKind::Unreadable => match reject_named_lines(batch, &refusal) {
-            Named { lines: 0, .. } => Err(WriteError::Refused(refusal).into_flush_error()),
-            Named { lines, .. } if lines == batch.len() => Ok(()),
-            Named { .. } => Err(FlushError::transient(refusal)),
-        },
-        _ => Err(WriteError::Refused(refusal).into_flush_error()),
+/// Whether the server's count says that none of `lines` lines has a chance alone.
+///
+/// InfluxDB 1 drops all lines of a request whose new series are too many together, and would store some of them alone.
+fn all_are_guilty(refusal: &Refusal, lines: usize) -> bool {
+    refusal.kind() == RefusalKind::PartialWrite
+        && refusal.dropped == Some(lines as u64)
+        && !refusal.message().contains("limit exceeded")
+}
+
+/// Rejects the lines of `part` that are named; returns the others, and whether these are shown to be stored.
+fn reject_named(batch: &mut Batch<Line>, part: &[usize], refusal: &Refusal) -> (Vec<usize>, bool) {
+    let sent: Vec<&Line> = part.iter().map(|index| &batch[*index]).collect();
+    let NamedLines { lines, complete } = NamedLines::of(refusal, &sent);
+    let mut is_named = vec![false; part.len()];
+    for (place, reason) in lines {
+        is_named[place] = true;
+        reject(batch, part[place], refusal, reason);
+    }
+    let rest = part.iter().zip(is_named).filter(|(_, named)| !named);
+    (rest.map(|(index, _)| *index).collect(), complete)
+}
+
+fn reject_all(batch: &mut Batch<Line>, part: &[usize], refusal: &Refusal) {
+    for index in part {
+        reject(batch, *index, refusal, refusal.message());
+    }
+}
+
+fn reject(batch: &mut Batch<Line>, index: usize, refusal: &Refusal, reason: &str) {
+    let cause = RejectedLine {
+        number: index + 1,
+        of: batch.len(),
+        status: refusal.status(),
+        reason: reason.to_owned(),
+    };
+    batch.reject(index, cause);
+}
+
+fn deliver(batch: &mut Batch<Line>, part: &[usize]) {
+    for index in part {
+        batch.deliver(*index..*index + 1);
     }
 }
 
@@ -89,16 +221,18 @@ impl WriteError {
     /// #[async_trait]
     /// impl Flush<(i64, f64)> for Temperatures {
     ///     async fn flush(&self, batch: &mut Batch<(i64, f64)>) -> Result<(), FlushError> {
+    ///         let encoder = self.0.encoder();
     ///         let point = |(at, celsius): &(i64, f64)| Point::new("t").field("celsius", *celsius).timestamp_ns(*at);
-    ///         let lines: Result<Vec<Line>, _> = batch.iter().map(|reading| point(reading).encode()).collect();
+    ///         let lines: Result<Vec<Line>, _> = batch.iter().map(|reading| encoder.encode(&point(reading))).collect();
     ///         let lines = lines.map_err(FlushError::permanent)?;
-    ///         self.0.write("weather", &lines).await.map_err(WriteError::into_flush_error)
+    ///         self.0.write(&lines).await.map_err(WriteError::into_flush_error)
     ///     }
     /// }
     /// ```
     pub fn into_flush_error(self) -> FlushError {
         let refusal = match self {
-            Self::Unreachable(_) => return FlushError::unavailable(self),
+            // A server that hangs is out, and lines that it may have stored may be sent again: nothing is to be given up.
+            Self::Unreachable(_) | Self::TimedOut(_) => return FlushError::unavailable(self),
             Self::Unconfirmed(_) => return FlushError::uncertain(self),
             Self::Refused(refusal) => refusal,
         };
@@ -119,22 +253,5 @@ impl WriteError {
             Some(delay) => error.retry_after(delay),
             None => error,
         }
-    }
-}
-
-/// What a refusal names.
-struct Named {
-    lines: usize,
-    complete: bool,
-}
-
-fn reject_named_lines(batch: &mut Batch<Line>, refusal: &Refusal) -> Named {
-    let NamedLines { lines, complete } = NamedLines::of(refusal.message(), batch);
-    for (index, reason) in &lines {
-        batch.reject(*index, format!("the server can't read this line: {reason}"));
-    }
-    Named {
-        lines: lines.len(),
-        complete,
     }
 }

@@ -1,14 +1,20 @@
 //! The writer: takes points from any thread or task, and writes them in batches.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use buffer_core::{
-    Buffer, Builder, FlushReport, InsertBlockingError, InsertError, Ledger, Summary, TryInsertError,
+    Buffer, FlushReport, Health, InsertAndWaitError, InsertBlockingError, InsertError, Ledger, Summary,
+    TryInsertError,
 };
 
-use crate::error::{TryWritePointError, WritePointBlockingError, WritePointError};
+use crate::encoder::Encoder;
 use crate::line::Line;
+use crate::meter::Meter;
 use crate::point::Point;
+use crate::write_point_error::{
+    TryWritePointError, WritePointBlockingError, WritePointError, WriteSyncError,
+};
 
 /// A handle that takes points and writes them in batches; clones are handles to the same buffer.
 ///
@@ -18,12 +24,12 @@ use crate::point::Point;
 /// # Examples
 ///
 /// ```no_run
-/// use buffer_influx::{Client, InfluxSink, Point, Writer};
+/// use buffer_influx::{Client, InfluxSink, Point, V1, Writer};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = Client::builder("http://localhost:8086").build()?;
-/// let writer = Writer::new(Writer::builder().build(InfluxSink::new(client, "metrics"))?);
+/// let client = Client::builder("http://localhost:8086", V1::new("metrics")).build()?;
+/// let writer = Writer::builder(client.encoder()).build(InfluxSink::new(client))?;
 /// writer.write(Point::new("requests").tag("path", "/").field("ms", 12.5)).await?;
 ///
 /// let summary = writer.close().await;
@@ -34,22 +40,42 @@ use crate::point::Point;
 #[derive(Debug, Clone)]
 pub struct Writer {
     buffer: Buffer<Line>,
+    encoder: Arc<Encoder>,
+    meter: Arc<Meter>,
+}
+
+/// What a writer has done so far.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::Writer;
+///
+/// fn report(writer: &Writer) -> String {
+///     let stats = writer.stats();
+///     format!("{} points in {} writes, {} of them failed", stats.points.delivered, stats.writes, stats.errors)
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Batches handed to the sink, each counted once for every attempt.
+    pub writes: u64,
+    /// Attempts that did not write all of their batch.
+    pub errors: u64,
+    /// Bytes of line protocol in the attempts that did, before compression.
+    pub bytes: u64,
+    /// Every accepted point, by what became of it.
+    pub points: Ledger,
 }
 
 impl Writer {
-    /// The settings of a buffer for InfluxDB: batches of 5,000 lines, flushed after 1 s at the latest.
-    ///
-    /// 5,000 to 10,000 lines at once is what InfluxDB's manual recommends.
-    pub fn builder() -> Builder<Line> {
-        Buffer::builder()
-            .name("influx")
-            .batch_size(5_000)
-            .flush_interval(Duration::from_secs(1))
-    }
-
-    /// A writer into `buffer`.
-    pub fn new(buffer: Buffer<Line>) -> Self {
-        Self { buffer }
+    pub(crate) fn new(buffer: Buffer<Line>, encoder: Encoder, meter: Arc<Meter>) -> Self {
+        Self {
+            buffer,
+            encoder: Arc::new(encoder),
+            meter,
+        }
     }
 
     /// The buffer below, for lines that are encoded already and for what the writer has no method for.
@@ -69,7 +95,7 @@ impl Writer {
     ///
     /// A future that is dropped while it waits has written nothing; the point is dropped with it and not counted.
     pub async fn write(&self, point: Point) -> Result<(), WritePointError> {
-        let line = match point.encode() {
+        let line = match self.encoder.encode(&point) {
             Ok(line) => line,
             Err(reason) => {
                 return Err(WritePointError::Invalid {
@@ -79,6 +105,7 @@ impl Writer {
             }
         };
         self.buffer.insert(line).await.map_err(|refused| match refused {
+            InsertError::Oversized(_) => WritePointError::Oversized(point.into()),
             InsertError::Closed(_) | _ => WritePointError::Closed(point.into()),
         })
     }
@@ -89,7 +116,7 @@ impl Writer {
     ///
     /// A [`TryWritePointError`], which hands the point back.
     pub fn try_write(&self, point: Point) -> Result<(), TryWritePointError> {
-        let line = match point.encode() {
+        let line = match self.encoder.encode(&point) {
             Ok(line) => line,
             Err(reason) => {
                 return Err(TryWritePointError::Invalid {
@@ -100,6 +127,7 @@ impl Writer {
         };
         self.buffer.try_insert(line).map_err(|refused| match refused {
             TryInsertError::Full(_) => TryWritePointError::Full(point.into()),
+            TryInsertError::Oversized(_) => TryWritePointError::Oversized(point.into()),
             TryInsertError::Closed(_) | _ => TryWritePointError::Closed(point.into()),
         })
     }
@@ -110,7 +138,7 @@ impl Writer {
     ///
     /// A [`WritePointBlockingError`], which hands the point back.
     pub fn write_blocking(&self, point: Point) -> Result<(), WritePointBlockingError> {
-        let line = match point.encode() {
+        let line = match self.encoder.encode(&point) {
             Ok(line) => line,
             Err(reason) => {
                 return Err(WritePointBlockingError::Invalid {
@@ -123,8 +151,41 @@ impl Writer {
             .insert_blocking(line)
             .map_err(|refused| match refused {
                 InsertBlockingError::InsideRuntime(_) => WritePointBlockingError::InsideRuntime(point.into()),
+                InsertBlockingError::Oversized(_) => WritePointBlockingError::Oversized(point.into()),
                 InsertBlockingError::Closed(_) | _ => WritePointBlockingError::Closed(point.into()),
             })
+    }
+
+    /// Writes `point` and waits until it is stored, or dropped; waits for room before, while the buffer is full.
+    ///
+    /// Each caller gets the answer for its own point. A flush is asked for, and callers that come while one is in flight share
+    /// the next, so it is for points that somebody waits for, and not for many in a row.
+    ///
+    /// # Errors
+    ///
+    /// A [`WriteSyncError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before the point was accepted has written nothing; afterwards the point goes its way, and only
+    /// the answer is lost.
+    pub async fn write_sync(&self, point: Point) -> Result<(), WriteSyncError> {
+        let line = match self.encoder.encode(&point) {
+            Ok(line) => line,
+            Err(reason) => {
+                return Err(WriteSyncError::Invalid {
+                    point: point.into(),
+                    reason,
+                });
+            }
+        };
+        let written = self.buffer.insert_and_wait(line).await;
+        written.map_err(|refused| match refused {
+            InsertAndWaitError::Dropped(reason) => WriteSyncError::Dropped(reason),
+            InsertAndWaitError::LeftOver => WriteSyncError::LeftOver,
+            InsertAndWaitError::Oversized(_) => WriteSyncError::Oversized(point.into()),
+            InsertAndWaitError::Closed(_) | _ => WriteSyncError::Closed(point.into()),
+        })
     }
 
     /// Flushes what is pending, and waits until all of it is settled; says what became of it.
@@ -151,5 +212,25 @@ impl Writer {
     /// The count of every point that the writer accepted, by what became of it.
     pub fn ledger(&self) -> Ledger {
         self.buffer.ledger()
+    }
+
+    /// What the writer has done so far.
+    pub fn stats(&self) -> Stats {
+        let Meter {
+            writes,
+            errors,
+            bytes,
+        } = &*self.meter;
+        Stats {
+            writes: writes.load(Relaxed),
+            errors: errors.load(Relaxed),
+            bytes: bytes.load(Relaxed),
+            points: self.ledger(),
+        }
+    }
+
+    /// Whether the sink takes batches at present; if not, since when and why.
+    pub fn health(&self) -> Health {
+        self.buffer.health()
     }
 }

@@ -2,14 +2,18 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use buffer_influx::{Element, FieldValue, Point, PointError};
+use buffer_influx::{Dialect, Element, Encoder, FieldValue, Line, Point, PointError};
+
+fn encode(point: &Point) -> Result<Line, PointError> {
+    Encoder::new(Dialect::Influx1).encode(point)
+}
 
 fn encoded(point: Point) -> String {
-    point.timestamp_ns(1).encode().expect("a valid point").to_string()
+    encode(&point.timestamp_ns(1)).expect("a valid point").to_string()
 }
 
 fn refused(point: Point) -> PointError {
-    point.timestamp_ns(1).encode().expect_err("an invalid point")
+    encode(&point.timestamp_ns(1)).expect_err("an invalid point")
 }
 
 fn field(value: impl Into<FieldValue>) -> String {
@@ -156,7 +160,7 @@ fn a_refusal_names_the_part_and_prints_it_on_one_line() {
 fn a_series_key_may_have_65_535_bytes_with_its_field() {
     let point = |bytes| Point::new("m").tag("t", "x".repeat(bytes)).field("field", 1);
     let around = "m,t=".len() + 4 + "field".len();
-    assert!(point(65_535 - around).timestamp_ns(1).encode().is_ok());
+    assert!(encode(&point(65_535 - around)).is_ok());
     assert_eq!(
         refused(point(65_536 - around)),
         PointError::SeriesKeyTooLong { bytes: 65_536 }
@@ -172,19 +176,12 @@ fn a_text_may_be_long_and_does_not_disturb_the_next_point() {
 #[test]
 fn timestamps_reach_from_1677_to_2262() {
     for nanoseconds in [-9_223_372_036_854_775_806, -1, 0, 9_223_372_036_854_775_806] {
-        let line = Point::new("m")
-            .field("v", 1)
-            .timestamp_ns(nanoseconds)
-            .encode()
-            .expect("in range");
+        let line = encode(&Point::new("m").field("v", 1).timestamp_ns(nanoseconds)).expect("in range");
         assert_eq!(line.as_str(), format!("m v=1i {nanoseconds}"));
     }
     for nanoseconds in [i64::MIN, i64::MIN + 1, i64::MAX] {
-        let error = Point::new("m")
-            .field("v", 1)
-            .timestamp_ns(nanoseconds)
-            .encode()
-            .expect_err("out of range");
+        let error =
+            encode(&Point::new("m").field("v", 1).timestamp_ns(nanoseconds)).expect_err("out of range");
         assert_eq!(
             error,
             PointError::TimestampOutOfRange {
@@ -193,11 +190,7 @@ fn timestamps_reach_from_1677_to_2262() {
         );
     }
     let beyond = UNIX_EPOCH + Duration::from_secs(10_000_000_000);
-    let error = Point::new("m")
-        .field("v", 1)
-        .timestamp(beyond)
-        .encode()
-        .expect_err("out of range");
+    let error = encode(&Point::new("m").field("v", 1).timestamp(beyond)).expect_err("out of range");
     assert_eq!(
         error,
         PointError::TimestampOutOfRange {
@@ -215,7 +208,7 @@ fn a_point_without_a_timestamp_is_stamped_when_it_is_encoded() {
             .as_nanos()
     };
     let before = nanoseconds();
-    let line = Point::new("m").field("v", 1).encode().expect("a valid point");
+    let line = encode(&Point::new("m").field("v", 1)).expect("a valid point");
     let stamp: u128 = line
         .as_str()
         .rsplit(' ')

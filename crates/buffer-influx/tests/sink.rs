@@ -3,36 +3,42 @@
 mod scripted_server;
 
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use buffer_core::{Buffer, DropReason, Ledger};
-use buffer_influx::{Client, InfluxSink, Line, Point, Writer};
+use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Ledger, async_trait};
+use buffer_influx::{Client, Dialect, Encoder, InfluxSink, Line, Point, RejectedLine, Target, V1, Writer};
 use scripted_server::{ScriptedServer, Step, json, no_content};
 
 /// The lines `m v=0i 0`, `m v=1i 1` and so on, written in one batch.
 const LINES: i64 = 5;
 
 fn buffer(url: &str) -> Buffer<Line> {
-    let client = Client::builder(url)
+    writer(url, V1::new("db")).buffer().clone()
+}
+
+fn writer(url: &str, target: impl Into<Target>) -> Writer {
+    let client = Client::builder(url, target)
         .request_timeout(Duration::from_millis(500))
         .build()
         .expect("valid settings");
-    Writer::builder()
-        .partitions(1)
-        .retries(2)
-        .backoff(Duration::from_millis(1), Duration::from_millis(1))
-        .drain_timeout(Duration::from_millis(200))
-        .build(InfluxSink::new(client, "db"))
+    Writer::builder(client.encoder())
+        .buffer(|buffer| {
+            buffer
+                .partitions(1)
+                .retries(2)
+                .backoff(Duration::from_millis(1), Duration::from_millis(1))
+                .drain_timeout(Duration::from_millis(200))
+        })
+        .build(InfluxSink::new(client))
         .expect("valid settings")
 }
 
 async fn fill(buffer: &Buffer<Line>) {
+    let encoder = Encoder::new(Dialect::Influx1);
     for index in 0..LINES {
-        let line = Point::new("m")
-            .field("v", index)
-            .timestamp_ns(index)
-            .encode()
-            .expect("a valid point");
+        let point = Point::new("m").field("v", index).timestamp_ns(index);
+        let line = encoder.encode(&point).expect("a valid point");
         buffer.insert(line).await.expect("an open buffer");
     }
 }
@@ -111,7 +117,88 @@ async fn a_partial_write_that_names_some_of_its_lines_drops_these_and_divides_th
     let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': missing fields dropped=1"}"#;
     let (ledger, requests) = settled([json(400, "", body)]).await;
     let rejected = ledger.dropped.count(DropReason::Rejected);
-    assert_eq!((ledger.delivered, rejected, requests), (4, 1, 3));
+    assert_eq!((ledger.delivered, rejected, requests), (4, 1, 2));
+}
+
+/// What was found out before an answer is lost is kept: the lines that are stored are not written again.
+#[tokio::test]
+async fn a_search_that_is_cut_off_goes_on_with_what_is_left() {
+    let no = || {
+        json(
+            400,
+            "",
+            r#"{"error":"partial write: points beyond retention policy dropped=1"}"#,
+        )
+    };
+    // All five, 0 1, 2 3 4 without an answer; then 2 3 4, 2, 3 4, 3, 4: the guilty line is the fourth.
+    let script = [
+        no(),
+        no_content(),
+        Step::Silence,
+        no(),
+        no_content(),
+        no(),
+        no(),
+        no_content(),
+    ];
+    let server = ScriptedServer::new(script);
+    let buffer = buffer(&server.url);
+    fill(&buffer).await;
+    buffer.flush().await;
+    let ledger = buffer.ledger();
+    let rejected = ledger.dropped.count(DropReason::Rejected);
+    assert_eq!((ledger.delivered, rejected, ledger.retried), (4, 1, 3));
+    let bodies: Vec<String> = (0..8).map(|_| server.request().body).collect();
+    assert_eq!(bodies[3], "m v=2i 2\nm v=3i 3\nm v=4i 4\n");
+    assert_eq!(bodies[7], "m v=4i 4\n");
+    assert_eq!(server.requests_left(), 0);
+}
+
+/// Keeps the lines and the server's words.
+#[derive(Clone, Default)]
+struct Graveyard(Arc<Mutex<Vec<(String, RejectedLine)>>>);
+
+#[async_trait]
+impl Flush<Line> for Graveyard {
+    async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
+        let mut buried = self.0.lock().expect("no panic");
+        for (index, line) in batch.iter().enumerate() {
+            let cause = batch
+                .drop_cause(index)
+                .and_then(|cause| cause.downcast_ref::<RejectedLine>());
+            buried.push((line.to_string(), cause.expect("a report").clone()));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_dead_letter_sink_gets_the_lines_with_the_server_s_own_words() {
+    let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': missing fields\nunable to parse 'm v=3i 3': invalid field format dropped=0"}"#;
+    let server = ScriptedServer::new([json(400, "", body)]);
+    let client = Client::builder(&server.url, V1::new("db"))
+        .build()
+        .expect("valid settings");
+    let graveyard = Graveyard::default();
+    let writer = Writer::builder(client.encoder())
+        .buffer(|buffer| buffer.partitions(1).dead_letters(graveyard.clone()))
+        .build(InfluxSink::new(client))
+        .expect("valid settings");
+    fill(writer.buffer()).await;
+    let ledger = writer.close().await.ledger;
+    assert_eq!((ledger.delivered, ledger.dead_lettered), (3, 2));
+    let buried = graveyard.0.lock().expect("no panic");
+    let told: Vec<String> = buried
+        .iter()
+        .map(|(line, cause)| format!("{line}: {cause}"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "m v=1i 1: line 2 of 5 was refused with status 400: missing fields",
+            "m v=3i 3: line 4 of 5 was refused with status 400: invalid field format",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -157,12 +244,13 @@ async fn a_failed_server_is_tried_again_up_to_the_retries() {
 
 #[tokio::test]
 async fn a_lost_answer_is_tried_again_up_to_the_retries() {
-    let (ledger, requests) = settled([Step::HangUp, Step::Silence]).await;
-    assert_eq!((ledger.delivered, requests), (5, 3));
-    let (ledger, requests) = settled([Step::HangUp, Step::HangUp, Step::HangUp]).await;
+    // A connection that is lost costs one more request before it is an error.
+    let (ledger, requests) = settled(vec![Step::HangUp; 3]).await;
+    assert_eq!((ledger.delivered, requests), (5, 4));
+    let (ledger, requests) = settled(vec![Step::HangUp; 6]).await;
     assert_eq!(
         (ledger.dropped.count(DropReason::RetriesExhausted), requests),
-        (5, 3)
+        (5, 6)
     );
 }
 
@@ -188,6 +276,7 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
         json(500, "", r#"{"error":"retention policy not found: nope"}"#),
         json(400, "", "Client sent an HTTP request to an HTTPS server."),
         json(301, "Location: https://example.org/\r\n", ""),
+        Step::Silence,
     ] {
         let (ledger, requests) = settled(vec![step.clone(); 5]).await;
         assert_eq!((ledger.delivered, requests), (5, 6), "{step:?}");

@@ -5,20 +5,25 @@ mod scripted_server;
 use std::thread;
 use std::time::Duration;
 
+use buffer_core::DropReason;
 use buffer_influx::{
-    Client, InfluxSink, Point, PointError, TryWritePointError, WritePointBlockingError, WritePointError,
-    Writer,
+    Client, InfluxSink, Point, PointError, TryWritePointError, V1, WritePointBlockingError, WritePointError,
+    WriteSyncError, Writer,
 };
-use scripted_server::ScriptedServer;
+use scripted_server::{ScriptedServer, json};
+
+fn client(server: &ScriptedServer) -> Client {
+    Client::builder(&server.url, V1::new("db"))
+        .build()
+        .expect("valid settings")
+}
 
 fn writer(server: &ScriptedServer) -> Writer {
-    let client = Client::builder(&server.url).build().expect("valid settings");
-    Writer::new(
-        Writer::builder()
-            .partitions(1)
-            .build(InfluxSink::new(client, "db"))
-            .expect("valid settings"),
-    )
+    let client = client(server);
+    Writer::builder(client.encoder())
+        .buffer(|buffer| buffer.partitions(1))
+        .build(InfluxSink::new(client))
+        .expect("valid settings")
 }
 
 fn good(value: i64) -> Point {
@@ -95,13 +100,11 @@ async fn a_closed_writer_hands_points_back() {
 #[tokio::test]
 async fn a_full_writer_hands_points_back() {
     let server = ScriptedServer::new([]);
-    let client = Client::builder(&server.url).build().expect("valid settings");
-    let builder = Writer::builder().partitions(1).batch_size(2).capacity(2);
-    let writer = Writer::new(
-        builder
-            .build(InfluxSink::new(client, "db"))
-            .expect("valid settings"),
-    );
+    let client = client(&server);
+    let writer = Writer::builder(client.encoder())
+        .buffer(|buffer| buffer.partitions(1).batch_size(2).capacity(2))
+        .build(InfluxSink::new(client))
+        .expect("valid settings");
     for value in 0..2 {
         writer.try_write(good(value)).expect("room");
     }
@@ -148,16 +151,12 @@ fn what_is_pending_when_the_runtime_ends_is_still_written() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let client = Client::builder(&server.url).build().expect("valid settings");
+    let client = client(&server);
     let writer = runtime.block_on(async {
-        let builder = Writer::builder()
-            .partitions(1)
-            .drain_timeout(Duration::from_secs(5));
-        let writer = Writer::new(
-            builder
-                .build(InfluxSink::new(client, "db"))
-                .expect("valid settings"),
-        );
+        let writer = Writer::builder(client.encoder())
+            .buffer(|buffer| buffer.partitions(1).drain_timeout(Duration::from_secs(5)))
+            .build(InfluxSink::new(client))
+            .expect("valid settings");
         writer.write(good(1)).await.expect("a good point");
         writer.flush().await;
         writer.write(good(2)).await.expect("a good point");
@@ -167,4 +166,76 @@ fn what_is_pending_when_the_runtime_ends_is_still_written() {
     assert_eq!(writer.ledger().delivered, 2);
     server.request();
     assert_eq!(server.request().body, "m v=2i 2\n");
+}
+
+#[tokio::test]
+async fn each_caller_of_write_sync_gets_the_answer_for_its_own_point() {
+    let body = r#"{"error":"partial write: unable to parse 'm v=2i 2': no dropped=0"}"#;
+    let server = ScriptedServer::new([json(400, "", body)]);
+    let writer = writer(&server);
+    let (one, two, three) = tokio::join!(
+        writer.write_sync(good(1)),
+        writer.write_sync(good(2)),
+        writer.write_sync(good(3)),
+    );
+    assert!(one.is_ok() && three.is_ok(), "{one:?} {three:?}");
+    assert!(
+        matches!(two, Err(WriteSyncError::Dropped(DropReason::Rejected))),
+        "{two:?}"
+    );
+    let refused = writer.write_sync(bad()).await.expect_err("no fields");
+    assert!(matches!(refused, WriteSyncError::Invalid { .. }), "{refused:?}");
+    writer.close().await;
+    let refused = writer.write_sync(good(4)).await.expect_err("closed");
+    assert!(matches!(refused, WriteSyncError::Closed(point) if *point == good(4)));
+}
+
+#[tokio::test]
+async fn the_stats_count_attempts_errors_and_bytes() {
+    let server = ScriptedServer::new([json(503, "Retry-After: 0\r\n", "busy")]);
+    let client = client(&server);
+    let often = Duration::from_millis(1);
+    let writer = Writer::builder(client.encoder())
+        .buffer(|buffer| buffer.partitions(1).backoff(often, often))
+        .build(InfluxSink::new(client))
+        .expect("valid settings");
+    writer.write(good(1)).await.expect("a good point");
+    writer.flush().await;
+    let stats = writer.stats();
+    assert_eq!((stats.writes, stats.errors), (2, 1));
+    assert_eq!(stats.bytes, "m v=1i 1\n".len() as u64);
+    assert_eq!((stats.points.accepted, stats.points.delivered), (1, 1));
+}
+
+#[tokio::test]
+async fn a_line_that_is_heavier_than_a_batch_may_be_is_handed_back() {
+    let server = ScriptedServer::new([]);
+    let writer = writer(&server);
+    let heavy = || Point::new("m").field("v", "x".repeat(4 << 20)).timestamp_ns(1);
+    let refused = writer.write(heavy()).await.expect_err("too heavy");
+    assert!(matches!(refused, WritePointError::Oversized(_)), "too heavy");
+    assert_eq!(refused.into_point(), heavy());
+    assert!(matches!(
+        writer.try_write(heavy()),
+        Err(TryWritePointError::Oversized(_))
+    ));
+    assert!(matches!(
+        writer.write_sync(heavy()).await,
+        Err(WriteSyncError::Oversized(_))
+    ));
+    writer.write(good(1)).await.expect("a good point");
+    assert_eq!(writer.close().await.ledger.delivered, 1);
+}
+
+#[tokio::test]
+async fn a_batch_is_sealed_at_4_mib() {
+    let server = ScriptedServer::new([]);
+    let writer = writer(&server);
+    for n in 0..6 {
+        let point = Point::new("m").field("v", "x".repeat(1 << 20)).timestamp_ns(n);
+        writer.write(point).await.expect("a good point");
+    }
+    assert_eq!(writer.close().await.ledger.delivered, 6);
+    let lines = [server.request(), server.request()].map(|request| request.body.lines().count());
+    assert_eq!(lines, [3, 3]);
 }

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use buffer_influx::{Point, Writer};
+use buffer_core::Health;
+use buffer_influx::{Client, Point, V1, Writer};
 use tokio::runtime::Runtime;
 
-use crate::server::InfluxServer;
-use crate::{number, server_for, sink};
+use crate::servers::influxd::InfluxServer;
+use crate::{number, server_for, writer, writer_by};
 
 /// It has failed on a writer that settles a batch as delivered when its attempt runs into the time limit.
 #[test]
@@ -20,15 +21,11 @@ fn an_outage_at_full_speed_loses_nothing_and_stores_nothing_twice() {
     };
     server.create_database("outage");
     let runtime = Runtime::new().unwrap();
-    let settings = Writer::builder()
-        .batch_size(5_000)
-        .flush_timeout(Duration::from_secs(1));
-    let writer = Writer::new(
-        settings
+    let writer = writer(&server.url(), "outage", |buffer| {
+        buffer
+            .flush_timeout(Duration::from_secs(1))
             .runtime(runtime.handle().clone())
-            .build(sink(&server.url(), "outage"))
-            .unwrap(),
-    );
+    });
 
     let done = Arc::new(AtomicBool::new(false));
     let producers = [0, 1, 2].map(|producer| {
@@ -54,6 +51,44 @@ fn an_outage_at_full_speed_loses_nothing_and_stores_nothing_twice() {
         let producer: usize = series["tags"]["thread"].as_str().unwrap().parse().unwrap();
         assert_eq!(number(&series), inserted[producer], "producer {producer}");
     }
+}
+
+/// It has failed on a sink that calls a time-out uncertain.
+#[tokio::test]
+async fn a_server_that_hangs_for_longer_than_all_retries_loses_nothing() {
+    let Some(server) = server_for("a_server_that_hangs_for_longer_than_all_retries_loses_nothing") else {
+        return;
+    };
+    server.create_database("hang");
+    let often = Duration::from_millis(50);
+    let client = Client::builder(&server.url(), V1::new("hang"))
+        .request_timeout(often)
+        .build()
+        .unwrap();
+    let writer = writer_by(client, |buffer| {
+        buffer
+            .partitions(1)
+            .retries(2)
+            .flush_interval(often)
+            .backoff(often, often)
+    });
+    server.stop();
+    let point = |n: i64| Point::new("m").field("n", n).timestamp_ns(n);
+    writer.write(point(1)).await.unwrap();
+    while writer.ledger().retried < 10 {
+        assert_eq!(writer.ledger().dropped.total(), 0);
+        tokio::time::sleep(often).await;
+    }
+    let Health::Held { reason, .. } = writer.health() else {
+        panic!("well")
+    };
+    assert!(reason.contains("no answer from the server in time"), "{reason}");
+    server.cont();
+    writer.write(point(2)).await.unwrap();
+    writer.flush().await;
+    let ledger = writer.ledger();
+    assert_eq!((ledger.delivered, ledger.dropped.total()), (2, 0));
+    assert_eq!(server.count("hang", "n"), 2);
 }
 
 /// The outage of the scenario: two seconds without an answer, then a crash, and a start three seconds later. Its sleeps are

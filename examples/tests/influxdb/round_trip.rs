@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use buffer_influx::{FieldValue, Point, Writer};
+use buffer_influx::{FieldValue, Point};
 use serde_json::{Value, json};
 
-use crate::{server_for, sink};
+use crate::{server_for, writer};
 
 #[tokio::test]
 async fn special_characters_and_extreme_numbers_come_back_as_they_were() {
@@ -13,7 +13,7 @@ async fn special_characters_and_extreme_numbers_come_back_as_they_were() {
         return;
     };
     server.create_database("special");
-    let writer = Writer::new(Writer::builder().build(sink(&server.url(), "special")).unwrap());
+    let writer = writer(&server.url(), "special", |buffer| buffer);
 
     let names = [
         "a b",

@@ -1,16 +1,23 @@
-//! Runs the built example `host_metrics` and reads the ledger that it prints.
+//! Runs the built examples, and reads the ledger that `host_metrics` prints.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::env::{consts::EXE_SUFFIX, current_exe};
 use std::process::Command;
 
-/// The example, which `cargo test` builds next to the tests.
+/// The example `host_metrics`.
 pub(crate) fn host_metrics() -> Command {
+    example("host_metrics")
+}
+
+/// The example `name`, which `cargo test` builds next to the tests.
+pub(crate) fn example(name: &str) -> Command {
     let test = current_exe().expect("the path of the running test");
     let profile = test
         .ancestors()
         .nth(2)
         .expect("a test lies in <target>/<profile>/deps");
-    let example = profile.join("examples").join(format!("host_metrics{EXE_SUFFIX}"));
+    let example = profile.join("examples").join(format!("{name}{EXE_SUFFIX}"));
     assert!(
         example.exists(),
         "{} is missing: run `cargo build -p buffer-examples --examples`",

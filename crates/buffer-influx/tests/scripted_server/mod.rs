@@ -63,16 +63,28 @@ pub(crate) struct ScriptedServer {
 
 impl ScriptedServer {
     pub(crate) fn new(script: impl IntoIterator<Item = Step>) -> Self {
+        let script = Mutex::new(script.into_iter().collect::<VecDeque<_>>());
+        Self::by(move |_| {
+            script
+                .lock()
+                .expect("no panic")
+                .pop_front()
+                .unwrap_or_else(no_content)
+        })
+    }
+
+    /// Answers each request as `rule` says.
+    pub(crate) fn by(rule: impl Fn(&Request) -> Step + Send + Sync + 'static) -> Self {
+        let rule: Arc<Rule> = Arc::new(rule);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("a bound listener"));
-        let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
         let (sender, requests) = mpsc::channel();
         // It ends with the test program.
         thread::spawn(move || {
             for connection in listener.incoming() {
                 let connection = connection.expect("a connection");
-                let (script, sender) = (Arc::clone(&script), sender.clone());
-                thread::spawn(move || serve(connection, &script, &sender));
+                let (rule, sender) = (Arc::clone(&rule), sender.clone());
+                thread::spawn(move || serve(connection, &*rule, &sender));
             }
         });
         Self { url, requests }
@@ -89,15 +101,13 @@ impl ScriptedServer {
     }
 }
 
-fn serve(connection: TcpStream, script: &Mutex<VecDeque<Step>>, requests: &Sender<Request>) {
+type Rule = dyn Fn(&Request) -> Step + Send + Sync;
+
+fn serve(connection: TcpStream, rule: &Rule, requests: &Sender<Request>) {
     let mut reader = BufReader::new(connection.try_clone().expect("a clone"));
     let mut writer = connection;
     while let Some(request) = read(&mut reader) {
-        let step = script
-            .lock()
-            .expect("no panic")
-            .pop_front()
-            .unwrap_or_else(no_content);
+        let step = rule(&request);
         // The test may have ended.
         let _ = requests.send(request);
         match step {

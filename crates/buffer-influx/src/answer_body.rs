@@ -1,0 +1,151 @@
+//! Reads the JSON in which the servers answer, in all shapes that they give it.
+
+use serde_json::Value;
+
+use crate::refusal::NamedByNumber;
+
+/// What the body of an answer tells, as far as it has one of the known forms.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct AnswerBody {
+    /// The server's words, from `error` (versions 1 and 3) or `message` (version 2).
+    pub(crate) message: Option<String>,
+    /// The lines that InfluxDB 3 names in `data`.
+    pub(crate) named: Vec<NamedByNumber>,
+    /// What InfluxDB 3 answers to a ping.
+    pub(crate) version: Option<String>,
+}
+
+impl AnswerBody {
+    /// A body that is no JSON, or JSON of another form, tells nothing.
+    pub(crate) fn of(body: &str) -> Self {
+        let Ok(Value::Object(mut body)) = serde_json::from_str(body) else {
+            return Self::default();
+        };
+        let mut text = |key: &str| match body.get_mut(key).map(Value::take) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let (error, message) = (text("error"), text("message"));
+        let version = text("version");
+        let message = match (error, message) {
+            // InfluxDB Cloud repeats a code in `error`; the words are in `message` then.
+            (Some(_), Some(message)) | (None, Some(message)) => Some(message),
+            (error, None) => error,
+        };
+        let (message, named) = match (message, body.get_mut("data").map(Value::take)) {
+            (Some(message), Some(Value::String(more))) => (Some(format!("{message}: {more}")), Vec::new()),
+            (message, Some(Value::Array(lines))) => {
+                (message, lines.iter().filter_map(named_by_number).collect())
+            }
+            (message, Some(line @ Value::Object(_))) => {
+                (message, named_by_number(&line).into_iter().collect())
+            }
+            (message, _) => (message, Vec::new()),
+        };
+        Self {
+            message,
+            named,
+            version,
+        }
+    }
+}
+
+/// What is no object names no line, nor does one without a reason.
+fn named_by_number(line: &Value) -> Option<NamedByNumber> {
+    let reason = line.get("error_message")?.as_str()?;
+    let number = line
+        .get("line_number")
+        .and_then(Value::as_u64)
+        .and_then(|number| usize::try_from(number).ok());
+    let shown = line.get("original_line").and_then(Value::as_str);
+    Some(NamedByNumber {
+        number,
+        shown: shown.unwrap_or_default().to_owned(),
+        reason: reason.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(number: Option<usize>, shown: &str, reason: &str) -> NamedByNumber {
+        NamedByNumber {
+            number,
+            shown: shown.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_words_of_all_versions_are_found() {
+        for (body, message) in [
+            (r#"{"error":"no"}"#, Some("no")),
+            (r#"{"code":"invalid","message":"no"}"#, Some("no")),
+            (
+                r#"{"code":"invalid","message":"no","op":"x","line":3}"#,
+                Some("no"),
+            ),
+            (r#"{"error":"internal error","message":"no"}"#, Some("no")),
+            (r#"{"error":"no","data":null}"#, Some("no")),
+            (r#"{"error":"no","data":"and this"}"#, Some("no: and this")),
+            (r#"{"error":null}"#, None),
+            (r#"{"error":{"code":3}}"#, None),
+            (r#"{}"#, None),
+            (r#"[]"#, None),
+            (r#""no""#, None),
+            ("", None),
+            ("<html>", None),
+            (r#"{"error":"no"#, None),
+        ] {
+            assert_eq!(AnswerBody::of(body).message.as_deref(), message, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_lines_that_are_named_are_found_in_every_shape() {
+        for (data, expected) in [
+            (
+                r#"[{"original_line":"a b","line_number":2,"error_message":"no"}]"#,
+                vec![named(Some(2), "a b", "no")],
+            ),
+            (
+                r#"{"original_line":"a b","line_number":2,"error_message":"no"}"#,
+                vec![named(Some(2), "a b", "no")],
+            ),
+            (
+                r#"[null,{"error_message":"no"},"odd",7]"#,
+                vec![named(None, "", "no")],
+            ),
+            (
+                r#"[{"line_number":null,"original_line":null,"error_message":"no"}]"#,
+                vec![named(None, "", "no")],
+            ),
+            (
+                r#"[{"line_number":"2","original_line":"a","error_message":"no"}]"#,
+                vec![named(None, "a", "no")],
+            ),
+            (
+                r#"[{"line_number":-2,"error_message":"no"}]"#,
+                vec![named(None, "", "no")],
+            ),
+            (r#"[{"line_number":2,"original_line":"a b"}]"#, vec![]),
+            (r#"[{"line_number":2,"error_message":{"code":1}}]"#, vec![]),
+            ("[]", vec![]),
+            ("{}", vec![]),
+            ("null", vec![]),
+            ("7", vec![]),
+            ("true", vec![]),
+            (r#""text""#, vec![]),
+        ] {
+            let body = format!(r#"{{"error":"partial write of line protocol occurred","data":{data}}}"#);
+            assert_eq!(AnswerBody::of(&body).named, expected, "{data}");
+        }
+    }
+
+    #[test]
+    fn the_version_is_found() {
+        let body = r#"{"version":"3.2.0","revision":"abc"}"#;
+        assert_eq!(AnswerBody::of(body).version.as_deref(), Some("3.2.0"));
+    }
+}

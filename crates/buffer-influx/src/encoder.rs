@@ -1,0 +1,120 @@
+//! The encoder: turns points into lines in the dialect of one server.
+
+use std::cell::RefCell;
+
+use crate::dialect::Dialect;
+use crate::encode::push_point;
+use crate::line::Line;
+use crate::point::Point;
+use crate::point_error::PointError;
+use crate::rules::{ControlCharacters, LargeUnsigned, NonFinite, Rules, TrailingBackslash};
+
+thread_local! {
+    /// Where a line grows, so that the line itself is allocated once and at its exact size.
+    static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// What a thread keeps at most after a large point.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Turns points into lines in the dialect of one server; [`Client::encoder`](crate::Client::encoder) has the right one.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Dialect, Encoder, NonFinite, Point, PointError};
+///
+/// let encoder = Encoder::new(Dialect::Influx2).default_tag("host", "a").non_finite(NonFinite::LeaveOut);
+/// let point = Point::new("m").tag("path", "a=b c").field("n", 1_u64).field("x", f64::NAN).timestamp_ns(9);
+/// assert_eq!(encoder.encode(&point)?.as_str(), r"m,host=a,path=a\=b\ c n=1u 9");
+///
+/// let error = encoder.encode(&Point::new("m").field("x", f64::NAN)).unwrap_err();
+/// assert_eq!(error, PointError::NoFields);
+/// # Ok::<(), PointError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    rules: Rules,
+    /// Sorted by key, no key twice.
+    default_tags: Vec<(String, String)>,
+}
+
+impl Encoder {
+    /// An encoder of `dialect`, that changes nothing in its meaning: what has no form in the line protocol is refused.
+    pub fn new(dialect: Dialect) -> Self {
+        Self {
+            rules: Rules::new(dialect),
+            default_tags: Vec::new(),
+        }
+    }
+
+    /// Adds a tag to every point that does not set it itself, if only to the empty string.
+    #[must_use]
+    pub fn default_tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let (key, value) = (key.into(), value.into());
+        match self.default_tags.binary_search_by(|(other, _)| other.cmp(&key)) {
+            Ok(index) => self.default_tags[index].1 = value,
+            Err(index) => self.default_tags.insert(index, (key, value)),
+        }
+        self
+    }
+
+    /// What becomes of a float that is not a number or infinite. Default: [`NonFinite::Refuse`].
+    #[must_use]
+    pub fn non_finite(mut self, rule: NonFinite) -> Self {
+        self.rules.non_finite = rule;
+        self
+    }
+
+    /// What becomes of control characters in names and tags. Default: [`ControlCharacters::Escape`].
+    #[must_use]
+    pub fn control_characters(mut self, rule: ControlCharacters) -> Self {
+        self.rules.control_characters = rule;
+        self
+    }
+
+    /// What becomes of backslashes at the end of a name or a tag. Default: [`TrailingBackslash::Refuse`].
+    #[must_use]
+    pub fn trailing_backslash(mut self, rule: TrailingBackslash) -> Self {
+        self.rules.trailing_backslash = rule;
+        self
+    }
+
+    /// What becomes of a `u64` above `i64::MAX` on a server without unsigned integers. Default: [`LargeUnsigned::Refuse`].
+    #[must_use]
+    pub fn large_unsigned(mut self, rule: LargeUnsigned) -> Self {
+        self.rules.large_unsigned = rule;
+        self
+    }
+
+    /// The most bytes of a line. Default: what the dialect's servers take. It can only be lowered.
+    #[must_use]
+    pub fn longest_line(mut self, bytes: usize) -> Self {
+        self.rules.longest_line = self.rules.longest_line.min(bytes);
+        self
+    }
+
+    /// The dialect.
+    pub fn dialect(&self) -> Dialect {
+        self.rules.dialect
+    }
+
+    /// Checks `point` and encodes it, stamped with the present time if it has no timestamp.
+    ///
+    /// # Errors
+    ///
+    /// A [`PointError`] that names the part which the server would refuse, misread or lose without an error, and what to do
+    /// about it.
+    pub fn encode(&self, point: &Point) -> Result<Line, PointError> {
+        SCRATCH
+            .try_with(|scratch| self.encode_by(point, &mut scratch.borrow_mut()))
+            .unwrap_or_else(|_thread_ends| self.encode_by(point, &mut String::new()))
+    }
+
+    fn encode_by(&self, point: &Point, scratch: &mut String) -> Result<Line, PointError> {
+        scratch.clear();
+        scratch.shrink_to(SCRATCH_BYTES);
+        push_point(scratch, point, &self.default_tags, &self.rules)?;
+        Ok(Line::new(scratch.as_str()))
+    }
+}

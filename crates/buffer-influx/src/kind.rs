@@ -1,0 +1,97 @@
+//! Which kind of refusal an answer is.
+
+use reqwest::StatusCode;
+
+use crate::refusal::RefusalKind;
+
+/// What the kind of a refusal is read from.
+pub(crate) struct Evidence<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) message: &'a str,
+    /// Whether the message came in InfluxDB's own form.
+    pub(crate) in_form: bool,
+    /// Whether lines are named by their numbers.
+    pub(crate) names_lines: bool,
+}
+
+/// What an answer means, its words before its status; nothing, if the lines are taken after all.
+pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
+    let Evidence {
+        status,
+        message,
+        in_form: _,
+        names_lines,
+    } = *evidence;
+    // What follows repeats lines, which may hold any words.
+    let (head, repeats) = match message.split_once("unable to parse '") {
+        Some((head, _)) => (head, true),
+        None => (message, false),
+    };
+    let says = |words: &[&str]| words.iter().any(|words| head.contains(words));
+    let says_partial = says(&["partial write"]);
+    // A cluster says no more than these words when too few of its nodes have the lines.
+    if says_partial
+        && status.is_server_error()
+        && !repeats
+        && !names_lines
+        && split_dropped(message).1.is_none()
+    {
+        return Some(RefusalKind::Failed);
+    }
+    if says_partial || split_dropped(message).1.is_some() || names_lines && status.is_success() {
+        return Some(RefusalKind::PartialWrite);
+    }
+    if repeats || names_lines {
+        return Some(RefusalKind::Unreadable);
+    }
+    // A cluster has taken the lines and passes them on later.
+    if says(&["hinted handoff queue not empty"]) {
+        return None;
+    }
+    if says(&["database not found"]) {
+        return Some(RefusalKind::DatabaseNotFound);
+    }
+    if says(&[
+        "retention policy not found",
+        "database is required",
+        "invalid consistency level",
+    ]) {
+        return Some(RefusalKind::Misconfigured);
+    }
+    if says(&[
+        "request too large",
+        "Request Entity Too Large",
+        "points batch is too large",
+    ]) {
+        return Some(RefusalKind::TooLarge);
+    }
+    // VictoriaMetrics names no line, in words of its own.
+    if says(&["too long line", "cannot process influx line protocol"]) {
+        return Some(RefusalKind::Rejected);
+    }
+    Some(kind_by_status(evidence))
+}
+
+/// A message without the number of dropped lines at its end, and that number.
+///
+/// Lines that could not be parsed are not in it: InfluxDB 1.6.7 names each of them and then says `dropped=0`.
+pub(crate) fn split_dropped(message: &str) -> (&str, Option<u64>) {
+    let split = message.rsplit_once(" dropped=");
+    match split.and_then(|(before, number)| Some((before, number.trim_end().parse().ok()?))) {
+        Some((before, number)) => (before, Some(number)),
+        None => (message, None),
+    }
+}
+
+fn kind_by_status(evidence: &Evidence<'_>) -> RefusalKind {
+    match evidence.status.as_u16() {
+        401 | 403 => RefusalKind::Unauthorized,
+        413 => RefusalKind::TooLarge,
+        425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => RefusalKind::Busy,
+        408 | 500 => RefusalKind::Failed,
+        300..=399 | 404 | 405 => RefusalKind::Misconfigured,
+        // Another server's words, such as of one that speaks TLS, or of a proxy.
+        400 if !evidence.in_form => RefusalKind::Misconfigured,
+        _ => RefusalKind::Rejected,
+    }
+}

@@ -1,0 +1,270 @@
+//! Reads a finished line as a point, so that it passes the same checks as any other.
+
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::field_value::FieldValue;
+use crate::point::Point;
+
+/// Why a text is not the line of one point.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{ParseLineError, Point};
+///
+/// let error: ParseLineError = "m,t=a v=x 1".parse::<Point>().unwrap_err();
+/// assert_eq!(error.to_string(), "the line can't be read at byte 8: a field has no value that can be read");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the line can't be read at byte {at}: {problem}")]
+pub struct ParseLineError {
+    at: usize,
+    problem: &'static str,
+}
+
+impl FromStr for Point {
+    type Err = ParseLineError;
+
+    /// Reads a line of the line protocol, with its timestamp in nanoseconds, if it has one.
+    ///
+    /// It is written anew when the point is encoded, so what comes of it is exactly one line of the target's dialect: no second
+    /// line can hide in it. In names `\` escapes `,`, `=` and a space, and stays as it is before anything else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_influx::Point;
+    ///
+    /// let point: Point = r#"m,path=a\ b n=1i,s="x\"y" 9"#.parse()?;
+    /// assert_eq!(point, Point::new("m").tag("path", "a b").field("n", 1).field("s", "x\"y").timestamp_ns(9));
+    /// assert!("m v=1 9\nm v=2 9".parse::<Point>().is_err());
+    /// # Ok::<(), buffer_influx::ParseLineError>(())
+    /// ```
+    fn from_str(line: &str) -> Result<Self, ParseLineError> {
+        let mut rest = Rest { line, at: 0 };
+        let mut point = Point::new(rest.name(b", ")?);
+        while rest.take(b',') {
+            let key = rest.name(b"=, ")?;
+            rest.expect(b'=', "a tag's key has no `=` behind it")?;
+            point = point.tag(key, rest.name(b", =")?);
+        }
+        rest.expect(b' ', "there is no space before the fields")?;
+        rest.skip_spaces();
+        loop {
+            let key = rest.name(b"=, ")?;
+            rest.expect(b'=', "a field's key has no `=` behind it")?;
+            point = point.field(key, rest.value()?);
+            if !rest.take(b',') {
+                break;
+            }
+        }
+        let before = rest.at;
+        rest.skip_spaces();
+        let end = rest.left().trim_end_matches([' ', '\r', '\n']);
+        if end.is_empty() {
+            return Ok(point);
+        }
+        if rest.at == before {
+            return Err(rest.error("there is no space before the timestamp"));
+        }
+        match integer(end) {
+            Some(nanoseconds) => Ok(point.timestamp_ns(nanoseconds)),
+            None => Err(rest.error("the timestamp is no number of nanoseconds, or more than a line follows")),
+        }
+    }
+}
+
+/// What is not read yet.
+struct Rest<'a> {
+    line: &'a str,
+    at: usize,
+}
+
+impl<'a> Rest<'a> {
+    fn left(&self) -> &'a str {
+        &self.line[self.at..]
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let taken = self.left().as_bytes().first() == Some(&byte);
+        self.at += usize::from(taken);
+        taken
+    }
+
+    fn expect(&mut self, byte: u8, problem: &'static str) -> Result<(), ParseLineError> {
+        if self.take(byte) {
+            return Ok(());
+        }
+        Err(self.error(problem))
+    }
+
+    fn skip_spaces(&mut self) {
+        while self.take(b' ') {}
+    }
+
+    /// Reads up to one of `ends` that has no backslash before it.
+    fn name(&mut self, ends: &[u8]) -> Result<String, ParseLineError> {
+        let (start, bytes) = (self.at, self.line.as_bytes());
+        let mut name = String::new();
+        let mut written = start;
+        while let Some(byte) = bytes.get(self.at) {
+            match (byte, bytes.get(self.at + 1)) {
+                (b'\\', Some(b',' | b'=' | b' ')) => {
+                    name.push_str(&self.line[written..self.at]);
+                    written = self.at + 1;
+                    self.at += 2;
+                }
+                (b'\n' | b'\r', _) => return Err(self.error("a name or a tag has a line break")),
+                (byte, _) if ends.contains(byte) => break,
+                _ => self.at += 1,
+            }
+        }
+        name.push_str(&self.line[written..self.at]);
+        if self.at == start {
+            return Err(self.error("a name or a tag is empty"));
+        }
+        Ok(name)
+    }
+
+    fn value(&mut self) -> Result<FieldValue, ParseLineError> {
+        if self.take(b'"') {
+            return self.text();
+        }
+        let left = self.left();
+        let text = &left[..left.find([',', ' ', '\n', '\r']).unwrap_or(left.len())];
+        let Some(value) = number_or_truth(text) else {
+            return Err(self.error("a field has no value that can be read"));
+        };
+        self.at += text.len();
+        Ok(value)
+    }
+
+    /// Reads a text after its first quote.
+    fn text(&mut self) -> Result<FieldValue, ParseLineError> {
+        let mut text = String::new();
+        loop {
+            let left = self.left();
+            let Some(end) = left.find(['"', '\\']) else {
+                return Err(self.error("a text has no closing quote"));
+            };
+            text.push_str(&left[..end]);
+            self.at += end + 1;
+            if left[end..].starts_with('"') {
+                return Ok(FieldValue::String(text));
+            }
+            match self.left().as_bytes().first() {
+                Some(escaped @ (b'"' | b'\\')) => {
+                    text.push(char::from(*escaped));
+                    self.at += 1;
+                }
+                _ => text.push('\\'),
+            }
+        }
+    }
+
+    fn error(&self, problem: &'static str) -> ParseLineError {
+        ParseLineError { at: self.at, problem }
+    }
+}
+
+fn number_or_truth(text: &str) -> Option<FieldValue> {
+    match text {
+        "t" | "T" | "true" | "True" | "TRUE" => return Some(FieldValue::Boolean(true)),
+        "f" | "F" | "false" | "False" | "FALSE" => return Some(FieldValue::Boolean(false)),
+        _ => {}
+    }
+    if let Some(digits) = text.strip_suffix('i') {
+        return integer(digits).map(FieldValue::Integer);
+    }
+    if let Some(digits) = text.strip_suffix('u') {
+        return (!digits.starts_with('+'))
+            .then(|| digits.parse().ok().map(FieldValue::Unsigned))
+            .flatten();
+    }
+    // Words such as `inf` are numbers to Rust and to no server.
+    let is_number = !text.starts_with('+') && text.bytes().any(|byte| byte.is_ascii_digit());
+    let float: f64 = is_number.then(|| text.parse().ok()).flatten()?;
+    float.is_finite().then_some(FieldValue::Float(float))
+}
+
+/// Rust takes a plus sign, which the servers refuse.
+fn integer(text: &str) -> Option<i64> {
+    (!text.starts_with('+')).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Point, String> {
+        line.parse::<Point>().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_kind_of_value_is_read() {
+        let point = Point::new("m")
+            .field("a", 1.5)
+            .field("b", -3)
+            .field("c", u64::MAX)
+            .field("d", true)
+            .field("e", "x, y=z\n\\")
+            .field("f", 1e300);
+        assert_eq!(
+            parsed("m a=1.5,b=-3i,c=18446744073709551615u,d=T,e=\"x, y=z\n\\\\\",f=1e300"),
+            Ok(point)
+        );
+    }
+
+    #[test]
+    fn names_lose_the_escapes_of_separators_and_keep_other_backslashes() {
+        assert_eq!(
+            parsed(r"a\,b\ c,d\=e=C:\f\\g h\ i=1i -5"),
+            Ok(Point::new("a,b c")
+                .tag("d=e", r"C:\f\\g")
+                .field("h i", 1)
+                .timestamp_ns(-5))
+        );
+    }
+
+    #[test]
+    fn more_than_one_line_and_less_than_one_are_refused() {
+        for line in [
+            "",
+            "m",
+            "m v",
+            "m v=",
+            "m v=1 2 3",
+            "m v=1 1.5",
+            "m v=1 +5",
+            "m v=1\nm v=2",
+            "m v=1 1\nm v=2",
+            "m\nx v=1",
+            "m,t=a\nb v=1",
+            "m,t v=1",
+            "m,t= v=1",
+            "m,=t v=1",
+            "m v=\"x",
+            "m v=inf",
+            "m v=NaN",
+            "m v=+1",
+            "m v=1e999",
+            "m v=1i2",
+            "m v=\"x\"y",
+            "m v=tRUE",
+            "m v=9223372036854775808i",
+            "m v=-1u",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_where_and_why() {
+        assert_eq!(
+            parsed("m,t=a v=x 1"),
+            Err("the line can't be read at byte 8: a field has no value that can be read".to_owned())
+        );
+    }
+}

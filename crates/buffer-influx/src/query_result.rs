@@ -1,0 +1,137 @@
+//! The results of a query, as the server's JSON has them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The answer to a query: a result for each of its statements.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::QueryResults;
+///
+/// let json = r#"{"results":[{"statement_id":0,"series":[{"name":"m","columns":["time","v"],"values":[[9,1.5]]}]}]}"#;
+/// let results: QueryResults = serde_json::from_str(json)?;
+/// let series = results.series().next().ok_or("no series")?;
+/// assert_eq!(series.column("v").collect::<Vec<_>>(), [1.5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QueryResults {
+    /// One for each statement.
+    #[serde(default)]
+    pub results: Vec<QueryResult>,
+    /// Why the query as a whole failed; the client makes an error of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// The result of one statement.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::QueryResults;
+///
+/// fn warnings(results: &QueryResults) -> Vec<&str> {
+///     let messages = results.results.iter().flat_map(|result| &result.messages);
+///     messages.map(|message| message.text.as_str()).collect()
+/// }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QueryResult {
+    /// The statement's place in the query, from 0.
+    #[serde(default)]
+    pub statement_id: u64,
+    /// What was found; empty where nothing was, or where the statement finds nothing.
+    #[serde(default)]
+    pub series: Vec<Series>,
+    /// What the server has to say besides, such as a warning.
+    #[serde(default)]
+    pub messages: Vec<Message>,
+    /// Whether more would follow that the server has left out.
+    #[serde(default)]
+    pub partial: bool,
+    /// Why the statement failed; the client makes an error of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// The rows of one series.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::Series;
+///
+/// /// The greatest value of a column.
+/// fn greatest(series: &Series, column: &str) -> Option<f64> {
+///     series.column(column).filter_map(|value| value.as_f64()).reduce(f64::max)
+/// }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Series {
+    /// The measurement.
+    #[serde(default)]
+    pub name: String,
+    /// The tags that the query groups by.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// The names of the columns.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// The rows, each with a value for each column.
+    #[serde(default)]
+    pub values: Vec<Vec<Value>>,
+    /// Whether more rows would follow that the server has left out.
+    #[serde(default)]
+    pub partial: bool,
+}
+
+/// What the server has to say besides.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::Message;
+///
+/// let message: Message = serde_json::from_str(r#"{"level":"warning","text":"deprecated"}"#)?;
+/// assert_eq!(message.level, "warning");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Message {
+    /// Such as `warning`.
+    #[serde(default)]
+    pub level: String,
+    /// The server's words.
+    #[serde(default)]
+    pub text: String,
+}
+
+impl QueryResults {
+    /// The series of all statements.
+    pub fn series(&self) -> impl Iterator<Item = &Series> {
+        self.results.iter().flat_map(|result| &result.series)
+    }
+}
+
+impl QueryResult {
+    pub(crate) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+}
+
+impl Series {
+    /// The values of the column `name`, row by row; nothing where there is no such column.
+    pub fn column(&self, name: &str) -> impl Iterator<Item = &Value> {
+        let index = self.columns.iter().position(|column| column == name);
+        self.values.iter().filter_map(move |row| row.get(index?))
+    }
+}

@@ -1,0 +1,156 @@
+//! Sends lines in UDP datagrams, to which no server answers.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use buffer_core::{Batch, Flush, FlushError, async_trait};
+use tokio::net::{UdpSocket, lookup_host};
+
+use crate::dialect::Dialect;
+use crate::encoder::Encoder;
+use crate::line::Line;
+
+/// A UDP listener for line protocol, as InfluxDB 1, Telegraf and VictoriaMetrics have one; a target for a
+/// [`UdpWriter`](crate::UdpWriter).
+///
+/// There is no answer. What was sent may be lost on its way, and one line that the server can't read costs it the whole
+/// datagram. The listener must expect nanoseconds, as InfluxDB's does by default.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::Udp;
+///
+/// let target = Udp::new("localhost:8089").datagram_bytes(8_192);
+/// assert_eq!(format!("{target:?}"), r#"Udp { address: "localhost:8089", datagram_bytes: 8192, dialect: Influx1 }"#);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Udp {
+    address: String,
+    datagram_bytes: usize,
+    dialect: Dialect,
+}
+
+impl Udp {
+    /// The largest datagram there is.
+    pub(crate) const MOST_BYTES: usize = 65_507;
+
+    /// The listener at `address`, a host and a port. The host is looked up for each batch.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            datagram_bytes: 1_400,
+            dialect: Dialect::Influx1,
+        }
+    }
+
+    /// The most bytes of a datagram, and so of a line. Default: 1,400, which no network divides; a datagram that is divided is
+    /// lost with any of its pieces. At most 65,507.
+    #[must_use]
+    pub fn datagram_bytes(mut self, bytes: usize) -> Self {
+        self.datagram_bytes = bytes;
+        self
+    }
+
+    /// The dialect of the listener. Default: [`Dialect::Influx1`].
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.datagram_bytes
+    }
+
+    /// An encoder that refuses what does not fit into a datagram.
+    pub(crate) fn encoder(&self) -> Encoder {
+        Encoder::new(self.dialect).longest_line(self.datagram_bytes)
+    }
+
+    /// A socket for one batch: one that lives longer would stand still when its runtime dies.
+    async fn socket(&self) -> io::Result<UdpSocket> {
+        let mut failed = io::Error::new(ErrorKind::NotFound, "the host has no address");
+        for address in lookup_host(&self.address).await? {
+            let any: SocketAddr = match address {
+                SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+            };
+            let socket = UdpSocket::bind(any).await?;
+            match socket.connect(address).await {
+                Ok(()) => return Ok(socket),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+}
+
+/// The sink: packs the lines of a batch into datagrams.
+pub(crate) struct UdpSink(pub(crate) Udp);
+
+#[async_trait]
+impl Flush<Line> for UdpSink {
+    /// What was sent is marked at once, so a failure in the middle repeats only what was not.
+    async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
+        let Self(target) = self;
+        let socket = target.socket().await.map_err(FlushError::unavailable)?;
+        let mut first = 0;
+        while first < batch.len() {
+            let (datagram, end) = pack(&batch[first..], target.datagram_bytes);
+            if let Err(error) = socket.send(&datagram).await {
+                return Err(judge(error));
+            }
+            let end = first + end;
+            batch.deliver(first..end);
+            first = end;
+        }
+        Ok(())
+    }
+}
+
+/// As many lines as fit, and their number: at least one, as the encoder has refused those that fit alone into none.
+fn pack(lines: &[Line], most_bytes: usize) -> (Vec<u8>, usize) {
+    let mut datagram = Vec::with_capacity(most_bytes);
+    let mut packed = 0;
+    for line in lines {
+        let text = line.as_str().as_bytes();
+        if packed > 0 && datagram.len() + 1 + text.len() > most_bytes {
+            break;
+        }
+        if packed > 0 {
+            datagram.push(b'\n');
+        }
+        datagram.extend_from_slice(text);
+        packed += 1;
+    }
+    (datagram, packed)
+}
+
+/// A refusal by the host shows at a later datagram: nobody listens there.
+fn judge(error: io::Error) -> FlushError {
+    match error.kind() {
+        ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            FlushError::unavailable(error)
+        }
+        _ => FlushError::transient(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_datagram_takes_as_many_lines_as_fit_and_splits_none() {
+        let lines: Vec<Line> = ["a v=1 1", "b v=1 1", "c v=1 1"].map(Line::new).into();
+        let packed = |most| {
+            let (datagram, count) = pack(&lines, most);
+            (String::from_utf8(datagram).expect("text"), count)
+        };
+        assert_eq!(packed(7), ("a v=1 1".to_owned(), 1));
+        assert_eq!(packed(14), ("a v=1 1".to_owned(), 1));
+        assert_eq!(packed(15), ("a v=1 1\nb v=1 1".to_owned(), 2));
+        assert_eq!(packed(100).1, 3);
+    }
+}

@@ -1,0 +1,234 @@
+//! The writer for UDP: what it has handed to the network is sent, and not more.
+
+use buffer_core::{BuildError, Builder, Dropped, FlushReport, Ledger, Summary};
+use thiserror::Error;
+
+use crate::encoder::Encoder;
+use crate::line::Line;
+use crate::point::Point;
+use crate::udp::{Udp, UdpSink};
+use crate::write_point_error::{TryWritePointError, WritePointBlockingError, WritePointError};
+use crate::writer::Writer;
+use crate::writer_builder::WriterBuilder;
+
+/// A handle that takes points and sends them in datagrams; clones are handles to the same buffer.
+///
+/// Its reports say *sent* where those of a [`Writer`] say delivered: whether a datagram arrived, and whether the server could read
+/// it, nobody learns. What would not fit into a datagram is refused when it is written.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Point, Udp, UdpWriter};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// let target = Udp::new(listener.local_addr()?.to_string());
+/// let writer = UdpWriter::builder(target).build()?;
+/// writer.write(Point::new("m").field("v", 1).timestamp_ns(7)).await?;
+/// assert_eq!(writer.flush().await.sent, 1);
+///
+/// let mut datagram = [0; 100];
+/// let bytes = listener.recv(&mut datagram)?;
+/// assert_eq!(&datagram[..bytes], b"m v=1i 7");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct UdpWriter {
+    writer: Writer,
+}
+
+/// The settings of a [`UdpWriter`], made by [`UdpWriter::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_influx::{Udp, UdpBuildError, UdpWriter};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), UdpBuildError> {
+/// let writer = UdpWriter::builder(Udp::new("localhost:8089"))
+///     .encoder(|encoder| encoder.default_tag("host", "a"))
+///     .buffer(|buffer| buffer.partitions(1).flush_interval(Duration::from_millis(200)))
+///     .build()?;
+/// # drop(writer);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct UdpWriterBuilder {
+    target: Udp,
+    writer: WriterBuilder,
+}
+
+/// Why a UDP writer could not be built.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Udp, UdpBuildError, UdpWriter};
+///
+/// let target = Udp::new("localhost:8089").datagram_bytes(100_000);
+/// let error = UdpWriter::builder(target).build().unwrap_err();
+/// assert!(matches!(error, UdpBuildError::DatagramBytes { bytes: 100_000 }));
+/// ```
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum UdpBuildError {
+    /// A datagram of this size can't be sent.
+    #[error("`datagram_bytes` is {bytes}; set it from 1 to {}", Udp::MOST_BYTES)]
+    DatagramBytes {
+        /// What was set.
+        bytes: usize,
+    },
+    /// The buffer's settings are refused.
+    #[error("the settings of the buffer are refused")]
+    Buffer(#[from] BuildError),
+}
+
+/// What became of points that go to a UDP writer.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::{Sent, UdpWriter};
+///
+/// async fn flush(writer: &UdpWriter) -> String {
+///     let Sent { sent, pending, .. } = writer.flush().await;
+///     format!("{sent} points sent, which may be lost, and {pending} waiting")
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sent {
+    /// Points that were handed to the network. They may be lost.
+    pub sent: u64,
+    /// Points that were dropped, by reason.
+    pub dropped: Dropped,
+    /// Points that a close handed back.
+    pub returned: u64,
+    /// Points that wait to be sent.
+    pub pending: u64,
+}
+
+impl UdpWriter {
+    /// The settings of a writer to `target`.
+    pub fn builder(target: Udp) -> UdpWriterBuilder {
+        UdpWriterBuilder {
+            writer: Writer::builder(target.encoder()),
+            target,
+        }
+    }
+
+    /// Sends `point` with the next batch, and waits while the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// A [`WritePointError`], which hands the point back.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped while it waits has written nothing; the point is dropped with it and not counted.
+    pub async fn write(&self, point: Point) -> Result<(), WritePointError> {
+        self.writer.write(point).await
+    }
+
+    /// Sends `point` with the next batch if there is room.
+    ///
+    /// # Errors
+    ///
+    /// A [`TryWritePointError`], which hands the point back.
+    pub fn try_write(&self, point: Point) -> Result<(), TryWritePointError> {
+        self.writer.try_write(point)
+    }
+
+    /// Sends `point` with the next batch, from a plain thread, and blocks the thread while the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// A [`WritePointBlockingError`], which hands the point back.
+    pub fn write_blocking(&self, point: Point) -> Result<(), WritePointBlockingError> {
+        self.writer.write_blocking(point)
+    }
+
+    /// Sends what is pending, and waits until it is sent; says what became of it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the flush goes on, and only its report is lost.
+    pub async fn flush(&self) -> Sent {
+        self.writer.flush().await.into()
+    }
+
+    /// Closes the writer and all its clones, and waits until everything is sent or the buffer's `drain_timeout` has passed;
+    /// returns what became of all points, and the lines that were not sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// The drain goes on. What its deadline leaves is then not returned but dropped.
+    pub async fn close(&self) -> (Sent, Vec<Line>) {
+        let Summary {
+            ledger, undelivered, ..
+        } = self.writer.close().await;
+        (ledger.into(), undelivered)
+    }
+
+    /// What became of all points so far.
+    pub fn sent(&self) -> Sent {
+        self.writer.ledger().into()
+    }
+}
+
+impl UdpWriterBuilder {
+    /// Changes the encoder, for instance by default tags.
+    pub fn encoder(mut self, settings: impl FnOnce(Encoder) -> Encoder) -> Self {
+        self.writer = self.writer.encoder(settings);
+        self
+    }
+
+    /// Changes the settings of the buffer, as [`WriterBuilder::buffer`] does.
+    pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
+        self.writer = self.writer.buffer(settings);
+        self
+    }
+
+    /// Checks the settings and starts the buffer's workers.
+    ///
+    /// # Errors
+    ///
+    /// A [`UdpBuildError`] that names the setting to change.
+    pub fn build(self) -> Result<UdpWriter, UdpBuildError> {
+        let bytes = self.target.bytes();
+        if !(1..=Udp::MOST_BYTES).contains(&bytes) {
+            return Err(UdpBuildError::DatagramBytes { bytes });
+        }
+        Ok(UdpWriter {
+            writer: self.writer.build(UdpSink(self.target))?,
+        })
+    }
+}
+
+impl From<FlushReport> for Sent {
+    fn from(report: FlushReport) -> Self {
+        Self {
+            sent: report.delivered,
+            dropped: report.dropped,
+            returned: report.returned,
+            pending: report.pending,
+        }
+    }
+}
+
+impl From<Ledger> for Sent {
+    fn from(ledger: Ledger) -> Self {
+        Self {
+            sent: ledger.delivered,
+            dropped: ledger.dropped,
+            returned: ledger.returned,
+            pending: ledger.pending,
+        }
+    }
+}

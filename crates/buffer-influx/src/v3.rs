@@ -1,0 +1,69 @@
+//! A database of InfluxDB 3.
+
+use crate::login::Login;
+
+/// A database of an InfluxDB 3 server.
+///
+/// Points go to `/api/v3/write_lp`, with the precision `nanosecond`, as the server would guess it otherwise.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::V3;
+///
+/// let target = V3::new("metrics", "secret").no_sync();
+/// assert!(!format!("{target:?}").contains("secret"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct V3 {
+    pub(crate) database: String,
+    pub(crate) login: Login,
+    accept_partial: bool,
+    no_sync: bool,
+}
+
+impl V3 {
+    /// The database `database`; the server creates it with its first points.
+    pub fn new(database: impl Into<String>, token: impl Into<String>) -> Self {
+        Self {
+            database: database.into(),
+            login: Login::Token {
+                scheme: "Bearer",
+                token: token.into(),
+            },
+            accept_partial: true,
+            no_sync: false,
+        }
+    }
+
+    /// Sends no token, for a server that was started without authentication.
+    #[must_use]
+    pub fn without_login(mut self) -> Self {
+        self.login = Login::None;
+        self
+    }
+
+    /// Asks the server to refuse a request as a whole when one of its lines is bad. It then names one bad line an answer, so
+    /// each costs one more request. Default: it stores the others.
+    #[must_use]
+    pub fn whole_or_nothing(mut self) -> Self {
+        self.accept_partial = false;
+        self
+    }
+
+    /// Asks the server to answer before the points are on its disk: faster, and a crash of the server loses up to a second
+    /// of points that were called delivered. Default: it answers afterwards.
+    #[must_use]
+    pub fn no_sync(mut self) -> Self {
+        self.no_sync = true;
+        self
+    }
+
+    /// Each setting is sent where it differs from the server's default, as servers before 3.2 know fewer of them.
+    pub(crate) fn parameters(&self) -> Vec<(&'static str, &str)> {
+        let mut parameters = vec![("db", self.database.as_str()), ("precision", "nanosecond")];
+        parameters.extend((!self.accept_partial).then_some(("accept_partial", "false")));
+        parameters.extend(self.no_sync.then_some(("no_sync", "true")));
+        parameters
+    }
+}
