@@ -79,9 +79,7 @@ impl<T: Send + 'static> Lane<T> {
     /// Flushes the batch in hand until all of it is settled.
     async fn flush_hand(&mut self) -> ControlFlow<OutOfTime> {
         loop {
-            // An attempt that was cut off may have left marks, and may have taken items.
-            self.settle_marked();
-            self.settle_unconfirmed();
+            self.settle_cut_off();
             self.burial.bury().await?;
             let Some(flight) = self.hand.front() else {
                 return ControlFlow::Continue(());
@@ -91,6 +89,7 @@ impl<T: Send + 'static> Lane<T> {
                 self.hand.settled();
                 continue;
             }
+            let id = flight.batch.id();
             let patience = self
                 .flusher
                 .policy
@@ -98,7 +97,7 @@ impl<T: Send + 'static> Lane<T> {
                 .map(|limit| (limit, flight.batch.opened()));
             if let Waited::TooLong = wait_to_pass(&self.shared, self.index, patience).await? {
                 let error = FlushError::unavailable(self.shared.hold.reason());
-                self.condemn(DropReason::GivenUp, error);
+                self.condemn(id, DropReason::GivenUp, error);
                 continue;
             }
             if flight.batch.was_offered() {
@@ -177,10 +176,12 @@ impl<T: Send + 'static> Lane<T> {
 
     /// Settles what the attempt decided; says how long to wait when the same items are to be tried again.
     fn settle(&mut self, verdict: Verdict) -> Option<Duration> {
-        let offered = self.hand.front()?.batch.count();
+        let batch = &self.hand.front()?.batch;
+        // What the sink did not mark was offered under this id too.
+        let (id, offered) = (batch.id(), batch.count());
         self.settle_marked();
         if !matches!(verdict, Verdict::Delivered) {
-            self.settle_unconfirmed();
+            self.settle_unconfirmed(id);
         }
         let Self {
             shared,
@@ -194,37 +195,35 @@ impl<T: Send + 'static> Lane<T> {
             return None;
         }
         match verdict {
-            Verdict::Delivered => self.deliver(),
+            Verdict::Delivered => self.deliver(id),
             Verdict::Again { delay, error } => {
                 let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
                 tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again");
                 return Some(delay);
             }
             // What was refused together with marked items may be innocent.
-            Verdict::Divide { error } if offered == 1 => self.condemn(DropReason::Rejected, error),
+            Verdict::Divide { error } if offered == 1 => self.condemn(id, DropReason::Rejected, error),
             Verdict::Divide { error } => {
                 if let Err(Undivided) = hand.split(&flusher.policy) {
-                    self.condemn(DropReason::Undivided, error);
+                    self.condemn(id, DropReason::Undivided, error);
                 }
             }
-            Verdict::Dropped { reason, error } => self.condemn(reason, error),
+            Verdict::Dropped { reason, error } => self.condemn(id, reason, error),
         }
         None
     }
 
-    /// Settles the batch in hand as delivered.
-    fn deliver(&mut self) {
+    /// Settles the batch in hand as delivered, in an attempt under this id.
+    fn deliver(&mut self, id: BatchId) {
         let Some(flight) = self.hand.front() else { return };
-        let id = flight.batch.id();
         let (group, answers) = flight.batch.settle(Ok(()));
         self.settle_delivered(id, group);
         answers.send();
     }
 
-    /// Settles the batch in hand as dropped.
-    fn condemn(&mut self, reason: DropReason, error: FlushError) {
+    /// Settles the batch in hand as dropped, after an attempt under this id.
+    fn condemn(&mut self, id: BatchId, reason: DropReason, error: FlushError) {
         let Some(flight) = self.hand.front() else { return };
-        let id = flight.batch.id();
         let (group, answers) = flight.batch.settle(Err(reason));
         self.settle_dropped(id, group, reason, Causes::One(error));
         answers.send();
@@ -248,10 +247,17 @@ impl<T: Send + 'static> Lane<T> {
         answers.send();
     }
 
-    /// Settles the items that the sink has taken out of the batch in hand, and not said to be delivered.
-    fn settle_unconfirmed(&mut self) {
+    /// Settles what an attempt that was cut off has left: marks, and items that it took.
+    fn settle_cut_off(&mut self) {
         let Some(flight) = self.hand.front() else { return };
         let id = flight.batch.id();
+        self.settle_marked();
+        self.settle_unconfirmed(id);
+    }
+
+    /// Settles the items that the sink has taken out of the batch in hand, and not said to be delivered.
+    fn settle_unconfirmed(&mut self, id: BatchId) {
+        let Some(flight) = self.hand.front() else { return };
         if let Some((group, answers)) = flight.batch.take_unconfirmed() {
             self.settle_dropped(id, group, DropReason::Unconfirmed, Causes::None);
             answers.send();
@@ -292,8 +298,7 @@ impl<T: Send + 'static> Lane<T> {
 
     /// Takes everything that is left: the batch in hand first, as it is the oldest.
     pub(crate) fn take_left(&mut self) -> Left<T> {
-        self.settle_marked();
-        self.settle_unconfirmed();
+        self.settle_cut_off();
         self.burial.abandon();
         self.shared.hold.leave(self.index);
         let mut left = Left {
