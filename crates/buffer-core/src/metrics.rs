@@ -14,6 +14,7 @@
 
 use metrics::Unit;
 
+// Complete, as the crates that build on this one list theirs in it.
 /// One metric.
 ///
 /// # Examples
@@ -24,7 +25,6 @@ use metrics::Unit;
 /// let dropped = ALL.iter().find(|metric| metric.name == "buffer_items_dropped_total");
 /// assert!(dropped.is_some_and(|metric| metric.kind == Kind::Counter && metric.labels == ["buffer", "reason"]));
 /// ```
-// Complete, as the crates that build on this one list theirs in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
     /// Its name.
@@ -39,6 +39,7 @@ pub struct Metric {
     pub description: &'static str,
 }
 
+// Complete: these are the facade's.
 /// The kind of a metric.
 ///
 /// # Examples
@@ -50,7 +51,6 @@ pub struct Metric {
 ///
 /// assert!(ALL.iter().any(|metric| metric.kind == Kind::Histogram));
 /// ```
-// Complete: these are the facade's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A total that only grows.
