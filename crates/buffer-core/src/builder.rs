@@ -15,6 +15,7 @@ use crate::error::BuildError;
 use crate::flush::Flush;
 use crate::flusher::{Flusher, Policy};
 use crate::hold::Hold;
+use crate::meter::Meter;
 use crate::outcome::Settled;
 use crate::overflow::Overflow;
 use crate::partition::Partition;
@@ -405,6 +406,11 @@ impl<T: Send + 'static> Builder<T> {
         // Relaxed: only uniqueness and order matter, and nothing is published with the number.
         static BUILT: AtomicU64 = AtomicU64::new(0);
         let shared = Arc::new(Shared {
+            meter: Meter::new(
+                &self.name,
+                self.partitions,
+                capacity.items.saturating_mul(self.partitions as u64),
+            ),
             number: BUILT.fetch_add(1, Ordering::Relaxed),
             name: self.name,
             drain_timeout: self.drain_timeout,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::Instrument as _;
 
 use crate::batch::{Batch, Causes, Fate, Group, Marked};
 use crate::batch_id::BatchId;
@@ -13,7 +14,7 @@ use crate::burial::Burial;
 use crate::caught::drop_caught;
 use crate::drain::Left;
 use crate::flush_error::FlushError;
-use crate::flusher::{Flusher, Policy, Verdict};
+use crate::flusher::{Attempted, Flusher, Policy, Verdict};
 use crate::hand::{Hand, Undivided};
 use crate::outcome::{Outcome, Settled};
 use crate::partition::{Next, Partition};
@@ -60,6 +61,7 @@ impl<T: Send + 'static> Lane<T> {
             match self.partition().next(Instant::now()) {
                 Next::Flush(sealed) => {
                     let batch = Batch::new(sealed, self.index, Arc::clone(&self.shared.name));
+                    self.shared.meter.batch(batch.len(), batch.bytes());
                     self.hand.take(batch, &self.flusher.policy);
                 }
                 Next::WaitUntil(due) => tokio::select! {
@@ -102,21 +104,56 @@ impl<T: Send + 'static> Lane<T> {
                 self.shared.partitions[self.index].count_retry(flight.batch.len());
             }
             let began = Instant::now();
-            let (verdict, sign) = tokio::select! {
-                biased;
-                attempted = self.flusher.attempt(flight) => attempted,
-                () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+            let Some(attempted) = self.attempt().await else {
+                return ControlFlow::Break(OutOfTime);
             };
-            self.partition()
-                .count_attempt(!matches!(verdict, Verdict::Delivered));
-            let holds = self.shared.hold.report(self.index, sign, began, Instant::now());
+            let Attempted {
+                result,
+                verdict,
+                sign,
+            } = attempted;
+            let now = Instant::now();
+            self.shared.meter.attempt(verdict.outcome(), now - began);
+            self.partition().count_attempt(result);
+            let holds = self.shared.hold.report(self.index, sign, began, now);
             if let Some(delay) = self.settle(verdict)
                 && !holds
             {
+                self.shared.report();
                 self.back_off(delay).await?;
             }
+            self.shared.report();
             // A sink that is always ready would keep other tasks off this thread.
             tokio::task::consume_budget().await;
+        }
+    }
+
+    /// One attempt at the batch in hand; none if the drain's time is up before it ends.
+    async fn attempt(&mut self) -> Option<Attempted> {
+        let Self {
+            shared,
+            flusher,
+            index,
+            hand,
+            ..
+        } = self;
+        let flight = hand.front()?;
+        let batch = &flight.batch;
+        let span = tracing::debug_span!(
+            "flush",
+            buffer = &*shared.name,
+            partition = index,
+            batch = %batch.id(),
+            items = batch.len(),
+            attempt = batch.attempt() + 1,
+            trigger = %batch.trigger(),
+        );
+        let _in_flight = shared.meter.begin_attempt();
+        shared.report();
+        tokio::select! {
+            biased;
+            attempted = flusher.attempt(flight).instrument(span) => Some(attempted),
+            () = shared.drain.deadline_passed() => None,
         }
     }
 

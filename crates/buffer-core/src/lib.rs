@@ -46,6 +46,7 @@
 
 #[cfg(not(buffer_loom))]
 mod admission;
+mod attempt;
 mod backoff;
 mod barrier;
 mod batch;
@@ -78,6 +79,9 @@ mod keyed_buffer;
 mod keyed_sink;
 #[cfg(not(buffer_loom))]
 mod lane;
+#[cfg(not(buffer_loom))]
+mod meter;
+pub mod metrics;
 #[cfg(all(test, buffer_loom))]
 mod models;
 mod open;

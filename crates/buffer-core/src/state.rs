@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use crate::barrier::{Barrier, Wait};
-use crate::info::Seals;
+use crate::info::{Ends, Seals};
 use crate::open::{OpenBatch, Sealed};
 use crate::outcome::{Ledger, Outcome, Tally};
 use crate::size::Size;
@@ -24,8 +24,7 @@ pub(crate) struct State<T> {
     pub(crate) pending: Size,
     pub(crate) tally: Tally,
     pub(crate) seals: Seals,
-    pub(crate) attempts: u64,
-    pub(crate) failed_attempts: u64,
+    pub(crate) attempts: Ends,
     pub(crate) closed: bool,
     /// The worker is gone: nobody takes from the queue any more.
     pub(crate) ended: bool,
@@ -48,8 +47,7 @@ impl<T> State<T> {
             pending: Size::default(),
             tally: Tally::default(),
             seals: Seals::default(),
-            attempts: 0,
-            failed_attempts: 0,
+            attempts: Ends::default(),
             closed: false,
             ended: false,
         }
