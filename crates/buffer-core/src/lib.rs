@@ -102,6 +102,8 @@ mod runtime;
 #[cfg(all(feature = "test-util", not(buffer_loom)))]
 mod scripted_sink;
 #[cfg(not(buffer_loom))]
+mod settings;
+#[cfg(not(buffer_loom))]
 mod shared;
 mod sink_fn;
 mod size;

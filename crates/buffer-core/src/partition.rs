@@ -83,6 +83,7 @@ impl<T> Partition<T> {
     }
 
     /// Admits an item unless the lock is taken.
+    #[inline]
     pub(crate) fn try_admit(
         &self,
         item: T,
@@ -96,6 +97,7 @@ impl<T> Partition<T> {
     }
 
     /// Admits an item, and with it the waiter, if there is one.
+    #[inline]
     pub(crate) fn admit(
         &self,
         item: T,
@@ -105,6 +107,7 @@ impl<T> Partition<T> {
         self.admit_locked(self.state.lock(), item, bytes, waiter)
     }
 
+    #[inline]
     fn admit_locked(
         &self,
         mut state: MutexGuard<'_, State<T>>,

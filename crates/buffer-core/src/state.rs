@@ -54,6 +54,7 @@ impl<T> State<T> {
     }
 
     /// Whether an item may join what is pending.
+    #[inline]
     pub(crate) fn has_room(&self, bytes: Option<usize>, capacity: &Size) -> bool {
         self.pending.items < capacity.items
             && self.pending.bytes.saturating_add(in_bytes(bytes)) <= capacity.bytes
@@ -61,6 +62,7 @@ impl<T> State<T> {
 
     /// Makes way for an item that there is room for: seals the open batch if that would be too heavy with it. Says whether it
     /// did.
+    #[inline]
     pub(crate) fn part_from_heavy(&mut self, bytes: Option<usize>, triggers: &Triggers) -> bool {
         let is_heavy = self.open.bytes().saturating_add(in_bytes(bytes)) > triggers.batch_bytes;
         is_heavy && self.seal(Trigger::Bytes)
@@ -74,6 +76,7 @@ impl<T> State<T> {
     }
 
     /// Stores an item, and seals the open batch if that is full with it; says whether it was.
+    #[inline]
     pub(crate) fn join(
         &mut self,
         item: T,
