@@ -374,13 +374,17 @@ impl<T> Batch<T> {
     /// Takes everything out, with the answer for those who wait for an item: the batch is settled.
     pub(crate) fn settle(&mut self, answer: Answer) -> (Group<T>, Answers) {
         let answers = self.waiters.take(answer);
-        (self.take_left(), answers)
+        (self.take_all(), answers)
     }
 
-    /// Takes everything out; who waits for an item learns that it was left over.
-    pub(crate) fn take_left(&mut self) -> Group<T> {
+    /// Takes everything out, and those who wait for an item: they learn that it was left over when they are dropped.
+    pub(crate) fn take_left(&mut self) -> (Group<T>, Waiters) {
+        let waiters = std::mem::take(&mut self.waiters);
+        (self.take_all(), waiters)
+    }
+
+    fn take_all(&mut self) -> Group<T> {
         self.marks.clear();
-        self.waiters = Waiters::default();
         let count = self.count();
         self.taken = 0;
         Group {

@@ -68,6 +68,7 @@ impl<T: Send + 'static> Burial<T> {
                 Some((count, Ok(()))) => {
                     self.shared.partitions[self.index].count_dead_lettered(count);
                     self.forget_first();
+                    self.shared.report();
                 }
                 Some((_, Err(error))) => self.lose_first(Some(&error)),
                 None => self.lose_first(None),

@@ -107,23 +107,39 @@ impl<R> Runtimes<R> {
         self.change(id, |runtime| runtime.draining -= 1);
     }
 
-    /// Waits until it is for `buffer` to close: nothing drains, and no open buffer was built after it.
+    /// Waits until the last guard of a runtime is gone: then all that is rescued from it is known.
     ///
     /// # Cancel safety
     ///
     /// Safe: it only looks.
-    pub(crate) async fn turn(&self, id: Id, buffer: u64) {
+    pub(crate) async fn dead(&self, id: Id) {
+        self.until(|all| {
+            let runtime = all.iter().find(|runtime| runtime.id == id);
+            runtime.is_none_or(|runtime| runtime.guards == 0)
+        })
+        .await;
+    }
+
+    /// Waits until it is for `buffer` to close: nothing drains, and no open buffer was built after it, whichever runtimes they
+    /// are rescued from.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only looks.
+    pub(crate) async fn turn(&self, buffer: u64) {
+        self.until(|all| {
+            let nothing_drains = all.iter().all(|runtime| runtime.draining == 0);
+            let last = all.iter().flat_map(|runtime| &runtime.open).max();
+            nothing_drains && last.is_none_or(|last| *last == buffer)
+        })
+        .await;
+    }
+
+    async fn until(&self, reached: impl Fn(&[Runtime<R>]) -> bool) {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            let is_turn = {
-                let all = self.all.lock();
-                all.iter().find(|runtime| runtime.id == id).is_none_or(|runtime| {
-                    let last = runtime.open.iter().max();
-                    runtime.guards == 0 && runtime.draining == 0 && last.is_none_or(|last| *last == buffer)
-                })
-            };
-            if is_turn {
+            if reached(&self.all.lock()) {
                 return;
             }
             changed.await;
@@ -146,9 +162,11 @@ mod tests {
         runtimes.drain(id);
         runtimes.stay_open(id, 1);
         runtimes.stay_open(id, 2);
-        let mut first = task::spawn(runtimes.turn(id, 1));
-        let mut second = task::spawn(runtimes.turn(id, 2));
+        let mut dead = task::spawn(runtimes.dead(id));
+        let mut first = task::spawn(runtimes.turn(1));
+        let mut second = task::spawn(runtimes.turn(2));
         for guards_left in [2, 1, 0] {
+            assert_pending!(dead.poll());
             assert_pending!(first.poll());
             assert_pending!(second.poll());
             assert_eq!(
@@ -156,6 +174,7 @@ mod tests {
                 if guards_left == 0 { 3 } else { 0 }
             );
         }
+        assert_ready!(dead.poll());
         assert_pending!(second.poll());
         runtimes.through(id);
         assert_pending!(first.poll());

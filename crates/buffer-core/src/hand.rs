@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::batch::{Batch, Group};
 use crate::flusher::{Flight, Policy};
+use crate::waiters::Waiters;
 
 /// The parts of one sealed batch that are not settled yet, in order.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl<T> Hand<T> {
     }
 
     /// Empties the hand.
-    pub(crate) fn take_left(&mut self) -> impl Iterator<Item = Group<T>> {
+    pub(crate) fn take_left(&mut self) -> impl Iterator<Item = (Group<T>, Waiters)> {
         self.parts.drain(..).map(|mut flight| flight.batch.take_left())
     }
 }

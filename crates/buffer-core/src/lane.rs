@@ -98,6 +98,7 @@ impl<T: Send + 'static> Lane<T> {
             if let Waited::TooLong = wait_to_pass(&self.shared, self.index, patience).await? {
                 let error = FlushError::unavailable(self.shared.hold.reason());
                 self.condemn(id, DropReason::GivenUp, error);
+                self.shared.report();
                 continue;
             }
             if flight.batch.was_offered() {
@@ -306,11 +307,14 @@ impl<T: Send + 'static> Lane<T> {
             items: Vec::new(),
             bytes: 0,
         };
-        for group in self.hand.take_left() {
+        for (group, waiters) in self.hand.take_left() {
             left.add(group.items, group.bytes);
+            drop_caught(vec![waiters]);
         }
         for sealed in self.partition().end() {
             left.add(sealed.items, sealed.weights.sum());
+            // Whoever waits learns that its item is left over; a waker is user code.
+            drop_caught(vec![sealed.waiters]);
         }
         left
     }

@@ -56,8 +56,10 @@ struct Sum {
     /// Counts the changes.
     version: u64,
     stats: Stats,
-    pending: Size,
-    capacity: u64,
+    pending: u64,
+    // Wide, as weights and capacities are whatever somebody says.
+    pending_bytes: u128,
+    capacity: u128,
     held: u64,
     oldest: Duration,
 }
@@ -75,7 +77,7 @@ impl Meter {
                 .entry(Arc::clone(buffer))
                 .or_insert_with(|| Arc::new(Named::new(buffer))),
         );
-        named.sum.lock().capacity += capacity;
+        named.sum.lock().capacity += u128::from(capacity);
         Self {
             named,
             capacity,
@@ -132,8 +134,8 @@ impl Meter {
         let mut sum = self.named.sum.lock();
         for (before, now) in reported.partitions.iter_mut().zip(partitions) {
             sum.stats.advance(&before.0, &now.0);
-            sum.pending.items = sum.pending.items + now.1.items - before.1.items;
-            sum.pending.bytes = (sum.pending.bytes + now.1.bytes).saturating_sub(before.1.bytes);
+            sum.pending = sum.pending + now.1.items - before.1.items;
+            sum.pending_bytes = sum.pending_bytes + u128::from(now.1.bytes) - u128::from(before.1.bytes);
             *before = now;
         }
         reported.is_held = is_held;
@@ -151,7 +153,7 @@ impl Meter {
         let mut reported = self.reported.lock();
         if !std::mem::replace(&mut reported.is_retired, true) {
             let mut sum = self.named.sum.lock();
-            sum.capacity -= self.capacity;
+            sum.capacity -= u128::from(self.capacity);
             sum.version += 1;
         }
     }
@@ -225,8 +227,8 @@ impl Named {
         for (key, attempts) in keys.attempts.iter().zip(ended) {
             some(key, *attempts);
         }
-        gauge(&keys.pending, sum.pending.items as f64);
-        gauge(&keys.pending_bytes, sum.pending.bytes as f64);
+        gauge(&keys.pending, sum.pending as f64);
+        gauge(&keys.pending_bytes, sum.pending_bytes as f64);
         gauge(&keys.capacity, sum.capacity as f64);
         gauge(&keys.oldest, sum.oldest.as_secs_f64());
         gauge(&keys.in_flight, self.in_flight.load(Relaxed) as f64);

@@ -173,7 +173,8 @@ impl<T> Partition<T> {
     pub(crate) fn evict(&self, bytes: Option<usize>) -> Vec<(DropReason, Sealed<T>)> {
         let mut state = self.state.lock();
         let mut evicted = Vec::new();
-        while !state.has_room(bytes, &self.capacity) {
+        // For an insert that will find it closed nothing has to go.
+        while !state.closed && !state.has_room(bytes, &self.capacity) {
             let Some(sealed) = state.take_oldest() else { break };
             let items = sealed.items.len();
             let reason = match &self.slot {
@@ -264,8 +265,10 @@ impl<T> Partition<T> {
         let next = Self::next_locked(&mut state, now, &mut reached);
         let tally = state.tally;
         drop(state);
-        // Under the lock a waker, which is user code, might call back.
-        reached.into_iter().for_each(|barrier| barrier.reach(tally));
+        // Under the lock a waker, which is user code, might call back; and its panic must not cost the batch.
+        for barrier in reached {
+            let _ = caught(|| barrier.reach(tally));
+        }
         next
     }
 

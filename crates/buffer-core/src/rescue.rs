@@ -4,6 +4,7 @@
 //! hands the worker to the process's one rescue runtime, where it goes on at once beside the others, and the last guard of
 //! the dying runtime blocks until all of them are through or out of time.
 
+use std::cmp::Reverse;
 use std::io;
 use std::pin::pin;
 use std::sync::mpsc;
@@ -13,7 +14,9 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Id, Runtime};
 use tokio::time::{Instant, timeout};
 
+use crate::caught::drop_caught;
 use crate::dying::Runtimes;
+use crate::partition::Partition;
 use crate::shared::{Shared, deadline_in};
 use crate::worker::Worker;
 
@@ -52,9 +55,7 @@ impl<T: Send + 'static> Drop for Guard<T> {
     fn drop(&mut self) {
         let worker = self.worker.take();
         let rescue = worker.and_then(|worker| Rescue::start(worker, self.runtime));
-        for rescue in RUNTIMES.leave(self.runtime, rescue) {
-            rescue.wait();
-        }
+        Rescue::wait_for(RUNTIMES.leave(self.runtime, rescue));
     }
 }
 
@@ -62,8 +63,12 @@ impl<T: Send + 'static> Drop for Guard<T> {
 struct Rescue {
     /// Disconnects when the worker is through.
     through: mpsc::Receiver<()>,
-    /// Nobody waits any longer than until then.
-    deadline: std::time::Instant,
+    /// The number of its buffer.
+    buffer: u64,
+    /// Whether the buffer was open, and closes in its turn.
+    is_open: bool,
+    begun: std::time::Instant,
+    limit: Duration,
 }
 
 impl Rescue {
@@ -82,75 +87,104 @@ impl Rescue {
         worker.prepare_rescue();
         let limit = shared.drain.time_for_rescue(shared.drain_timeout);
         let is_open = !shared.drain.has_begun();
-        match is_open {
-            true => RUNTIMES.stay_open(dead, shared.number),
-            false => RUNTIMES.drain(dead),
+        if is_open {
+            RUNTIMES.stay_open(dead, shared.number);
+            // What is there need not wait for its interval, nor for the buffer's turn.
+            shared.partitions.iter().for_each(Partition::seal_on_request);
+        } else {
+            RUNTIMES.drain(dead);
         }
         let (running, through) = mpsc::channel();
+        let buffer = shared.number;
         runtime.spawn(async move {
-            // By this runtime's clock: that of the dead one may have been a paused one.
-            let deadline = deadline_in(limit);
+            // A sink that was out has no time to lose.
+            shared.hold.hurry(Instant::now());
             if is_open {
-                run_open(&mut worker, dead, deadline).await;
+                run_open(&mut worker, dead, limit).await;
             } else {
-                shared.drain.restart(deadline);
+                // By this runtime's clock: that of the dead one may have been a paused one.
+                shared.drain.restart(deadline_in(limit));
                 worker.run().await;
             }
-            // The sink goes with the last worker, and its destructor belongs to the rescue. It may hold the last handle of
-            // another buffer, which drains from then on.
-            drop(worker);
+            // The sink goes with the last worker, and its destructor, which is user code, belongs to the rescue. It may hold the
+            // last handle of another buffer, which drains from then on.
+            drop_caught(vec![worker]);
             RUNTIMES.through(dead);
             drop(running);
         });
-        let deadline = std::time::Instant::now() + limit + GRACE;
-        Some(Self { through, deadline })
+        Some(Self {
+            through,
+            buffer,
+            is_open,
+            begun: std::time::Instant::now(),
+            limit,
+        })
     }
 
-    fn wait(self) {
-        // Through or out of time, which comes to the same here.
-        let left = self.deadline.saturating_duration_since(std::time::Instant::now());
-        let _ = self.through.recv_timeout(left);
+    /// Waits for all of them, in the order in which they end.
+    fn wait_for(mut rescues: Vec<Self>) {
+        rescues.sort_by_key(|rescue| (rescue.is_open, Reverse(rescue.buffer)));
+        for rescue in rescues {
+            let left = rescue.limit.saturating_sub(rescue.begun.elapsed());
+            let least = if rescue.is_open {
+                rescue.limit / SHARE_OF_THE_NEXT
+            } else {
+                Duration::ZERO
+            };
+            // Through or out of time, which comes to the same here.
+            let _ = rescue.through.recv_timeout(left.max(least) + GRACE);
+        }
     }
 }
 
 /// Runs the worker of a buffer that is open, and closes the buffer when it is for it to close.
-async fn run_open<T: Send + 'static>(worker: &mut Worker<T>, dead: Id, deadline: Instant) {
+async fn run_open<T: Send + 'static>(worker: &mut Worker<T>, dead: Id, limit: Duration) {
     let shared = Arc::clone(&worker.shared);
     let mut run = pin!(worker.run());
     let through = tokio::select! {
-        () = close_in_turn(&shared, dead) => false,
+        () = close_in_turn(&shared, dead, limit) => false,
         () = &mut run => true,
     };
     RUNTIMES.begin_drain(dead, shared.number);
-    shared.drain.restart(deadline);
     if !through {
         run.await;
     }
 }
 
 /// Waits until the buffer closes, or closes it when it is for it to close.
-async fn close_in_turn<T>(shared: &Shared<T>, dead: Id) {
-    /// A task that never ends keeps a guard, and so the others from their turn.
+async fn close_in_turn<T>(shared: &Shared<T>, dead: Id, limit: Duration) {
+    /// A task that never ends keeps its guard, and nobody knows whether there is more to rescue.
     const AT_MOST: Duration = Duration::from_secs(1);
+    let end = deadline_in(limit);
+    let turn = async {
+        // Without an answer it is not waited for any longer.
+        let _ = timeout(AT_MOST, RUNTIMES.dead(dead)).await;
+        RUNTIMES.turn(shared.number).await;
+    };
     tokio::select! {
         () = shared.drain.begun() => {}
-        _ = timeout(AT_MOST, RUNTIMES.turn(dead, shared.number)) => {
-            shared.close_by(deadline_in(shared.drain_timeout));
-        }
+        () = turn => shared.close_by(end.max(deadline_in(limit / SHARE_OF_THE_NEXT))),
     }
 }
+
+/// A buffer whose turn comes when its time is nearly up has this part of it all the same, and no more: of many buffers that hang, each
+/// may be the next.
+const SHARE_OF_THE_NEXT: u32 = 4;
 
 /// A drain keeps its deadline by itself; this is for the last steps after it.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The runtime of all rescues, started when it is first needed. It has a thread of its own and is of the kind that lets a sink
-/// use `block_in_place`.
+/// One sink that blocks its thread must not hold the other rescues up.
+const THREADS: usize = 4;
+
+/// The runtime of all rescues, started when it is first needed. It has threads of its own and is of the kind that lets a sink use
+/// `block_in_place`.
 fn runtime() -> Result<&'static Runtime, &'static io::Error> {
     static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
     let start = || {
         let mut builder = Builder::new_multi_thread();
         builder
-            .worker_threads(1)
+            .worker_threads(THREADS)
             .thread_name("buffer-rescue")
             .enable_all()
             .build()

@@ -189,9 +189,10 @@ impl<T> Shared<T> {
                 )
             });
         }
+        // Before the finish wakes those who wait for it.
+        self.meter.retire();
         let left = self.drain.finish(sink_error, |left| self.count(DROPPED, left));
         self.drop_counted(left);
-        self.meter.retire();
         self.report();
         for (reason, items) in self.drop_log.rests() {
             let _ = caught(

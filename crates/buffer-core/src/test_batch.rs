@@ -166,7 +166,7 @@ impl<T> TestBatch<T> {
     /// ```
     #[must_use]
     pub fn dropped(mut self, reason: DropReason, error: FlushError) -> Self {
-        let (parent, all) = (self.batch.id(), self.batch.take_left());
+        let (parent, (all, _)) = (self.batch.id(), self.batch.take_left());
         let causes = Causes::One(error);
         Self {
             batch: self
@@ -197,7 +197,7 @@ impl<T> TestBatch<T> {
         let (mut delivered, rejected) = self.take_marked();
         let mut taken = 0;
         if error.is_none() || was_taken {
-            let mut left = self.batch.take_left();
+            let (mut left, _) = self.batch.take_left();
             taken = left.count - left.items.len();
             delivered.append(&mut left.items);
         }

@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use crate::caught::caught;
 use crate::reason::DropReason;
 
 /// What becomes of an item that somebody waits for; the channel closes without one when a drain leaves the item over.
@@ -66,8 +67,8 @@ pub(crate) struct Answers(Vec<(Waiter, Answer)>);
 impl Answers {
     pub(crate) fn send(self) {
         for (waiter, answer) in self.0 {
-            // An error means that this one has given up.
-            let _ = waiter.send(answer);
+            // An error means that this one has given up. A waker is user code, and the others wait too.
+            let _ = caught(|| waiter.send(answer));
         }
     }
 }

@@ -489,3 +489,138 @@ fn items_left_in_the_slot_that_panic_in_their_destructor_do_not_hurt_whoever_dro
     drop(runtime);
     drop(buffer);
 }
+
+/// Longer than the rescue waits for a guard that does not go.
+#[test]
+fn a_chain_whose_front_is_slow_is_rescued_to_its_end() {
+    struct SlowForward(Buffer<u32>);
+    #[async_trait]
+    impl Flush<u32> for SlowForward {
+        async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let inserted = self.0.insert_batch(&mut batch.to_vec()).await;
+            inserted.map_err(FlushError::permanent)
+        }
+    }
+    for keeps_handle in [false, true] {
+        let runtime = current_thread();
+        let sink = ScriptedSink::new([]);
+        // Its own time is up before the front is through.
+        let last = Buffer::builder()
+            .partitions(1)
+            .drain_timeout(Duration::from_secs(1))
+            .runtime(runtime.handle().clone())
+            .build(sink.clone())
+            .unwrap();
+        let first = Buffer::builder()
+            .partitions(1)
+            .batch_size(1)
+            .runtime(runtime.handle().clone())
+            .build(SlowForward(last.clone()))
+            .unwrap();
+        (0..5).for_each(|item| first.try_insert(item).unwrap());
+        drop(last);
+        let kept = keeps_handle.then(|| first.clone());
+        drop(first);
+        drop(runtime);
+        assert_eq!(sink.delivered(), [0, 1, 2, 3, 4], "{keeps_handle}");
+        drop(kept);
+    }
+}
+
+#[test]
+fn a_sink_that_panics_in_its_destructor_does_not_hold_up_a_chain() {
+    struct Bomb;
+    #[async_trait]
+    impl Flush<u32> for Bomb {
+        async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+            Ok(())
+        }
+    }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("scripted");
+        }
+    }
+    let runtime = current_thread();
+    let (first, behind, sink) = chain(&runtime);
+    let bomb = Buffer::builder()
+        .runtime(runtime.handle().clone())
+        .build(Bomb)
+        .unwrap();
+    bomb.try_insert(1).unwrap();
+    first.try_insert(1).unwrap();
+    drop((bomb, first, behind));
+    drop(runtime);
+    assert_eq!(sink.delivered(), [1]);
+}
+
+#[test]
+fn the_end_of_a_chain_on_a_runtime_of_its_own_waits_for_its_front() {
+    struct SignalAndForward(std::sync::mpsc::Sender<()>, Buffer<u32>);
+    #[async_trait]
+    impl Flush<u32> for SignalAndForward {
+        async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+            self.0.send(()).map_err(FlushError::permanent)?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let inserted = self.1.insert_batch(&mut batch.to_vec()).await;
+            inserted.map_err(FlushError::permanent)
+        }
+    }
+    let (front, back) = (current_thread(), current_thread());
+    let (sender, begun) = std::sync::mpsc::channel();
+    let sink = ScriptedSink::new([]);
+    let last = Buffer::builder()
+        .runtime(back.handle().clone())
+        .build(sink.clone())
+        .unwrap();
+    let first = Buffer::builder()
+        .runtime(front.handle().clone())
+        .build(SignalAndForward(sender, last))
+        .unwrap();
+    first.try_insert(1).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || drop(front));
+        // Nothing drives the runtimes, so this comes from the rescue.
+        begun.recv().unwrap();
+        drop(back);
+    });
+    assert_eq!(sink.delivered(), [1]);
+}
+
+#[test]
+fn a_waker_that_panics_costs_no_item() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("scripted")
+        }
+    }
+    let waker = std::task::Waker::from(Arc::new(Panics));
+    let mut context = std::task::Context::from_waker(&waker);
+    let runtime = current_thread();
+    runtime.block_on(async {
+        // At a barrier in front of a batch.
+        let sink = ScriptedSink::new([]);
+        let buffer = Buffer::builder()
+            .partitions(1)
+            .batch_size(2)
+            .build(sink.clone())
+            .unwrap();
+        buffer.try_insert(0).unwrap();
+        let mut flush = Box::pin(buffer.flush());
+        assert!(flush.as_mut().poll(&mut context).is_pending());
+        buffer.insert_batch(&mut vec![1, 2]).await.unwrap();
+        assert_eq!(buffer.close().await.ledger.delivered, 3);
+
+        // With items that are left over.
+        let sink = ScriptedSink::new([Reply::Never]);
+        let buffer = Buffer::builder().partitions(1).batch_size(1).build(sink).unwrap();
+        buffer.try_insert(0).unwrap();
+        let mut waiting = Box::pin(buffer.insert_and_wait(1));
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        tokio::task::yield_now().await;
+        let summary = buffer.close_within(Duration::from_millis(10)).await;
+        assert_eq!((summary.undelivered, summary.ledger.pending), (vec![0, 1], 0));
+    });
+}

@@ -304,3 +304,40 @@ async fn a_recorder_that_panics_costs_nothing() {
     buffer.insert_batch(&mut (0..10).collect()).await.unwrap();
     assert_eq!(buffer.close().await.ledger.delivered, 10);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whatever_settles_an_item_last_is_reported_though_nothing_follows() {
+    let notes = Notes::default();
+    let _guard = metrics::set_default_local_recorder(&notes);
+    let given_up = Buffer::builder()
+        .name("given up")
+        .partitions(1)
+        .give_up_after(Duration::from_secs(1))
+        .dead_letters(ScriptedSink::new([]))
+        .build(ScriptedSink::answering(|_| Reply::Unavailable))
+        .unwrap();
+    given_up.insert(1).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    notes.agree_with(&given_up.ledger());
+    assert_eq!(given_up.ledger().dead_lettered, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn absurd_capacities_and_weights_do_no_harm() {
+    let notes = Notes::default();
+    let _guard = metrics::set_default_local_recorder(&notes);
+    let build = || {
+        let builder = Buffer::builder()
+            .name("absurd")
+            .partitions(1)
+            .capacity(usize::MAX);
+        let sink = ScriptedSink::new([Reply::Transient]);
+        builder.weigh(|_: &u32| usize::MAX).build(sink).unwrap()
+    };
+    let (one, other) = (build(), build());
+    one.insert_batch(&mut vec![1, 2, 3]).await.unwrap();
+    other.insert_batch(&mut vec![1, 2, 3]).await.unwrap();
+    assert_eq!(one.close().await.ledger.delivered, 3);
+    assert_eq!(other.close().await.ledger.delivered, 3);
+    assert_eq!(notes.gauge("buffer_bytes_pending"), 0.0);
+}
