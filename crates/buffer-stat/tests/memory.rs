@@ -34,10 +34,7 @@ async fn count_keys(stats: &StatBuffer<String>, keys: std::ops::Range<u64>) {
 /// Fails when the tables keep the keys of a window, or when idle ones keep its room.
 #[tokio::test(start_paused = true)]
 async fn hundreds_of_thousands_of_keys_leave_neither_memory_nor_tasks_behind() {
-    let stats = StatBuffer::builder()
-        .buffer(|buffer| buffer.partitions(2))
-        .build(Nowhere)
-        .unwrap();
+    let stats = StatBuffer::builder().partitions(2).build(Nowhere).unwrap();
     count_keys(&stats, 0..1).await;
     let base = HEAP.current_usage();
     for window in 0..30 {
