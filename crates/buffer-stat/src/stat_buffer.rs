@@ -229,6 +229,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     async fn flush_all(&self, turn: Turn) -> FlushReport {
         let mut report = FlushReport::default();
         let mut turn = turn;
+        let _adopted = self.counters.windows.adopt_rest();
         loop {
             let HandedOver { turned, spared, rest } = self.counters.hand_over(turn);
             if turned && !spared {

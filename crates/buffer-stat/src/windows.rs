@@ -49,6 +49,8 @@ struct Window<K> {
     from: Option<Instant>,
     /// Counts that found no room in the buffer yet, with the hashes of their keys.
     rest: Vec<(u64, Count<K>)>,
+    /// How many callers of a flush hand the rest on, so that it is in their reports; without them the driver does.
+    flushers: usize,
     in_flight: InFlight<K>,
     merged_back: u64,
     ended_early: u64,
@@ -90,6 +92,16 @@ pub(crate) struct Turned {
     pub(crate) ended_early: u64,
 }
 
+/// Somebody hands the rest on; made by [`Windows::adopt_rest`].
+pub(crate) struct Adopted<'a, K>(&'a Windows<K>);
+
+impl<K> Drop for Adopted<'_, K> {
+    fn drop(&mut self) {
+        self.0.current.lock().flushers -= 1;
+        self.0.wake.notify_one();
+    }
+}
+
 impl<K: Hash + Eq + Clone> Windows<K> {
     pub(crate) fn new(sums: Sums<K>, send_zero_sums: bool) -> Self {
         let window = Window {
@@ -97,6 +109,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             last: SystemTime::UNIX_EPOCH,
             from: None,
             rest: Vec::new(),
+            flushers: 0,
             in_flight: InFlight::new(),
             merged_back: 0,
             ended_early: 0,
@@ -151,8 +164,16 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.begin.lock().crowded
     }
 
-    pub(crate) fn has_rest(&self) -> bool {
-        !self.current.lock().rest.is_empty()
+    /// Whether there is a rest that nobody but the driver hands on.
+    pub(crate) fn has_orphaned_rest(&self) -> bool {
+        let window = self.current.lock();
+        !window.rest.is_empty() && window.flushers == 0
+    }
+
+    /// The caller hands the rest on from now until the guard is dropped.
+    pub(crate) fn adopt_rest(&self) -> Adopted<'_, K> {
+        self.current.lock().flushers += 1;
+        Adopted(self)
     }
 
     pub(crate) fn turned(&self) -> Turned {
