@@ -126,6 +126,7 @@ async fn a_doubt_stays_with_its_batch_and_not_with_the_next() {
     assert_eq!(stats.flush().await.delivered, 0);
     assert_eq!(stats.tallies().merged_back, 1);
     assert_eq!(stats.outstanding("a"), 1);
+    assert_adds_up(&stats.close().await.ledger);
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,6 +208,7 @@ async fn of_a_batch_that_was_written_in_part_only_the_rest_goes_back() {
         let written = written.lock().get(key).copied().unwrap_or_default();
         assert_eq!(written + stats.outstanding(key.as_str()), 7, "{key}");
     }
+    stats.close_within(Duration::ZERO).await;
 }
 
 /// Fails when a close lets counts go back, where nobody would take them from.
@@ -264,4 +266,5 @@ async fn a_key_at_which_the_sink_hangs_keeps_one_partition_and_not_the_others() 
         assert_eq!(stats.outstanding("bad"), round);
         assert_eq!(stats.ledger().pending, 1);
     }
+    assert_eq!(stats.close_within(Duration::ZERO).await.undelivered.len(), 2);
 }
