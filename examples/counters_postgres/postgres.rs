@@ -34,7 +34,7 @@ const ADD: &str = "
 ";
 
 /// Adds counts to totals in PostgreSQL.
-pub struct PostgresSink {
+pub(crate) struct PostgresSink {
     config: Config,
     /// Connections that answered the last time they were asked, with the runtime that they live on. A connection dies with its
     /// runtime, and the last counts of a program are flushed on another one.
@@ -43,7 +43,7 @@ pub struct PostgresSink {
 
 impl PostgresSink {
     /// A sink for the database at `url`; it connects when it is first flushed to.
-    pub fn new(url: &str) -> Result<Self, Error> {
+    pub(crate) fn new(url: &str) -> Result<Self, Error> {
         let mut config = Config::from_str(url)?;
         config.application_name("counters");
         Ok(Self {
@@ -53,7 +53,7 @@ impl PostgresSink {
     }
 
     /// Creates the tables where they are missing, and forgets old batch ids.
-    pub async fn create_tables(&self) -> Result<(), Error> {
+    pub(crate) async fn create_tables(&self) -> Result<(), Error> {
         let client = self.client().await?;
         client.batch_execute(TABLES).await
     }

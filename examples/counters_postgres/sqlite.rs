@@ -20,13 +20,13 @@ const ADD: &str = "INSERT INTO counters (key, total) VALUES (?1, ?2)
     ON CONFLICT (key) DO UPDATE SET total = total + excluded.total";
 
 /// Adds counts to totals in SQLite.
-pub struct SqliteSink {
+pub(crate) struct SqliteSink {
     connection: Arc<Mutex<Connection>>,
 }
 
 impl SqliteSink {
     /// A sink for the database in a file, which is made where it is missing.
-    pub fn open(path: &Path) -> rusqlite::Result<Self> {
+    pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         connection.execute_batch(TABLES)?;
         Ok(Self {

@@ -110,7 +110,7 @@ fn increment_while(stats: &StatBuffer<String>, mut meanwhile: impl FnMut() -> bo
             .map(|thread| {
                 let go_on = &go_on;
                 scope.spawn(move || {
-                    let mut totals = BTreeMap::new();
+                    let mut totals = BTreeMap::<String, i64>::new();
                     // Relaxed: it only has to be seen some time.
                     for number in (thread..).take_while(|_| go_on.load(Relaxed)) {
                         let key = format!("key {}", number % KEYS);
@@ -143,10 +143,7 @@ fn totals_are_exact_though_backends_are_killed_in_mid_flush_again_and_again() {
     runtime.block_on(sink.create_tables()).unwrap();
     server.slow_down();
     let (sink, forgotten) = Forgetful::new(sink);
-    let stats = counters()
-        .runtime(runtime.handle().clone())
-        .build(sink)
-        .unwrap();
+    let stats = counters().runtime(runtime.handle().clone()).build(sink).unwrap();
     let mut killed = 0;
     let mut rounds = 0;
     let totals = increment_while(&stats, || {
@@ -180,10 +177,7 @@ fn counts_arrive_in_postgresql_when_the_runtime_dies_with_its_connections() {
     let runtime = Runtime::new().unwrap();
     let sink = PostgresSink::new(&server.url()).unwrap();
     runtime.block_on(sink.create_tables()).unwrap();
-    let stats = counters()
-        .runtime(runtime.handle().clone())
-        .build(sink)
-        .unwrap();
+    let stats = counters().runtime(runtime.handle().clone()).build(sink).unwrap();
     stats.increment("a", 1).unwrap();
     runtime.block_on(stats.flush());
     stats.increment("a", 2).unwrap();
@@ -198,10 +192,7 @@ fn a_key_that_postgresql_refuses_is_dropped_and_the_others_of_its_batch_are_stor
     let runtime = Runtime::new().unwrap();
     let sink = PostgresSink::new(&server.url()).unwrap();
     runtime.block_on(sink.create_tables()).unwrap();
-    let stats = counters()
-        .runtime(runtime.handle().clone())
-        .build(sink)
-        .unwrap();
+    let stats = counters().runtime(runtime.handle().clone()).build(sink).unwrap();
     for key in ["a", "no\0byte", "b"] {
         stats.increment(key, 1).unwrap();
     }
@@ -219,16 +210,18 @@ fn totals_in_sqlite_are_exact_though_answers_are_lost() {
     let path = folder.path().join("counters.sqlite");
     let runtime = Runtime::new().unwrap();
     let (sink, forgotten) = Forgetful::new(SqliteSink::open(&path).unwrap());
-    let stats = counters()
-        .runtime(runtime.handle().clone())
-        .build(sink)
-        .unwrap();
+    let stats = counters().runtime(runtime.handle().clone()).build(sink).unwrap();
     let totals = increment_while(&stats, || forgotten.load(Relaxed) < 10);
     let summary = runtime.block_on(stats.close());
-    assert_eq!((summary.undelivered.len(), summary.ledger.dropped.total()), (0, 0));
+    assert_eq!(
+        (summary.undelivered.len(), summary.ledger.dropped.total()),
+        (0, 0)
+    );
     let connection = rusqlite::Connection::open(&path).unwrap();
     let mut select = connection.prepare("SELECT key, total FROM counters").unwrap();
-    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let rows = select
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
     let stored: BTreeMap<String, i64> = rows.map(Result::unwrap).collect();
     assert_eq!(stored, totals);
 }

@@ -45,7 +45,13 @@ impl PostgresServer {
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
         let user = unprivileged(folder.path());
-        let log = || File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+        let log = || {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(folder.path().join("log"))
+                .unwrap()
+        };
         let command = |program: &str| {
             let mut command = Command::new(programs.join(program));
             command.arg("-D").arg(&data).current_dir("/");
@@ -56,7 +62,15 @@ impl PostgresServer {
             command
         };
         let initialised = command("initdb")
-            .args(["-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-locale", "--no-sync"])
+            .args([
+                "-U",
+                "postgres",
+                "--auth=trust",
+                "-E",
+                "UTF8",
+                "--no-locale",
+                "--no-sync",
+            ])
             .status()
             .unwrap();
         let read_log = || fs::read_to_string(folder.path().join("log")).unwrap();
@@ -119,7 +133,8 @@ impl PostgresServer {
     /// The totals that are stored.
     pub(crate) fn totals(&mut self) -> BTreeMap<String, i64> {
         let rows = self.query("SELECT key, total FROM counters").into_iter();
-        rows.map(|row| (row[0].clone(), row[1].parse().unwrap())).collect()
+        rows.map(|row| (row[0].clone(), row[1].parse().unwrap()))
+            .collect()
     }
 
     /// The rows of a query, asked again until the server answers.
@@ -155,7 +170,8 @@ impl PostgresServer {
 }
 
 /// The sink's connections that are at a statement.
-const BUSY: &str = "SELECT pid FROM pg_stat_activity WHERE application_name = 'counters' AND state = 'active'";
+const BUSY: &str =
+    "SELECT pid FROM pg_stat_activity WHERE application_name = 'counters' AND state = 'active'";
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
@@ -171,7 +187,11 @@ fn row(message: &SimpleQueryMessage) -> Option<Vec<String>> {
     let SimpleQueryMessage::Row(row) = message else {
         return None;
     };
-    Some((0..row.len()).map(|column| row.get(column).unwrap_or_default().to_owned()).collect())
+    Some(
+        (0..row.len())
+            .map(|column| row.get(column).unwrap_or_default().to_owned())
+            .collect(),
+    )
 }
 
 /// The user to run as, who owns `folder` then: PostgreSQL refuses to run as root. None where this is not root.
@@ -183,8 +203,16 @@ fn unprivileged(folder: &Path) -> Option<(u32, u32)> {
     if id(&["-u"]) != 0 {
         return None;
     }
-    let owned = Command::new("chown").arg("-R").arg("postgres:postgres").arg(folder).status().unwrap();
-    assert!(owned.success(), "there must be a user postgres, as Debian's package makes one");
+    let owned = Command::new("chown")
+        .arg("-R")
+        .arg("postgres:postgres")
+        .arg(folder)
+        .status()
+        .unwrap();
+    assert!(
+        owned.success(),
+        "there must be a user postgres, as Debian's package makes one"
+    );
     Some((id(&["-u", "postgres"]), id(&["-g", "postgres"])))
 }
 
