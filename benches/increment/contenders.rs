@@ -222,8 +222,8 @@ impl Counter for Scc {
     }
 
     fn take(&self) {
-        self.map.iter_mut_sync(|mut entry| {
-            self.taken.fetch_add(std::mem::take(&mut entry.1), Relaxed);
+        self.map.retain_sync(|_, sum| {
+            self.taken.fetch_add(std::mem::take(sum), Relaxed);
             true
         });
     }

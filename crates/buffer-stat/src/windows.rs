@@ -10,6 +10,7 @@
 
 use std::borrow::Borrow;
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -262,11 +263,14 @@ impl<K: Hash + Eq + Clone> Windows<K> {
 
     /// So many counts were settled, these among them.
     pub(crate) fn settle(&self, settled: usize, counts: &[Count<K>]) {
-        // Hashed before the lock: it is user code.
-        let hashes: Vec<u64> = counts.iter().map(|count| self.sums.hash(&count.key)).collect();
+        // Hashed before the lock: it is user code, whose panic must not keep the others on their way.
+        let hash = |count: &Count<K>| catch_unwind(AssertUnwindSafe(|| self.sums.hash(&count.key))).ok();
+        let hashes: Vec<Option<u64>> = counts.iter().map(hash).collect();
         let mut window = self.current.lock();
         for (hash, count) in hashes.into_iter().zip(counts) {
-            window.in_flight.remove(hash, count);
+            if let Some(hash) = hash {
+                window.in_flight.remove(hash, count);
+            }
         }
         window.in_flight.settle(settled);
         let rest = !window.rest.is_empty();
