@@ -16,6 +16,7 @@ use std::thread;
 
 use buffer_core::Flush;
 use buffer_stat::{Count, StatBuffer};
+use lexopt::ValueExt as _;
 
 use crate::postgres::PostgresSink;
 use crate::sqlite::SqliteSink;
