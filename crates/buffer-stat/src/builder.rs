@@ -151,7 +151,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     /// Changes the settings of the buffer that the counts go through: its name, its dead-letter sink, its time limits, its backoff.
     ///
     /// What is set here decides instead of the buffer's `partitions`, `batch_size`, `capacity`, `retries`, `on_outcome`, `runtime`,
-    /// `last_items`, `overflow` and `routing`.
+    /// `last_items`, `overflow` and `routing`. With `give_up_after` a batch that an outage outlasts is dropped, and not summed on.
     pub fn buffer(mut self, change: impl FnOnce(Builder<Count<K>>) -> Builder<Count<K>>) -> Self {
         self.buffer = change(self.buffer);
         self

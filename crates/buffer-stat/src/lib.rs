@@ -40,6 +40,18 @@
 //! * While the sink is out, or a batch may have been written and is tried again as it is, the sums go on summing. A batch that
 //!   certainly was not written goes back to them when its retries are spent. So memory is bounded by the number of keys and not
 //!   by the length of the outage, and nothing is counted twice.
+//! * So the sink's word counts: `transient` and `divisible` say that nothing of the batch is written, `divisible` of earlier attempts,
+//!   too. When in doubt it says `uncertain`, and stores the [id](buffer_core::Batch::id) of each batch in the transaction that adds
+//!   its deltas. A sink of counts borrows them: what it takes out of a batch, and does not confirm, is gone.
+//!
+//! ```sql
+//! WITH new AS (INSERT INTO counter_batches (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id)
+//! INSERT INTO counters (key, total)
+//! SELECT key, sum(delta) FROM unnest($2::text[], $3::int8[]) AS deltas (key, delta)
+//! WHERE EXISTS (SELECT FROM new)
+//! GROUP BY key ORDER BY key
+//! ON CONFLICT (key) DO UPDATE SET total = counters.total + excluded.total
+//! ```
 
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(buffer_loom, allow(dead_code, reason = "what uses it is not modelled"))]
