@@ -68,7 +68,7 @@ impl Recorder {
         self.buffers
             .counters
             .increment(traffic, integer(bytes))
-            .map_err(|buffer_stat::Closed| Stopped::Closed)
+            .map_err(|_closed| Stopped::Closed)
     }
 }
 

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use buffer_core::{Buffer, BuildError, Builder, Flush};
+use buffer_core::{Buffer, BuildError, Builder, DropReason, Flush, Outcome, Overflow, Routing, Settled};
 use tokio::runtime::Handle;
 
+use crate::count::Count;
+use crate::count_sink::CountSink;
 use crate::driver::Driver;
-use crate::stat_buffer::{Count, Counters, StatBuffer, Windows};
+use crate::max_keys::{MaxKeys, Places};
+use crate::stat_buffer::{Counters, StatBuffer};
 use crate::sums::Sums;
+use crate::windows::Windows;
 
 /// The settings of a [`StatBuffer`], made by [`StatBuffer::builder`].
 ///
@@ -30,7 +34,8 @@ use crate::sums::Sums;
 /// # async fn main() -> Result<(), BuildError> {
 /// let logins = StatBuffer::builder()
 ///     .flush_interval(Duration::from_secs(10))
-///     .buffer(|buffer| buffer.name("logins").batch_size(500))
+///     .batch_size(500)
+///     .buffer(|buffer| buffer.name("logins"))
 ///     .build(Database)?;
 /// # drop(logins);
 /// # Ok(())
@@ -41,11 +46,23 @@ pub struct StatBuilder<K> {
     buffer: Builder<Count<K>>,
     flush_interval: Duration,
     flush_jitter: Option<Duration>,
+    partitions: usize,
+    batch_size: usize,
+    retries: u32,
+    most_keys: usize,
+    beyond: MaxKeys<K>,
+    send_zero_sums: bool,
+    on_outcome: Option<OnOutcome<K>>,
     runtime: Option<Handle>,
 }
 
+/// Sees every outcome.
+type OnOutcome<K> = Box<dyn Fn(&Settled<'_, Count<K>>) + Send + Sync>;
+
 /// More partitions than this make the merge dearer and the increments no cheaper.
 const PARTITIONS_AT_MOST: usize = 16;
+/// How the buffer names what the sink's shell took out, to sum it on.
+const MERGED_BACK: Outcome = Outcome::Dropped(DropReason::Unconfirmed);
 /// Above it a duration is a mistake, as in the settings of a buffer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
@@ -56,6 +73,13 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
             buffer: Buffer::builder().name("counters"),
             flush_interval: Duration::from_secs(1),
             flush_jitter: None,
+            partitions: available_parallelism().map_or(1, |cores| cores.get().min(PARTITIONS_AT_MOST)),
+            batch_size: 5_000,
+            retries: 5,
+            most_keys: usize::MAX,
+            beyond: MaxKeys::FlushEarly,
+            send_zero_sums: false,
+            on_outcome: None,
             runtime: None,
         }
     }
@@ -77,9 +101,57 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
         self
     }
 
-    /// Changes the settings of the buffer that the counts go through: its name, the batch size, retries, time-outs.
+    /// The number of partitions, in which sums are kept apart, and of batches that are flushed at the same time. Default: the
+    /// number of cores, at most 16.
+    pub fn partitions(mut self, partitions: usize) -> Self {
+        self.partitions = partitions;
+        self
+    }
+
+    /// The number of counts in a batch, at most. Default: 5,000.
     ///
-    /// Its `last_items` and `runtime` are set here and can't be changed there.
+    /// Each partition has so many counts on their way at most; what else a window holds follows as they are settled.
+    pub fn batch_size(mut self, counts: usize) -> Self {
+        self.batch_size = counts;
+        self
+    }
+
+    /// How often a batch that the sink certainly did not write ([transient](buffer_core::FlushError::transient)) is tried again
+    /// before its counts go back to be summed on. Default: 5.
+    ///
+    /// A batch that may have been written ([uncertain](buffer_core::FlushError::uncertain), a time-out, a panic) is tried again as it
+    /// is, under the same id, for as long as it takes; one that found the sink [out](buffer_core::FlushError::unavailable) is held.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Bounds the number of keys, and says what becomes of those beyond it. Default: no bound.
+    ///
+    /// A key that is incremented in several partitions counts in each, and one that is idle for as long as a window. With zero
+    /// every key is beyond the bound.
+    pub fn max_keys(mut self, keys: usize, beyond: MaxKeys<K>) -> Self {
+        self.most_keys = keys;
+        self.beyond = beyond;
+        self
+    }
+
+    /// Sends the sums of keys, too, that changed and came to zero. Default: they are not sent.
+    pub fn send_zero_sums(mut self) -> Self {
+        self.send_zero_sums = true;
+        self
+    }
+
+    /// Called with every outcome, as [`Builder::on_outcome`] says. What goes back to be summed on is no outcome.
+    pub fn on_outcome(mut self, on_outcome: impl Fn(&Settled<'_, Count<K>>) + Send + Sync + 'static) -> Self {
+        self.on_outcome = Some(Box::new(on_outcome));
+        self
+    }
+
+    /// Changes the settings of the buffer that the counts go through: its name, its dead-letter sink, its time limits, its backoff.
+    ///
+    /// What is set here decides instead of the buffer's `partitions`, `batch_size`, `capacity`, `retries`, `on_outcome`, `runtime`,
+    /// `last_items`, `overflow` and `routing`. With `give_up_after` a batch that an outage outlasts is dropped, and not summed on.
     pub fn buffer(mut self, change: impl FnOnce(Builder<Count<K>>) -> Builder<Count<K>>) -> Self {
         self.buffer = change(self.buffer);
         self
@@ -116,17 +188,41 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
             Some(runtime) => runtime,
             None => Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
         };
-        let partitions = available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let partitions = partitions.min(const { NonZeroUsize::new(PARTITIONS_AT_MOST).expect("not zero") });
-        let windows = Arc::new(Windows::new(Sums::new(partitions)));
-        let last_counts = Arc::clone(&windows);
+        let Some(partitions) = NonZeroUsize::new(self.partitions) else {
+            return Err(BuildError::Zero {
+                setting: "partitions",
+                least: "1",
+            });
+        };
+        let sums = Sums::new(partitions, Places::new(self.most_keys, self.beyond));
+        let windows = Arc::new(Windows::new(sums, self.send_zero_sums));
+        let capacity = self.batch_size.saturating_mul(self.partitions);
+        let sink = CountSink::new(sink, Arc::clone(&windows), self.retries, self.partitions);
+        let (last_counts, settled) = (Arc::clone(&windows), Arc::clone(&windows));
+        let on_outcome = self.on_outcome;
         let buffer = self
             .buffer
+            .partitions(self.partitions)
+            .batch_size(self.batch_size)
+            .batch_size_jitter(0)
+            .capacity(capacity)
+            // The sink's shell counts them: what may have been written is never given up.
+            .retries(u32::MAX)
+            .overflow(Overflow::Wait)
+            .routing(Routing::ThreadHome)
             .runtime(runtime.clone())
+            .on_outcome(move |outcome| {
+                settled.settle(outcome.count, outcome.items);
+                let merged_back = outcome.items.is_empty() && outcome.outcome == MERGED_BACK;
+                if !merged_back && let Some(on_outcome) = &on_outcome {
+                    on_outcome(outcome);
+                }
+            })
             .last_items(move || last_counts.last_counts());
         let counters = Arc::new(Counters {
             windows,
             buffer: buffer.build(sink)?,
+            capacity,
         });
         runtime.spawn(Driver::new(&counters, self.flush_interval, jitter).run());
         Ok(StatBuffer { counters })

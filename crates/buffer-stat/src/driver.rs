@@ -8,7 +8,8 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use crate::stat_buffer::{Counters, Windows};
+use crate::stat_buffer::Counters;
+use crate::windows::{HandedOver, Turn, Windows};
 
 /// The one task of a [`StatBuffer`](crate::StatBuffer). It holds no handle, so that the last drop is seen, and no sums, so that
 /// none are lost with it.
@@ -34,27 +35,29 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
 
     /// Runs until the counters are closed.
     pub(crate) async fn run(self) {
-        while let Ok(()) = self.window().await {
-            let Some(counters) = self.counters.upgrade() else {
-                return;
-            };
-            // Keys are user code, and their panic must not be the last window's.
-            let _ = catch_unwind(AssertUnwindSafe(|| counters.hand_over()));
+        let mut may_end_early = true;
+        while let Ok(turn) = self.window(may_end_early).await {
+            let Ok(handed) = self.hand_over(turn) else { return };
+            // Where the last window is still on its way, to end this one early would free nothing.
+            may_end_early = handed.is_some_and(|handed| handed.turned);
         }
     }
 
-    /// Waits for the end of the next window.
-    async fn window(&self) -> Result<(), Closed> {
+    /// Waits for the end of the next window, and says why it ends.
+    async fn window(&self, may_end_early: bool) -> Result<Turn, Closed> {
         loop {
             self.first_increment().await?;
-            // Where sums were left over, no increment tells.
-            let window = self.windows.begin();
+            // Where sums came back, no increment tells.
+            let (window, from) = self.windows.begin();
             let later = self.jitter.mul_f64(rand::rng().random_range(0.0..=1.0));
-            let end = Instant::now() + self.interval + later;
+            let end = from.unwrap_or_else(Instant::now) + self.interval + later;
             // When a flush has ended this window, its timer ends with it, and the next increment begins another.
             while self.windows.number() == window {
+                if may_end_early && self.windows.is_crowded() {
+                    return Ok(Turn::Early);
+                }
                 let Ok(woken) = timeout_at(end, self.woken()).await else {
-                    return Ok(());
+                    return Ok(Turn::InTime);
                 };
                 woken?;
             }
@@ -70,19 +73,32 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
             if let Ok(woken) = timeout_at(idle, self.woken()).await {
                 woken?;
             } else {
-                sums.give_room_back();
+                sums.forget_idle();
                 self.woken().await?;
             }
         }
         Ok(())
     }
 
+    /// Waits for a wake-up, and hands on what found no room before.
     async fn woken(&self) -> Result<(), Closed> {
         let sums = &self.windows.sums;
         if sums.is_closed() {
             return Err(Closed);
         }
-        sums.wake.notified().await;
-        if sums.is_closed() { Err(Closed) } else { Ok(()) }
+        self.windows.wake.notified().await;
+        if sums.is_closed() {
+            return Err(Closed);
+        }
+        if self.windows.has_orphaned_rest() {
+            self.hand_over(Turn::Not)?;
+        }
+        Ok(())
+    }
+
+    /// None where the code of a key has failed, which must not be the last window's end.
+    fn hand_over(&self, turn: Turn) -> Result<Option<HandedOver>, Closed> {
+        let counters = self.counters.upgrade().ok_or(Closed)?;
+        Ok(catch_unwind(AssertUnwindSafe(|| counters.hand_over(turn))).ok())
     }
 }

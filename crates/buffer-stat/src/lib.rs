@@ -37,20 +37,56 @@
 //! * A *window* runs from the first increment to the next hand-over of the sums to the buffer. A key occurs once in a window.
 //! * Sums are kept in partitions, picked by the same [`Router`](buffer_core::Router) as in a buffer, and merged at the
 //!   hand-over.
-//! * Where the buffer has no room, because its sink is out, the sums stay and go on summing: memory is bounded by the number of
-//!   keys and not by the length of the outage.
+//! * While the sink is out, or a batch may have been written and is tried again as it is, the sums go on summing. A batch that
+//!   certainly was not written goes back to them when its retries are spent. So memory is bounded by the number of keys and not
+//!   by the length of the outage, and nothing is counted twice.
+//! * So the sink's word counts: `transient` and `divisible` say that nothing of the batch is written, `divisible` of earlier attempts,
+//!   too. When in doubt it says `uncertain`, and stores the [id](buffer_core::Batch::id) of each batch in the transaction that adds
+//!   its deltas. A sink of counts borrows them: what it takes out of a batch, and does not confirm, is gone.
+//!
+//! ```sql
+//! WITH new AS (INSERT INTO counter_batches (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id)
+//! INSERT INTO counters (key, total)
+//! SELECT key, sum(delta) FROM unnest($2::text[], $3::int8[]) AS deltas (key, delta)
+//! WHERE EXISTS (SELECT FROM new)
+//! GROUP BY key ORDER BY key
+//! ON CONFLICT (key) DO UPDATE SET total = counters.total + excluded.total
+//! ```
 
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![cfg_attr(buffer_loom, allow(dead_code, reason = "what uses it is not modelled"))]
 
+// The models compile the sums and the windows alone: under them buffer-core has no buffer.
+#[cfg(not(buffer_loom))]
 mod builder;
+mod count;
+#[cfg(not(buffer_loom))]
+mod count_sink;
+#[cfg(not(buffer_loom))]
 mod driver;
+mod error;
+mod in_flight;
+mod max_keys;
+#[cfg(all(test, buffer_loom))]
+mod models;
+#[cfg(not(buffer_loom))]
 mod stat_buffer;
 mod sums;
+mod sync;
+mod table;
+mod tallies;
+mod windows;
 
 pub use buffer_core::{Flush, Ledger, Summary};
 
+#[cfg(not(buffer_loom))]
 pub use crate::builder::StatBuilder;
-pub use crate::stat_buffer::{Closed, Count, StatBuffer};
+pub use crate::count::Count;
+pub use crate::error::{IncrementError, IncrementManyError};
+pub use crate::max_keys::MaxKeys;
+#[cfg(not(buffer_loom))]
+pub use crate::stat_buffer::StatBuffer;
+pub use crate::tallies::Tallies;
 
 /// Compiles and runs the examples of the README.
 #[cfg(doctest)]

@@ -12,101 +12,144 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use buffer_core::Router;
 use crossbeam_utils::CachePadded;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
+
+use crate::error::{IncrementError, IncrementManyError};
+use crate::max_keys::{MaxKeys, NoPlace, Places};
+use crate::sync::{Mutex, MutexGuard, Ordering::Relaxed};
+use crate::table::{Added, Keep, Spare, Table, Taken};
 
 /// The sums of all partitions.
 pub(crate) struct Sums<K> {
     router: Router,
     tables: Box<[CachePadded<Mutex<Table<K>>>]>,
     hasher: DefaultHashBuilder,
-    /// Wakes the driver: a window has begun, or the tables were closed.
-    pub(crate) wake: Notify,
+    pub(crate) places: Places<K>,
 }
 
-struct Table<K> {
-    entries: HashTable<Entry<K>>,
-    closed: bool,
+/// What increments changed besides sums, for whoever turns the windows.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Changes {
+    pub(crate) first: bool,
+    pub(crate) fresh: bool,
+    /// There are too many keys, and they should leave early.
+    pub(crate) crowded: bool,
 }
 
-/// The sum of one key. It is wider than what is added, so that it can't overflow: that would take 2^64 increments.
-struct Entry<K> {
-    hash: u64,
-    key: K,
-    sum: i128,
-}
+/// How many increments of [`Sums::add_many`] are hashed before a lock is taken.
+const HASHED_AT_ONCE: usize = 64;
 
-/// What an increment was added to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Added {
-    ToTable,
-    /// The table was empty before, so this may be the begin of a window.
-    FirstOfTable,
-}
-
-/// The tables are closed.
-#[derive(Debug)]
-pub(crate) struct TablesClosed;
-
-impl<K: Hash + Eq> Sums<K> {
-    pub(crate) fn new(partitions: NonZeroUsize) -> Self {
-        let table = || {
-            CachePadded::new(Mutex::new(Table {
-                entries: HashTable::new(),
-                closed: false,
-            }))
-        };
+impl<K: Hash + Eq + Clone> Sums<K> {
+    pub(crate) fn new(partitions: NonZeroUsize, places: Places<K>) -> Self {
+        let table = || CachePadded::new(Mutex::new(Table::new()));
         Self {
             router: Router::new(partitions),
             tables: (0..partitions.get()).map(|_| table()).collect(),
             hasher: DefaultHashBuilder::default(),
-            wake: Notify::new(),
+            places,
         }
     }
 
     /// Adds to a key's sum at home, or in the next table that is not locked.
-    pub(crate) fn add<Q>(&self, key: &Q, n: i64) -> Result<Added, TablesClosed>
+    pub(crate) fn add<Q>(&self, key: &Q, n: i64) -> Result<Changes, IncrementError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
+        self.add_to(&mut *self.table(), hash, key, n)
+    }
+
+    /// Adds to several sums, with few locks.
+    pub(crate) fn add_many<Q>(&self, increments: &[(&Q, i64)]) -> (Changes, Result<(), IncrementManyError>)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let mut all = Changes::default();
+        let mut counted = 0;
+        for chunk in increments.chunks(HASHED_AT_ONCE) {
+            let mut hashes = [0; HASHED_AT_ONCE];
+            for (hash, (key, _)) in hashes.iter_mut().zip(chunk) {
+                *hash = self.hasher.hash_one(*key);
+            }
+            let mut table = self.table();
+            for (hash, (key, n)) in hashes.into_iter().zip(chunk) {
+                match self.add_to(&mut *table, hash, *key, *n) {
+                    Ok(changes) => all.add(changes),
+                    Err(error) => return (all, Err(IncrementManyError { counted, error })),
+                }
+                counted += 1;
+            }
+        }
+        (all, Ok(()))
+    }
+
+    /// The table at home, or the next that is not locked.
+    fn table(&self) -> MutexGuard<'_, Table<K>> {
         let free = self
             .router
             .order()
             .find_map(|index| self.tables[index].try_lock());
-        let mut table = free.unwrap_or_else(|| self.tables[self.router.home()].lock());
+        free.unwrap_or_else(|| self.tables[self.router.home()].lock())
+    }
+
+    fn add_to<Q>(&self, table: &mut Table<K>, hash: u64, key: &Q, n: i64) -> Result<Changes, IncrementError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
         if table.closed {
-            return Err(TablesClosed);
+            return Err(IncrementError::Closed);
         }
-        // The key's Eq is user code under the lock, as in every map; if it panics, the table is as it was.
-        if let Some(entry) = table.entries.find_mut(hash, |entry| entry.key.borrow() == key) {
-            entry.sum += i128::from(n);
-            return Ok(Added::ToTable);
+        let n = i128::from(n);
+        if let Some(added) = table.add(hash, |other| other.borrow() == key, n) {
+            return Ok(added.into());
         }
-        let first = table.entries.is_empty();
-        let entry = Entry {
-            hash,
-            key: key.to_owned(),
-            sum: n.into(),
+        // Cloned before a place is taken: it is user code, and may panic.
+        let owned = key.to_owned();
+        let Err(NoPlace) = self.places.take() else {
+            return Ok(table.insert(hash, owned, n).into());
         };
-        table.entries.insert_unique(hash, entry, |entry| entry.hash);
-        Ok(if first {
-            Added::FirstOfTable
-        } else {
-            Added::ToTable
-        })
+        // Relaxed: numbers to look at.
+        match &*self.places.beyond.lock() {
+            MaxKeys::FlushEarly => {
+                self.places.take_anyway();
+                let changes = Changes::from(table.insert(hash, owned, n));
+                Ok(Changes {
+                    crowded: true,
+                    ..changes
+                })
+            }
+            MaxKeys::FoldInto(overflow) => {
+                let hash = self.hasher.hash_one(overflow);
+                let added = match table.add(hash, |other| other == overflow, n) {
+                    Some(added) => added,
+                    None => {
+                        let overflow = overflow.clone();
+                        self.places.take_anyway();
+                        table.insert(hash, overflow, n)
+                    }
+                };
+                self.places.folded.fetch_add(1, Relaxed);
+                Ok(added.into())
+            }
+            MaxKeys::Refuse => {
+                self.places.refused.fetch_add(1, Relaxed);
+                Err(IncrementError::TooManyKeys)
+            }
+        }
     }
 
     /// Adds sums back that were taken before. The tables are open: they are closed by the same caller that takes.
-    pub(crate) fn add_back(&self, sums: impl IntoIterator<Item = (K, i128)>) {
+    pub(crate) fn add_back(&self, sums: impl IntoIterator<Item = Taken<K>>) {
         let mut table = self.tables[self.router.home()].lock();
-        for (key, sum) in sums {
-            let hash = self.hasher.hash_one(&key);
-            merge(&mut table.entries, Entry { hash, key, sum });
+        for taken in sums {
+            table.add_back(taken, &self.places);
         }
-        drop(table);
-        self.wake.notify_one();
+    }
+
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key)
     }
 
     /// The key's sum.
@@ -116,24 +159,21 @@ impl<K: Hash + Eq> Sums<K> {
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        let in_table = |table: &CachePadded<Mutex<Table<K>>>| {
-            let table = table.lock();
-            table
-                .entries
-                .find(hash, |entry| entry.key.borrow() == key)
-                .map_or(0, |entry| entry.sum)
-        };
-        self.tables.iter().map(in_table).sum()
+        let is_key = |other: &K| other.borrow() == key;
+        self.tables
+            .iter()
+            .map(|table| table.lock().sum(hash, is_key))
+            .sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.tables.iter().all(|table| table.lock().entries.is_empty())
+        self.tables.iter().all(|table| !table.lock().has_changed())
     }
 
-    /// Gives back the room that the tables keep for the next window.
-    pub(crate) fn give_room_back(&self) {
+    /// Forgets the keys that were not incremented since the last take, and gives their room back.
+    pub(crate) fn forget_idle(&self) {
         for table in &self.tables {
-            table.lock().entries.shrink_to_fit(|entry| entry.hash);
+            table.lock().forget_idle(&self.places);
         }
     }
 
@@ -141,64 +181,97 @@ impl<K: Hash + Eq> Sums<K> {
         self.tables[0].lock().closed
     }
 
-    /// Takes all sums, merged by key.
-    pub(crate) fn take(&self) -> impl Iterator<Item = (K, i128)> + use<K> {
-        merged(self.take_each(|_| {}))
+    /// Takes the sums that changed, merged by key.
+    pub(crate) fn take(&self, spare: Spare, keep: Keep) -> Vec<Taken<K>> {
+        let tables = self.tables.iter();
+        merged(tables.map(|table| table.lock().take(spare, keep, &self.places)))
     }
 
     /// Takes all sums, merged by key, and refuses increments from then on.
-    pub(crate) fn take_last(&self) -> impl Iterator<Item = (K, i128)> + use<K> {
-        let last = self.take_each(|table| table.closed = true);
-        self.wake.notify_one();
-        merged(last)
-    }
-
-    fn take_each(&self, also: impl Fn(&mut Table<K>)) -> Vec<HashTable<Entry<K>>> {
-        let take = |table: &CachePadded<Mutex<Table<K>>>| {
+    pub(crate) fn take_last(&self) -> Vec<Taken<K>> {
+        let tables = self.tables.iter();
+        merged(tables.map(|table| {
             let mut table = table.lock();
-            also(&mut table);
-            // A busy table needs as much room again; what is idle for an interval gives it back.
-            let emptied = HashTable::with_capacity(table.entries.len());
-            std::mem::replace(&mut table.entries, emptied)
+            table.closed = true;
+            table.take_all(&self.places)
+        }))
+    }
+
+    /// Takes one key's sum; what is added to it from now on belongs to a window of its own.
+    pub(crate) fn take_key(&self, hash: u64, key: &K) -> Option<Taken<K>> {
+        // A comparison that panics, which is user code, must not cost what was taken from the tables before.
+        let take = |table: &CachePadded<Mutex<Table<K>>>| {
+            catch_unwind(AssertUnwindSafe(|| {
+                table.lock().take_key(hash, key, &self.places)
+            }))
         };
-        self.tables.iter().map(take).collect()
+        let taken = self.tables.iter().filter_map(|table| take(table).ok().flatten());
+        taken.reduce(|sum, other| Taken {
+            sum: sum.sum + other.sum,
+            ..sum
+        })
     }
 }
 
-fn merged<K: Eq>(tables: Vec<HashTable<Entry<K>>>) -> impl Iterator<Item = (K, i128)> {
-    let mut tables = tables.into_iter();
-    let mut merged = tables.next().unwrap_or_default();
-    for entry in tables.flatten() {
-        merge(&mut merged, entry);
+impl Changes {
+    fn add(&mut self, other: Self) {
+        let Self {
+            first,
+            fresh,
+            crowded,
+        } = other;
+        self.first |= first;
+        self.fresh |= fresh;
+        self.crowded |= crowded;
     }
-    pairs(merged)
 }
 
-fn pairs<K>(entries: HashTable<Entry<K>>) -> impl Iterator<Item = (K, i128)> {
-    entries.into_iter().map(|Entry { hash: _, key, sum }| (key, sum))
+impl From<Added> for Changes {
+    fn from(added: Added) -> Self {
+        Self {
+            first: added == Added::First,
+            fresh: added == Added::Fresh,
+            crowded: false,
+        }
+    }
 }
 
-fn merge<K: Eq>(into: &mut HashTable<Entry<K>>, entry: Entry<K>) {
+/// Merges what was taken from the tables. No lock is held while it compares keys of different tables.
+fn merged<K: Eq>(taken: impl Iterator<Item = Vec<Taken<K>>>) -> Vec<Taken<K>> {
+    let mut all: Vec<Vec<Taken<K>>> = taken.filter(|taken| !taken.is_empty()).collect();
+    if all.len() <= 1 {
+        return all.pop().unwrap_or_default();
+    }
+    let mut merged = HashTable::with_capacity(all[0].len());
+    for taken in all.into_iter().flatten() {
+        merge(&mut merged, taken);
+    }
+    merged.into_iter().collect()
+}
+
+fn merge<K: Eq>(into: &mut HashTable<Taken<K>>, taken: Taken<K>) {
     // A comparison that panics, which is user code, must not cost a sum: the key then stands twice.
     let found = catch_unwind(AssertUnwindSafe(|| {
-        let found = into.find_mut(entry.hash, |other| other.key == entry.key);
-        found.map(|found| found.sum += entry.sum).is_some()
+        let found = into.find_mut(taken.hash, |other| other.key == taken.key);
+        found.map(|found| found.sum += taken.sum).is_some()
     }));
     if !found.unwrap_or(false) {
-        into.insert_unique(entry.hash, entry, |entry| entry.hash);
+        into.insert_unique(taken.hash, taken, |taken| taken.hash);
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(buffer_loom)))]
 mod tests {
     use super::*;
 
     fn sums(partitions: usize) -> Sums<String> {
-        Sums::new(NonZeroUsize::new(partitions).expect("not zero"))
+        let partitions = NonZeroUsize::new(partitions).expect("not zero");
+        Sums::new(partitions, Places::new(usize::MAX, MaxKeys::FlushEarly))
     }
 
-    fn sorted(sums: impl Iterator<Item = (String, i128)>) -> Vec<(String, i128)> {
-        let mut sorted: Vec<_> = sums.collect();
+    fn take(sums: &Sums<String>) -> Vec<(String, i128)> {
+        let taken = sums.take(Spare::Fresh, Keep::Busy).into_iter();
+        let mut sorted: Vec<_> = taken.map(|taken| (taken.key, taken.sum)).collect();
         sorted.sort();
         sorted
     }
@@ -218,10 +291,7 @@ mod tests {
             }
         });
         assert_eq!((sums.sum("a"), sums.sum("b"), sums.sum("c")), (6_000, 12_000, 0));
-        assert_eq!(
-            sorted(sums.take()),
-            [("a".to_owned(), 6_000), ("b".to_owned(), 12_000)]
-        );
+        assert_eq!(take(&sums), [("a".to_owned(), 6_000), ("b".to_owned(), 12_000)]);
         assert!(sums.is_empty());
     }
 
@@ -238,29 +308,44 @@ mod tests {
     fn what_is_added_back_goes_on_summing() {
         let sums = sums(2);
         sums.add("a", 2).expect("open");
-        let taken = sorted(sums.take());
+        let taken = sums.take(Spare::Fresh, Keep::Busy);
         sums.add("a", 3).expect("open");
         sums.add_back(taken);
-        assert_eq!(sorted(sums.take()), [("a".to_owned(), 5)]);
+        assert_eq!(take(&sums), [("a".to_owned(), 5)]);
+    }
+
+    /// Fails when `take` moves the keys out, and when `forget_idle` keeps them.
+    #[test]
+    fn a_busy_key_keeps_its_place_and_an_idle_one_loses_it_after_a_window() {
+        let sums = sums(1);
+        let entries = || sums.tables[0].lock().places_taken();
+        for _ in 0..3 {
+            sums.add("busy", 1).expect("open");
+            take(&sums);
+            assert_eq!(entries(), 1);
+        }
+        sums.add("other", 1).expect("open");
+        take(&sums);
+        assert_eq!(entries(), 1, "busy was idle for a window");
+        sums.forget_idle();
+        assert_eq!(entries(), 0);
     }
 
     #[test]
     fn every_increment_is_in_what_was_taken_last_or_refused() {
         for _ in 0..200 {
             let sums = sums(2);
-            let added = std::thread::scope(|scope| {
+            let (added, taken) = std::thread::scope(|scope| {
                 let producers: Vec<_> = (0..2)
                     .map(|_| scope.spawn(|| (0..).take_while(|_| sums.add("a", 1).is_ok()).count() as i128))
                     .collect();
-                let mut taken: i128 = sums.take().map(|(_, sum)| sum).sum();
-                taken += sums.take_last().map(|(_, sum)| sum).sum::<i128>();
-                let added: i128 = producers
-                    .into_iter()
-                    .map(|producer| producer.join().expect("no panic"))
-                    .sum();
-                (added, taken)
+                let mut taken: i128 = take(&sums).into_iter().map(|(_, sum)| sum).sum();
+                taken += sums.take_last().into_iter().map(|taken| taken.sum).sum::<i128>();
+                let added = producers.into_iter();
+                let added = added.map(|producer| producer.join().expect("no panic"));
+                (added.sum::<i128>(), taken)
             });
-            assert_eq!(added.0, added.1);
+            assert_eq!(added, taken);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use buffer_core::{Batch, Flush, FlushError, async_trait};
-use buffer_stat::{Closed, Count, StatBuffer};
+use buffer_stat::{Count, IncrementError, StatBuffer};
 use parking_lot::Mutex;
 use tokio::time::advance;
 
@@ -146,9 +146,9 @@ async fn a_sum_beyond_64_bits_arrives_exactly() {
 async fn in_an_outage_sums_stay_bounded_by_their_keys_and_arrive_exactly_after_it() {
     let database = Database::default();
     database.outage.store(usize::MAX, Ordering::Relaxed);
-    let small = |buffer: buffer_core::Builder<_>| buffer.partitions(1).batch_size(2).capacity(2);
     let stats = StatBuffer::builder()
-        .buffer(small)
+        .partitions(1)
+        .batch_size(2)
         .build(database.clone())
         .unwrap();
     let keys: Vec<String> = (0..10).map(|key| key.to_string()).collect();
@@ -179,9 +179,9 @@ async fn in_an_outage_sums_stay_bounded_by_their_keys_and_arrive_exactly_after_i
 #[tokio::test(start_paused = true)]
 async fn every_key_gets_its_turn_when_a_window_is_larger_than_the_buffer() {
     let database = Database::default();
-    let small = |buffer: buffer_core::Builder<_>| buffer.partitions(4).batch_size(10).capacity(80);
     let stats = StatBuffer::builder()
-        .buffer(small)
+        .partitions(4)
+        .batch_size(10)
         .build(database.clone())
         .unwrap();
     let keys: Vec<String> = (0..300).map(|key| key.to_string()).collect();
@@ -197,7 +197,7 @@ async fn every_key_gets_its_turn_when_a_window_is_larger_than_the_buffer() {
     assert_eq!(
         totals.len(),
         300,
-        "each key was sent, though 80 have room at once"
+        "each key was sent, though 40 have room at once"
     );
     stats.close().await;
     assert_eq!(database.totals(), keys.into_iter().map(|key| (key, 40)).collect());
@@ -213,7 +213,7 @@ async fn a_close_takes_the_sums_along_and_refuses_what_comes_after() {
     stats.increment("a", 7).unwrap();
     let summary = stats.close().await;
     assert_eq!((summary.ledger.accepted, summary.ledger.delivered), (1, 1));
-    assert_eq!(stats.increment("a", 1), Err(Closed));
+    assert_eq!(stats.increment("a", 1), Err(IncrementError::Closed));
     assert_eq!(database.totals(), total("a", 7));
 }
 
@@ -263,7 +263,7 @@ fn sums_arrive_when_the_runtime_dies_with_handles_alive() {
     stats.increment("a", 5).unwrap();
     drop(runtime);
     assert_eq!(database.totals(), total("a", 5));
-    assert_eq!(stats.increment("a", 1), Err(Closed));
+    assert_eq!(stats.increment("a", 1), Err(IncrementError::Closed));
 }
 
 #[test]

@@ -34,10 +34,7 @@ async fn count_keys(stats: &StatBuffer<String>, keys: std::ops::Range<u64>) {
 /// Fails when the tables keep the keys of a window, or when idle ones keep its room.
 #[tokio::test(start_paused = true)]
 async fn hundreds_of_thousands_of_keys_leave_neither_memory_nor_tasks_behind() {
-    let stats = StatBuffer::builder()
-        .buffer(|buffer| buffer.partitions(2))
-        .build(Nowhere)
-        .unwrap();
+    let stats = StatBuffer::builder().partitions(2).build(Nowhere).unwrap();
     count_keys(&stats, 0..1).await;
     let base = HEAP.current_usage();
     for window in 0..30 {
@@ -48,4 +45,19 @@ async fn hundreds_of_thousands_of_keys_leave_neither_memory_nor_tasks_behind() {
         assert_eq!(tasks, 3, "two workers and the driver");
     }
     assert_eq!(stats.close().await.ledger.delivered, 300_001);
+}
+
+/// As the one above, with the windows turning by themselves. Too long for every change: `.ci/long` runs it.
+#[tokio::test(start_paused = true)]
+#[ignore = "takes minutes; .ci/long runs it"]
+async fn ten_million_keys_in_turn_leave_no_memory_behind() {
+    let stats = StatBuffer::builder().partitions(2).build(Nowhere).unwrap();
+    count_keys(&stats, 0..1).await;
+    let base = HEAP.current_usage();
+    for window in 0..100 {
+        count_keys(&stats, window * 100_000..(window + 1) * 100_000).await;
+        let now = HEAP.current_usage();
+        assert!(now <= base + NOISE, "{now} bytes are live, and were {base}");
+    }
+    assert_eq!(stats.close().await.ledger.delivered, 10_000_001);
 }

@@ -1,0 +1,137 @@
+//! Stands around the user's sink, and lets a batch that was certainly not written go back to be summed on.
+//!
+//! Invariants
+//! 1. A batch goes back only while every attempt at it is known not to have written it.
+//! 2. It goes back between two attempts: what the sink has marked in the last one is settled then, and is not in it any more.
+
+use std::future::poll_fn;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use buffer_core::{Batch, Flush, FlushError, FlushErrorKind, async_trait};
+use parking_lot::Mutex;
+
+use crate::count::Count;
+use crate::windows::Windows;
+
+/// The user's sink, with what is known of the batch that each partition has in hand.
+pub(crate) struct CountSink<K, S> {
+    sink: S,
+    windows: Arc<Windows<K>>,
+    retries: u32,
+    lanes: Box<[Mutex<Lane>]>,
+}
+
+/// What is known of a batch. A partition tries one batch until it is settled, so it has one of these.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lane {
+    /// Whether an attempt may have written it.
+    unsure: bool,
+    /// The attempts that were answered, and certainly did not write it; those do not count during which the sink was out.
+    refused: u32,
+    /// The attempts in which the sink panicked.
+    panics: u32,
+}
+
+impl<K, S> CountSink<K, S> {
+    pub(crate) fn new(sink: S, windows: Arc<Windows<K>>, retries: u32, partitions: usize) -> Self {
+        Self {
+            sink,
+            windows,
+            retries,
+            lanes: (0..partitions).map(|_| Mutex::default()).collect(),
+        }
+    }
+}
+
+#[async_trait]
+impl<K, S> Flush<Count<K>> for CountSink<K, S>
+where
+    K: Hash + Eq + Clone + Send + 'static,
+    S: Flush<Count<K>>,
+{
+    async fn flush(&self, batch: &mut Batch<Count<K>>) -> Result<(), FlushError> {
+        let known = self.begin(batch);
+        if !known.unsure && known.refused > self.retries && self.merge_back(batch, known) {
+            return Err(FlushError::transient(
+                "not written; its counts are summed on and come again",
+            ));
+        }
+        if known.panics > self.retries {
+            // A bug in the sink, that comes again with these counts: an outage does not panic.
+            return Err(FlushError::permanent(
+                "the sink panics at this batch again and again",
+            ));
+        }
+        let lane = &self.lanes[batch.partition()];
+        // A time-out never comes to the end of this function, and leaves the batch unsure.
+        let sink = &self.sink;
+        let mut attempt = counting_panics(lane, || sink.flush(batch));
+        let answer = poll_fn(|context| counting_panics(lane, || attempt.as_mut().poll(context)));
+        let answer = answer.await;
+        if let Err(error) = &answer {
+            *lane.lock() = known.after(error.kind());
+        }
+        answer
+    }
+
+    async fn close(&self) -> Result<(), FlushError> {
+        self.sink.close().await
+    }
+}
+
+impl<K: Hash + Eq + Clone, S> CountSink<K, S> {
+    /// What is known of the batch before this attempt, which may write it.
+    fn begin(&self, batch: &Batch<Count<K>>) -> Lane {
+        let mut lane = self.lanes[batch.partition()].lock();
+        if batch.attempt() == 1 {
+            *lane = Lane::default();
+        }
+        let known = *lane;
+        lane.unsure = true;
+        known
+    }
+
+    /// Sums the batch on, unless the counters are closed: it is then tried until the drain's time is up.
+    fn merge_back(&self, batch: &mut Batch<Count<K>>, known: Lane) -> bool {
+        // This attempt writes nothing, whatever the code of the keys does.
+        *self.lanes[batch.partition()].lock() = known;
+        let hashes = batch
+            .iter()
+            .map(|count| self.windows.sums.hash(&count.key))
+            .collect();
+        let merged = self.windows.merge_back(hashes, || batch.take());
+        if merged.is_err() {
+            self.begin(batch);
+        }
+        merged.is_ok()
+    }
+}
+
+impl Lane {
+    /// What is known when an attempt has ended in an error of this kind.
+    fn after(self, kind: FlushErrorKind) -> Self {
+        match kind {
+            FlushErrorKind::Transient => Self {
+                refused: self.refused.saturating_add(1),
+                ..self
+            },
+            FlushErrorKind::Unavailable => self,
+            // Nothing of the batch is written, by the word of whoever says so; its halves begin anew.
+            FlushErrorKind::Divisible => Self::default(),
+            // The batch ends here.
+            FlushErrorKind::Permanent => self,
+            // Uncertain, and what is not known yet.
+            _ => Self { unsure: true, ..self },
+        }
+    }
+}
+
+/// Counts a panic of the sink, and lets it go on to the buffer.
+fn counting_panics<T>(lane: &Mutex<Lane>, call: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        lane.lock().panics += 1;
+        resume_unwind(panic)
+    })
+}

@@ -1,0 +1,154 @@
+//! Loom models of the windows: every interleaving of a few steps, on the code that production runs.
+//!
+//! Run by `RUSTFLAGS="--cfg buffer_loom" cargo test --release -p buffer-stat --lib models`. Each model names the broken copy
+//! that it was seen to fail on.
+
+use std::num::NonZeroUsize;
+
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+
+use crate::count::Count;
+use crate::error::IncrementError;
+use crate::max_keys::{MaxKeys, Places};
+use crate::sums::Sums;
+use crate::windows::{Turn, Windows};
+
+/// Checks every interleaving with at most three preemptions, which is where the known bugs of such machines show.
+fn check(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+fn windows(most_keys: usize) -> Arc<Windows<u32>> {
+    let partitions = NonZeroUsize::new(2).expect("not zero");
+    let sums = Sums::new(partitions, Places::new(most_keys, MaxKeys::Refuse));
+    Arc::new(Windows::new(sums, false))
+}
+
+fn increment(windows: &Windows<u32>, key: u32) -> Result<(), IncrementError> {
+    windows.note(windows.sums.add(&key, 1)?);
+    Ok(())
+}
+
+/// Ends the window, and takes what it hands over.
+fn hand_over(windows: &Windows<u32>, room: usize) -> Vec<Count<u32>> {
+    let mut handed = Vec::new();
+    windows.hand_over(Turn::InTime, || room, |counts| handed.append(counts));
+    handed
+}
+
+fn deliver(windows: &Windows<u32>, counts: &[Count<u32>]) -> i128 {
+    windows.settle(counts.len(), counts);
+    total(counts)
+}
+
+fn total(counts: &[Count<u32>]) -> i128 {
+    counts.iter().map(|count| i128::from(count.delta)).sum()
+}
+
+fn merge_back(windows: &Windows<u32>, counts: &mut Vec<Count<u32>>) {
+    let hashes = counts.iter().map(|count| windows.sums.hash(&count.key)).collect();
+    let taken = counts.len();
+    // Closed: they stay with the caller, who goes on trying.
+    if windows.merge_back(hashes, || std::mem::take(counts)).is_ok() {
+        windows.settle(taken, &[]);
+    }
+}
+
+/// Fails when `take_last` does not close the tables, and when `take` forgets the sums of an entry that it keeps.
+#[test]
+fn every_increment_is_handed_over_once_or_refused() {
+    check(|| {
+        let windows = windows(usize::MAX);
+        let producers: Vec<_> = (0..2)
+            .map(|_| {
+                let windows = Arc::clone(&windows);
+                thread::spawn(move || (0..2).filter(|_| increment(&windows, 7).is_ok()).count())
+            })
+            .collect();
+        let mut handed = total(&hand_over(&windows, 10));
+        handed += total(&windows.last_counts());
+        let accepted: usize = producers
+            .into_iter()
+            .map(|producer| producer.join().unwrap())
+            .sum();
+        assert_eq!(handed, accepted as i128);
+        assert_eq!(increment(&windows, 7), Err(IncrementError::Closed));
+    });
+}
+
+/// Fails when `merge_back` does not look at `closed`, and when `last_counts` leaves the rest.
+#[test]
+fn what_goes_back_while_the_counters_close_is_summed_on_or_stays_with_the_sink() {
+    check(|| {
+        let windows = windows(usize::MAX);
+        increment(&windows, 1).unwrap();
+        increment(&windows, 2).unwrap();
+        // One of the two is a rest.
+        let mut failed = hand_over(&windows, 1);
+        let sink = thread::spawn({
+            let windows = Arc::clone(&windows);
+            move || {
+                merge_back(&windows, &mut failed);
+                total(&failed)
+            }
+        });
+        let producer = thread::spawn({
+            let windows = Arc::clone(&windows);
+            move || i128::from(increment(&windows, 1).is_ok())
+        });
+        let last = total(&windows.last_counts());
+        let accepted = 2 + producer.join().unwrap();
+        assert_eq!(last + sink.join().unwrap(), accepted);
+    });
+}
+
+/// Fails when `outstanding` does not take the lock of `current`, and when `merge_back` leaves what went back in flight.
+#[test]
+fn what_is_outstanding_is_seen_in_one_place_wherever_it_moves() {
+    check(|| {
+        let windows = windows(usize::MAX);
+        increment(&windows, 7).unwrap();
+        let delivered = Arc::new(Mutex::new(0));
+        let worker = thread::spawn({
+            let (windows, delivered) = (Arc::clone(&windows), Arc::clone(&delivered));
+            move || {
+                let mut counts = hand_over(&windows, 10);
+                merge_back(&windows, &mut counts);
+                let counts = hand_over(&windows, 10);
+                let mut delivered = delivered.lock().unwrap();
+                *delivered += deliver(&windows, &counts);
+            }
+        });
+        {
+            let delivered = delivered.lock().unwrap();
+            assert_eq!(*delivered + windows.outstanding(&7), 1);
+        }
+        worker.join().unwrap();
+        assert_eq!((*delivered.lock().unwrap(), windows.outstanding(&7)), (1, 0));
+    });
+}
+
+/// Fails when a place is taken by a look and a step after it.
+#[test]
+fn there_are_never_more_keys_than_the_bound_and_their_places_come_back() {
+    check(|| {
+        let windows = windows(1);
+        let producers: Vec<_> = (0..2)
+            .map(|key| {
+                let windows = Arc::clone(&windows);
+                thread::spawn(move || increment(&windows, key).is_ok())
+            })
+            .collect();
+        let accepted: Vec<_> = producers
+            .into_iter()
+            .map(|producer| producer.join().unwrap())
+            .collect();
+        assert_eq!(accepted.iter().filter(|accepted| **accepted).count(), 1);
+        hand_over(&windows, 10);
+        windows.sums.forget_idle();
+        assert_eq!(increment(&windows, 9), Ok(()));
+    });
+}

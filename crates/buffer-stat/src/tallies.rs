@@ -1,0 +1,30 @@
+//! What the ledger of the counts does not show.
+
+/// What counters did besides handing counts to their buffer, since they were built.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_stat::StatBuffer;
+///
+/// /// How many counts are gone for good.
+/// fn lost(views: &StatBuffer<String>) -> u64 {
+///     // The tallies first: what goes back meanwhile must not hide a loss.
+///     let merged_back = views.tallies().merged_back;
+///     views.ledger().dropped.total().saturating_sub(merged_back)
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tallies {
+    /// Counts that went back and are summed on, because the sink certainly did not write them and their retries were spent. In
+    /// the [ledger](crate::StatBuffer::ledger) they are dropped, with the reason `unconfirmed`, and accepted again with what they
+    /// are sent in next.
+    pub merged_back: u64,
+    /// Windows that ended early: [`MaxKeys::FlushEarly`](crate::MaxKeys::FlushEarly).
+    pub ended_early: u64,
+    /// Increments that were counted under the overflow key: [`MaxKeys::FoldInto`](crate::MaxKeys::FoldInto).
+    pub folded: u64,
+    /// Increments that were refused: [`MaxKeys::Refuse`](crate::MaxKeys::Refuse).
+    pub refused: u64,
+}

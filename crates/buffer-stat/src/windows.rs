@@ -1,0 +1,373 @@
+//! Turns sums into counts, window by window, and sums on what comes back.
+//!
+//! Invariants
+//! 1. A sum is in the tables, in `rest`, or with the buffer. It moves under the lock of `current`, so whoever holds that sees it
+//!    in one place, and a close misses none.
+//! 2. Nothing goes back to the tables after they were closed.
+//! 3. No two counts of a key have the same window: every window begins later than the one before.
+//! 4. A key with a count that is not settled is not handed over again until the close: its increments go on summing. So a batch
+//!    that can't be settled stands in the way of no partition but its own, whatever is in it.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use crate::count::{Count, fitting};
+use crate::in_flight::InFlight;
+use crate::sums::{Changes, Sums};
+use crate::sync::{Mutex, Notify};
+use crate::table::{Keep, Spare, Taken};
+
+/// The sums, and what is known of their window. The handles, the driver, the sink and the buffer's `last_items` share it.
+pub(crate) struct Windows<K> {
+    pub(crate) sums: Sums<K>,
+    /// Locked for a moment only: increments come here, and must not wait for a hand-over.
+    begin: Mutex<Begin>,
+    current: Mutex<Window<K>>,
+    send_zero_sums: bool,
+    /// Wakes the driver: a window has begun, the rest may go on, or the tables were closed.
+    pub(crate) wake: Notify,
+}
+
+/// What increments tell of the running window.
+#[derive(Default)]
+struct Begin {
+    at: Option<SystemTime>,
+    /// The first increment of a key that was flushed by hand.
+    fresh: Option<Instant>,
+    crowded: bool,
+}
+
+struct Window<K> {
+    /// How many windows have ended.
+    number: u64,
+    /// The begin of the last window that has ended.
+    last: SystemTime,
+    /// When the running window began, where that is earlier than its driver knows.
+    from: Option<Instant>,
+    /// Counts that found no room in the buffer yet, with the hashes of their keys.
+    rest: Vec<(u64, Count<K>)>,
+    /// How many callers of a flush hand the rest on, so that it is in their reports; without them the driver does.
+    flushers: usize,
+    in_flight: InFlight<K>,
+    merged_back: u64,
+    ended_early: u64,
+    closed: bool,
+}
+
+/// The counters are closed: what was taken stays where it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WindowsClosed;
+
+/// How a window is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// By its timer: keys that were flushed by hand wait for the next.
+    InTime,
+    /// On request.
+    Now,
+    /// Early, because there are too many keys.
+    Early,
+    /// It does not; only what is left of the last one goes on.
+    Not,
+}
+
+/// What a hand-over came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HandedOver {
+    /// Whether the window has ended. It has not where there is still a rest of the last one.
+    pub(crate) turned: bool,
+    /// Whether sums were left because a count of their key was not settled.
+    pub(crate) spared: bool,
+    /// Whether something found no room.
+    pub(crate) rest: bool,
+}
+
+/// Numbers that no ledger of counts shows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turned {
+    pub(crate) merged_back: u64,
+    pub(crate) ended_early: u64,
+}
+
+/// Somebody hands the rest on; made by [`Windows::adopt_rest`].
+pub(crate) struct Adopted<'a, K>(&'a Windows<K>);
+
+impl<K> Drop for Adopted<'_, K> {
+    fn drop(&mut self) {
+        self.0.current.lock().flushers -= 1;
+        self.0.wake.notify_one();
+    }
+}
+
+impl<K: Hash + Eq + Clone> Windows<K> {
+    pub(crate) fn new(sums: Sums<K>, send_zero_sums: bool) -> Self {
+        let window = Window {
+            number: 0,
+            last: SystemTime::UNIX_EPOCH,
+            from: None,
+            rest: Vec::new(),
+            flushers: 0,
+            in_flight: InFlight::new(),
+            merged_back: 0,
+            ended_early: 0,
+            closed: false,
+        };
+        Self {
+            sums,
+            begin: Mutex::new(Begin::default()),
+            current: Mutex::new(window),
+            send_zero_sums,
+            wake: Notify::new(),
+        }
+    }
+
+    /// Notes what increments changed besides sums. It is nothing for all but a window's first, so they touch nothing shared.
+    pub(crate) fn note(&self, changes: Changes) {
+        let Changes {
+            first,
+            fresh,
+            crowded,
+        } = changes;
+        if !(first || fresh || crowded) {
+            return;
+        }
+        let mut begin = self.begin.lock();
+        begin.at.get_or_insert_with(SystemTime::now);
+        if fresh {
+            begin.fresh.get_or_insert_with(Instant::now);
+        }
+        let tells = first || fresh || !begin.crowded;
+        begin.crowded |= crowded;
+        drop(begin);
+        if tells {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Notes the begin of a window, if it is one; returns the window's number, and when it began, if that was before now.
+    pub(crate) fn begin(&self) -> (u64, Option<Instant>) {
+        let mut window = self.current.lock();
+        self.begin.lock().at.get_or_insert_with(SystemTime::now);
+        (window.number, window.from.take())
+    }
+
+    /// The number of the running window.
+    pub(crate) fn number(&self) -> u64 {
+        self.current.lock().number
+    }
+
+    /// Whether there are too many keys, so that the window should end early.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.begin.lock().crowded
+    }
+
+    /// Whether there is a rest that nobody but the driver hands on.
+    pub(crate) fn has_orphaned_rest(&self) -> bool {
+        let window = self.current.lock();
+        !window.rest.is_empty() && window.flushers == 0
+    }
+
+    /// The caller hands the rest on from now until the guard is dropped.
+    pub(crate) fn adopt_rest(&self) -> Adopted<'_, K> {
+        self.current.lock().flushers += 1;
+        Adopted(self)
+    }
+
+    pub(crate) fn turned(&self) -> Turned {
+        let window = self.current.lock();
+        Turned {
+            merged_back: window.merged_back,
+            ended_early: window.ended_early,
+        }
+    }
+
+    /// Ends the window as `turn` says, and offers as many counts as `room` says to `insert`, which leaves what it does not take.
+    ///
+    /// There is no await in between, so no sum can be lost on the way.
+    pub(crate) fn hand_over(
+        &self,
+        turn: Turn,
+        room: impl FnOnce() -> usize,
+        insert: impl FnOnce(&mut Vec<Count<K>>),
+    ) -> HandedOver {
+        let mut window = self.current.lock();
+        let turned = turn != Turn::Not && window.rest.is_empty() && !window.closed;
+        let spared = turned && self.turn(&mut window, turn);
+        let kept = window.rest.len().saturating_sub(room());
+        let offered = window.rest.split_off(kept);
+        let (mut hashes, mut counts): (Vec<_>, Vec<_>) = offered.into_iter().unzip();
+        insert(&mut counts);
+        // It takes from the front.
+        let refused = hashes.split_off(hashes.len() - counts.len());
+        window.rest.extend(refused.into_iter().zip(counts));
+        if window.rest.is_empty() {
+            window.rest = Vec::new();
+        }
+        HandedOver {
+            turned,
+            spared,
+            rest: !window.rest.is_empty(),
+        }
+    }
+
+    /// Ends the window of one key, and begins a fresh one for it. Its counts are what goes next. Says whether its sum was left
+    /// because a count of it was not settled.
+    pub(crate) fn turn_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let (key, hash) = (key.to_owned(), self.sums.hash(key));
+        let mut window = self.current.lock();
+        // By invariant 4.
+        if window.in_flight.has(hash, &key) {
+            return true;
+        }
+        if let Some(taken) = self.sums.take_key(hash, &key) {
+            let start = window.next_start(None);
+            window.add(taken, start, self.send_zero_sums);
+        }
+        false
+    }
+
+    /// Sums the counts on that `take` hands out, whose keys have these hashes: they were not delivered, and never will be as
+    /// they are.
+    pub(crate) fn merge_back(
+        &self,
+        hashes: Vec<u64>,
+        take: impl FnOnce() -> Vec<Count<K>>,
+    ) -> Result<(), WindowsClosed> {
+        let mut window = self.current.lock();
+        if window.closed {
+            return Err(WindowsClosed);
+        }
+        let counts = take();
+        window.merged_back += counts.len() as u64;
+        for (hash, count) in hashes.iter().zip(&counts) {
+            window.in_flight.remove(*hash, count);
+        }
+        self.sums
+            .add_back(hashes.into_iter().zip(counts).map(|(hash, count)| Taken {
+                hash,
+                key: count.key,
+                sum: count.delta.into(),
+            }));
+        drop(window);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// So many counts were settled, these among them.
+    pub(crate) fn settle(&self, settled: usize, counts: &[Count<K>]) {
+        // Hashed before the lock: it is user code, whose panic must not keep the others on their way.
+        let hash = |count: &Count<K>| catch_unwind(AssertUnwindSafe(|| self.sums.hash(&count.key))).ok();
+        let hashes: Vec<Option<u64>> = counts.iter().map(hash).collect();
+        let mut window = self.current.lock();
+        for (hash, count) in hashes.into_iter().zip(counts) {
+            if let Some(hash) = hash {
+                window.in_flight.remove(hash, count);
+            }
+        }
+        window.in_flight.settle(settled);
+        let rest = !window.rest.is_empty();
+        drop(window);
+        if rest {
+            self.wake.notify_one();
+        }
+    }
+
+    /// What is counted of `key` and not settled: its sum, and what is on its way.
+    pub(crate) fn outstanding<Q>(&self, key: &Q) -> i128
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.sums.hash(key);
+        // By invariant 1 it is in one place.
+        let window = self.current.lock();
+        self.sums.sum(key) + window.in_flight.sum(hash, |other| other.borrow() == key)
+    }
+
+    /// All that is left; no increment is accepted any more.
+    pub(crate) fn last_counts(&self) -> Vec<Count<K>> {
+        let mut window = self.current.lock();
+        window.closed = true;
+        let begun = self.begin.lock().at.take();
+        let start = window.next_start(begun);
+        for taken in self.sums.take_last() {
+            window.add(taken, start, self.send_zero_sums);
+        }
+        let last = std::mem::take(&mut window.rest);
+        drop(window);
+        self.wake.notify_one();
+        last.into_iter().map(|(_, count)| count).collect()
+    }
+
+    /// Says whether sums were left by invariant 4.
+    fn turn(&self, window: &mut Window<K>, turn: Turn) -> bool {
+        // Before the tables: an increment that comes in between tells of itself for the next window, or does not have to.
+        let begin = std::mem::take(&mut *self.begin.lock());
+        let (spare, keep) = match turn {
+            Turn::InTime => (Spare::Fresh, Keep::Busy),
+            Turn::Now | Turn::Not => (Spare::Nothing, Keep::Busy),
+            Turn::Early => (Spare::Nothing, Keep::Nothing),
+        };
+        window.from = begin.fresh.filter(|_| spare == Spare::Fresh);
+        window.ended_early += u64::from(turn == Turn::Early);
+        window.number += 1;
+        let start = window.next_start(begin.at);
+        let mut left = Vec::new();
+        for taken in self.sums.take(spare, keep) {
+            if window.in_flight.has(taken.hash, &taken.key) {
+                left.push(taken);
+            } else {
+                window.add(taken, start, self.send_zero_sums);
+            }
+        }
+        let spared = !left.is_empty();
+        if spared {
+            self.sums.add_back(left);
+        }
+        spared
+    }
+}
+
+impl<K: Eq + Clone> Window<K> {
+    /// When a window began that ends now: later than the one before, whatever the system's clock does.
+    fn next_start(&mut self, begun: Option<SystemTime>) -> SystemTime {
+        let begun = begun.unwrap_or_else(SystemTime::now);
+        self.last = begun.max(self.last + Duration::from_nanos(1));
+        self.last
+    }
+
+    /// Makes counts of a sum: one, and for what does not fit into it more, in windows of their own.
+    fn add(&mut self, taken: Taken<K>, mut window_start: SystemTime, send_zero_sums: bool) {
+        let Taken { hash, key, mut sum } = taken;
+        if sum == 0 && !send_zero_sums {
+            return;
+        }
+        loop {
+            let delta = fitting(sum);
+            sum -= i128::from(delta);
+            if sum == 0 {
+                return self.send(hash, key, delta, window_start);
+            }
+            self.send(hash, key.clone(), delta, window_start);
+            window_start = self.next_start(None);
+        }
+    }
+
+    fn send(&mut self, hash: u64, key: K, delta: i64, window_start: SystemTime) {
+        let count = Count {
+            key,
+            delta,
+            window_start,
+        };
+        self.in_flight.add(hash, &count);
+        self.rest.push((hash, count));
+    }
+}

@@ -1,0 +1,270 @@
+//! What becomes of counts when the sink fails: known not written, perhaps written, refused, panicked.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use buffer_core::testing::{Reply, ScriptedSink};
+use buffer_core::{DropReason, FlushReport, Ledger};
+use buffer_stat::{Count, StatBuffer, StatBuilder};
+use tokio::time::sleep;
+
+type Sink = ScriptedSink<Count<String>>;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// One partition, two retries, and windows that only end by hand.
+fn counters() -> StatBuilder<String> {
+    StatBuffer::builder()
+        .partitions(1)
+        .retries(2)
+        .flush_interval(1_000 * HOUR)
+        .flush_jitter(Duration::ZERO)
+}
+
+fn total(sink: &Sink, key: &str) -> i64 {
+    let delivered = sink.delivered();
+    delivered
+        .iter()
+        .filter(|count| count.key == key)
+        .map(|count| count.delta)
+        .sum()
+}
+
+#[track_caller]
+fn assert_adds_up(ledger: &Ledger) {
+    assert_eq!(
+        ledger.accepted,
+        ledger.delivered + ledger.dropped.total() + ledger.returned + ledger.pending
+    );
+}
+
+/// Fails when a batch goes back too early or too late, and when what goes back is not summed on.
+#[tokio::test(start_paused = true)]
+async fn counts_that_were_certainly_not_written_go_back_after_their_retries_and_are_summed_on() {
+    let sink = Sink::new([Reply::Transient, Reply::Transient, Reply::Transient, Reply::Ok]);
+    let stats = counters().build(sink.clone()).unwrap();
+    stats.increment("a", 3).unwrap();
+    stats.increment("b", 1).unwrap();
+    let report: FlushReport = stats.flush().await;
+    assert_eq!(
+        (report.delivered, report.dropped.count(DropReason::Unconfirmed)),
+        (0, 2)
+    );
+    assert_eq!(sink.attempts().len(), 3, "the first and two retries");
+    assert_eq!(stats.tallies().merged_back, 2);
+    assert_eq!((stats.count("a"), stats.outstanding("a")), (3, 3));
+
+    stats.increment("a", 4).unwrap();
+    assert_eq!(
+        stats.flush().await.delivered,
+        2,
+        "one for each key, not one for each window"
+    );
+    assert_eq!((total(&sink, "a"), total(&sink, "b")), (7, 1));
+    let attempts = sink.attempts();
+    assert!(attempts[..3].iter().all(|attempt| attempt.id == attempts[0].id));
+    assert_ne!(attempts[3].id, attempts[0].id, "other content has another id");
+    assert_adds_up(&stats.close().await.ledger);
+}
+
+/// Fails when a batch that may have been written goes back, or changes from one attempt to the next.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_may_have_been_written_is_tried_again_as_it_is_for_as_long_as_it_takes() {
+    for unsure in [Reply::Uncertain, Reply::Never] {
+        let mut script = vec![unsure];
+        script.extend((0..40).map(|_| Reply::Transient));
+        script.push(Reply::Ok);
+        let sink = Sink::new(script);
+        let stats = counters().build(sink.clone()).unwrap();
+        stats.increment("a", 3).unwrap();
+        stats.request_flush();
+        sleep(HOUR / 60).await;
+        // It goes on summing, beside the batch.
+        stats.increment("a", 4).unwrap();
+        stats.increment("b", 5).unwrap();
+        stats.request_flush();
+        sleep(24 * HOUR).await;
+        let attempts = sink.attempts();
+        assert_eq!(stats.tallies().merged_back, 0);
+        assert_eq!(
+            attempts
+                .iter()
+                .filter(|attempt| attempt.id == attempts[0].id)
+                .count(),
+            42
+        );
+        assert!(
+            attempts[..42]
+                .iter()
+                .all(|attempt| attempt.items == attempts[0].items)
+        );
+        assert_adds_up(&stats.close().await.ledger);
+        assert_eq!((total(&sink, "a"), total(&sink, "b")), (7, 5));
+    }
+}
+
+/// Fails when one uncertain attempt is forgotten by a transient one after it, and when the doubt outlives its batch.
+#[tokio::test(start_paused = true)]
+async fn a_doubt_stays_with_its_batch_and_not_with_the_next() {
+    let script = [
+        Reply::Transient,
+        Reply::Uncertain,
+        Reply::Transient,
+        Reply::Transient,
+        Reply::Ok,
+    ];
+    let sink = Sink::new(
+        script
+            .into_iter()
+            .chain([Reply::Transient, Reply::Transient, Reply::Transient]),
+    );
+    let stats = counters().build(sink.clone()).unwrap();
+    stats.increment("a", 1).unwrap();
+    assert_eq!(stats.flush().await.delivered, 1);
+    assert_eq!(stats.tallies().merged_back, 0);
+    stats.increment("a", 1).unwrap();
+    assert_eq!(stats.flush().await.delivered, 0);
+    assert_eq!(stats.tallies().merged_back, 1);
+    assert_eq!(stats.outstanding("a"), 1);
+    assert_adds_up(&stats.close().await.ledger);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_out_spends_no_retries_and_nothing_goes_back() {
+    let sink = Sink::new((0..50).map(|_| Reply::Unavailable).chain([Reply::Ok]));
+    let stats = counters().build(sink.clone()).unwrap();
+    stats.increment("a", 3).unwrap();
+    assert_eq!(stats.flush().await.delivered, 1);
+    assert_eq!((sink.attempts().len(), stats.tallies().merged_back), (51, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_that_are_refused_for_good_are_buried_and_cost_no_other_window() {
+    let (sink, dead) = (Sink::new([Reply::Permanent]), Sink::new([]));
+    let stats = counters()
+        .buffer(|buffer| buffer.dead_letters(dead.clone()))
+        .build(sink.clone())
+        .unwrap();
+    stats.increment("a", 3).unwrap();
+    assert_eq!(stats.flush().await.dropped.count(DropReason::Permanent), 1);
+    assert_eq!(total(&dead, "a"), 3);
+    assert_eq!(stats.outstanding("a"), 0);
+    stats.increment("a", 4).unwrap();
+    assert_eq!(stats.flush().await.delivered, 1);
+    assert_eq!(total(&sink, "a"), 4);
+}
+
+/// Fails when a panic is no reason to end.
+#[tokio::test(start_paused = true)]
+async fn a_batch_at_which_the_sink_panics_again_and_again_is_buried() {
+    let (sink, dead) = (
+        Sink::new([Reply::Panic, Reply::Panic, Reply::Panic]),
+        Sink::new([]),
+    );
+    let stats = counters()
+        .buffer(|buffer| buffer.dead_letters(dead.clone()))
+        .build(sink.clone())
+        .unwrap();
+    stats.increment("a", 3).unwrap();
+    stats.flush().await;
+    assert_eq!((sink.attempts().len(), total(&dead, "a")), (3, 3));
+    stats.increment("a", 4).unwrap();
+    stats.flush().await;
+    assert_eq!(total(&sink, "a"), 4);
+}
+
+/// Fails when what the sink marked goes back with the rest.
+#[tokio::test(start_paused = true)]
+async fn of_a_batch_that_was_written_in_part_only_the_rest_goes_back() {
+    use buffer_core::{Batch, Flush, FlushError, async_trait};
+    use parking_lot::Mutex;
+    use std::sync::Arc;
+
+    /// Writes the first count of each attempt, and no more.
+    struct Slow(Arc<Mutex<HashMap<String, i64>>>);
+    #[async_trait]
+    impl Flush<Count<String>> for Slow {
+        async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
+            let Count { key, delta, .. } = batch[0].clone();
+            *self.0.lock().entry(key).or_default() += delta;
+            batch.deliver(0..1);
+            Err(FlushError::transient("scripted"))
+        }
+    }
+    let written = Arc::default();
+    let stats = counters().build(Slow(Arc::clone(&written))).unwrap();
+    let keys: Vec<String> = (0..10).map(|key| key.to_string()).collect();
+    for _ in 0..7 {
+        for key in &keys {
+            stats.increment(key.as_str(), 1).unwrap();
+        }
+        let report = stats.flush().await;
+        assert_eq!(
+            (report.delivered, report.dropped.count(DropReason::Unconfirmed)),
+            (3, 7)
+        );
+    }
+    for key in &keys {
+        let written = written.lock().get(key).copied().unwrap_or_default();
+        assert_eq!(written + stats.outstanding(key.as_str()), 7, "{key}");
+    }
+    stats.close_within(Duration::ZERO).await;
+}
+
+/// Fails when a close lets counts go back, where nobody would take them from.
+#[tokio::test(start_paused = true)]
+async fn a_close_in_mid_flush_neither_loses_nor_doubles() {
+    for reply in [
+        Reply::Transient,
+        Reply::Uncertain,
+        Reply::Unavailable,
+        Reply::Never,
+        Reply::Panic,
+    ] {
+        let script = reply.clone();
+        let sink = Sink::answering(move |_| script.clone());
+        let stats = counters().retries(1).build(sink.clone()).unwrap();
+        stats.increment("a", 3).unwrap();
+        stats.request_flush();
+        sink.attempted(1).await;
+        stats.increment("a", 4).unwrap();
+        let summary = stats.close_within(Duration::from_secs(60)).await;
+        let returned: i64 = summary.undelivered.iter().map(|count| count.delta).sum();
+        let lost = summary.ledger.dropped.total() - stats.tallies().merged_back;
+        assert_adds_up(&summary.ledger);
+        assert_eq!(summary.ledger.pending, 0);
+        if lost == 0 {
+            assert_eq!(returned, 7, "{reply:?}");
+        } else {
+            assert_eq!(reply, Reply::Panic);
+        }
+    }
+}
+
+/// Fails when a key in a batch that can't be settled is handed over again, to the next partition.
+#[tokio::test(start_paused = true)]
+async fn a_key_at_which_the_sink_hangs_keeps_one_partition_and_not_the_others() {
+    let hangs = |batch: &buffer_core::Batch<Count<String>>| {
+        if batch.iter().any(|count| count.key == "bad") {
+            Reply::Never
+        } else {
+            Reply::Ok
+        }
+    };
+    let sink = Sink::answering(hangs);
+    let stats = StatBuffer::builder()
+        .partitions(3)
+        .batch_size(1)
+        .build(sink.clone())
+        .unwrap();
+    for round in 1..=10 {
+        for key in ["a", "bad", "b"] {
+            stats.increment(key, 1).unwrap();
+        }
+        sleep(HOUR / 60).await;
+        assert_eq!((total(&sink, "a"), total(&sink, "b")), (round, round));
+        assert_eq!(stats.outstanding("bad"), round);
+        assert_eq!(stats.ledger().pending, 1);
+    }
+    assert_eq!(stats.close_within(Duration::ZERO).await.undelivered.len(), 2);
+}

@@ -1,0 +1,93 @@
+//! The bound on the number of keys, and the three ways beyond it.
+
+use std::time::Duration;
+
+use buffer_core::testing::{Reply, ScriptedSink};
+use buffer_stat::{Count, IncrementError, MaxKeys, StatBuffer};
+use tokio::time::sleep;
+
+type Sink = ScriptedSink<Count<String>>;
+
+fn total(sink: &Sink) -> i64 {
+    sink.delivered().iter().map(|count| count.delta).sum()
+}
+
+/// Fails when the window does not end early.
+#[tokio::test(start_paused = true)]
+async fn too_many_keys_end_the_window_early_and_nothing_is_lost() {
+    let sink = Sink::new([]);
+    let stats = StatBuffer::builder()
+        .flush_interval(Duration::from_secs(3_600))
+        .max_keys(10, MaxKeys::FlushEarly)
+        .build(sink.clone())
+        .unwrap();
+    for key in 0..100 {
+        stats.increment(key.to_string().as_str(), 1).unwrap();
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(total(&sink) >= 80);
+    assert!(stats.tallies().ended_early >= 8);
+    stats.close().await;
+    assert_eq!(total(&sink), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_too_many_keys_stay_and_are_not_flushed_early_over_and_over() {
+    let sink = Sink::new((0..20).map(|_| Reply::Unavailable));
+    let stats = StatBuffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .flush_interval(Duration::from_secs(3_600))
+        .max_keys(10, MaxKeys::FlushEarly)
+        .build(sink.clone())
+        .unwrap();
+    for key in 0..100 {
+        stats.increment(key.to_string().as_str(), 1).unwrap();
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(stats.tallies().ended_early, 1);
+    assert_eq!(stats.flush().await.delivered, 100);
+    assert_eq!(total(&sink), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_beyond_the_bound_are_folded_into_the_overflow_key_and_counted() {
+    let sink = Sink::new([]);
+    let stats = StatBuffer::builder()
+        .max_keys(2, MaxKeys::FoldInto("other".to_owned()))
+        .build(sink.clone())
+        .unwrap();
+    for key in ["a", "b", "c", "d", "a", "c"] {
+        stats.increment(key, 1).unwrap();
+    }
+    assert_eq!(
+        (
+            stats.count("a"),
+            stats.count("b"),
+            stats.count("c"),
+            stats.count("other")
+        ),
+        (2, 1, 0, 3)
+    );
+    assert_eq!(stats.tallies().folded, 3);
+    stats.close().await;
+    assert_eq!(total(&sink), 6);
+}
+
+/// Fails when an idle key keeps its place for ever.
+#[tokio::test(start_paused = true)]
+async fn keys_beyond_the_bound_are_refused_and_counted_until_others_have_left() {
+    let stats = StatBuffer::builder()
+        .max_keys(2, MaxKeys::Refuse)
+        .build(Sink::new([]))
+        .unwrap();
+    let many = stats
+        .increment_many(&[("a", 1), ("b", 1), ("c", 1), ("a", 1)])
+        .unwrap_err();
+    assert_eq!((many.counted, many.error), (2, IncrementError::TooManyKeys));
+    assert_eq!(stats.increment("c", 1), Err(IncrementError::TooManyKeys));
+    assert_eq!(stats.increment("a", 1), Ok(()));
+    assert_eq!(stats.tallies().refused, 2);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(stats.increment("c", 1), Ok(()));
+}

@@ -1,0 +1,72 @@
+//! Counts page views from several threads, and keeps the totals in a database: SQLite, or PostgreSQL with `--url`.
+//!
+//! ```text
+//! cargo run --example counters_postgres
+//! cargo run --example counters_postgres -- --url postgres://user:password@localhost/database
+//! ```
+//!
+//! What to copy is in `postgres.rs` and `sqlite.rs`: a sink that stores the batch's id in the transaction that adds its deltas. A
+//! batch may come twice, after a time-out above all; the second time its id is there, and nothing is added.
+
+mod postgres;
+mod sqlite;
+
+use std::error::Error;
+use std::thread;
+
+use buffer_core::Flush;
+use buffer_stat::{Count, StatBuffer};
+use lexopt::ValueExt as _;
+
+use crate::postgres::PostgresSink;
+use crate::sqlite::SqliteSink;
+
+const THREADS: i64 = 4;
+const VIEWS: i64 = 100_000;
+const PAGES: [&str; 3] = ["/", "/about", "/contact"];
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = lexopt::Parser::from_env();
+    let mut url = None;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            lexopt::Arg::Long("url") => url = Some(arguments.value()?.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match url {
+        Some(url) => {
+            let sink = PostgresSink::new(&url)?;
+            sink.create_tables().await?;
+            count(sink).await
+        }
+        None => count(SqliteSink::open("counters.sqlite".as_ref())?).await,
+    }
+}
+
+/// Counts from plain threads, and waits until all of it is stored.
+async fn count(sink: impl Flush<Count<String>>) -> Result<(), Box<dyn Error>> {
+    let views = StatBuffer::builder()
+        .buffer(|buffer| buffer.name("views"))
+        .build(sink)?;
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let views = views.clone();
+            thread::spawn(move || {
+                (0..VIEWS as usize).try_for_each(|view| views.increment(PAGES[view % PAGES.len()], 1))
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("nothing here panics")?;
+    }
+    let summary = views.close().await;
+    println!(
+        "{} views were stored as {} counts; {} counts are left",
+        THREADS * VIEWS,
+        summary.ledger.delivered,
+        summary.undelivered.len()
+    );
+    Ok(())
+}
