@@ -106,10 +106,7 @@ impl Series for HistogramSeries {
 /// The fields of what `sketch` holds.
 fn fields(point: Point, sketch: &DDSketch, quantiles: &[Quantile], updates: &Updates) -> Point {
     // The values are finite and there is one, so the least and the greatest are finite too.
-    let (min, max) = (
-        sketch.min().unwrap_or_default(),
-        sketch.max().unwrap_or_default(),
-    );
+    let (min, max) = (sketch.min().unwrap_or_default(), sketch.max().unwrap_or_default());
     let mut point = point
         .field(COUNT, sketch.count() as i64)
         .field(MIN, min)
@@ -125,4 +122,146 @@ fn fields(point: Point, sketch: &DDSketch, quantiles: &[Quantile], updates: &Upd
         point = point.field(&quantile.field, value.clamp(min, max));
     }
     point
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use metrics::Key;
+    use proptest::collection::vec;
+    use proptest::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dialect::Dialect;
+    use crate::encoder::Encoder;
+    use crate::field_value::FieldValue;
+    use crate::metric_fields;
+    use crate::series_settings::{Counters, Gauges, SeriesSettings};
+
+    const QUANTILES: [f64; 5] = [0.0, 0.25, 0.5, 0.99, 1.0];
+
+    fn histogram() -> HistogramSeries {
+        HistogramSeries::new(Reporter {
+            updates: Arc::default(),
+            is_own: false,
+        })
+    }
+
+    /// The points that it hands over, of which the first `full` find no room.
+    fn offered(histogram: &HistogramSeries, mut full: usize) -> Vec<Point> {
+        let quantile = |value| Quantile {
+            value,
+            field: metric_fields::quantile(value),
+        };
+        let settings = SeriesSettings {
+            encoder: Encoder::new(Dialect::Influx1),
+            prefix: String::new(),
+            counters: Counters::Deltas,
+            gauges: Gauges::WhenChanged,
+            quantiles: QUANTILES.map(quantile).into(),
+        };
+        let mut points = Vec::new();
+        let mut insert = |line: Line| {
+            if full > 0 {
+                full -= 1;
+                return Err(NoRoom);
+            }
+            points.push(line.as_str().parse().expect("a line"));
+            Ok(())
+        };
+        let _ = histogram.offer(&mut Offer {
+            key: &Key::from_static_name("h"),
+            settings: &settings,
+            updates: &histogram.reporter.updates,
+            moment: 7,
+            insert: &mut insert,
+        });
+        points
+    }
+
+    fn float(point: &Point, field: &str) -> f64 {
+        let mut fields = point.fields();
+        match fields.find(|(key, _)| *key == field).map(|(_, value)| value) {
+            Some(FieldValue::Float(float)) => *float,
+            Some(FieldValue::Integer(integer)) => *integer as f64,
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_values_are_counted_and_their_quantiles_lie_among_them(
+            values in vec((POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO, 1..1_000_usize), 1..200),
+        ) {
+            let histogram = histogram();
+            for (value, times) in &values {
+                histogram.record_many(*value, *times);
+            }
+            let sketch = histogram.sketch.lock();
+            prop_assert!(sketch.length() <= 2 * BINS as usize, "{} bins", sketch.length());
+            drop(sketch);
+            let point = offered(&histogram, 0).remove(0);
+            let count: usize = values.iter().map(|(_, times)| times).sum();
+            let least = values.iter().map(|(value, _)| *value).fold(f64::INFINITY, f64::min);
+            let greatest = values.iter().map(|(value, _)| *value).fold(f64::NEG_INFINITY, f64::max);
+            prop_assert_eq!(float(&point, COUNT), count as f64);
+            prop_assert_eq!((float(&point, MIN), float(&point, MAX)), (least, greatest));
+            for quantile in QUANTILES {
+                let value = float(&point, &metric_fields::quantile(quantile));
+                prop_assert!((least..=greatest).contains(&value), "{quantile}: {value}");
+            }
+        }
+
+        #[test]
+        fn quantiles_of_usual_values_are_off_by_one_percent_at_most(
+            mut values in vec(prop_oneof![1e-9..1e6_f64, -1e6..-1e-9_f64], 1..500),
+        ) {
+            let histogram = histogram();
+            for value in &values {
+                histogram.record(*value);
+            }
+            let point = offered(&histogram, 0).remove(0);
+            values.sort_by(f64::total_cmp);
+            for quantile in QUANTILES {
+                let exact = values[(quantile * (values.len() - 1) as f64) as usize];
+                let value = float(&point, &metric_fields::quantile(quantile));
+                // A hair more, for the last digits of the logarithm.
+                prop_assert!((value - exact).abs() <= exact.abs() * ERROR * 1.000_001, "{quantile}: {value}, {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_point_that_finds_no_room_is_kept_and_what_comes_after_it_has_its_own() {
+        let histogram = histogram();
+        histogram.record(1.0);
+        assert!(offered(&histogram, 1).is_empty());
+        histogram.record(2.0);
+        assert!(offered(&histogram, 1).is_empty());
+        histogram.record(4.0);
+        assert!(histogram.has_news() && !histogram.is_forgettable());
+        let sums: Vec<f64> = offered(&histogram, 0)
+            .iter()
+            .map(|point| float(point, SUM))
+            .collect();
+        assert_eq!(sums, [1.0, 6.0]);
+        assert!(!histogram.has_news() && histogram.is_forgettable());
+    }
+
+    #[test]
+    fn more_values_than_an_integer_counts_are_left_out_and_counted() {
+        let histogram = histogram();
+        histogram.record_many(1.0, i64::MAX as usize);
+        histogram.record_many(1.0, 3);
+        histogram.record_many(1.0, usize::MAX);
+        assert_eq!(
+            histogram.reporter.updates.left_out().refused,
+            3_u64.wrapping_add(u64::MAX)
+        );
+        assert_eq!(offered(&histogram, 0).len(), 1);
+        histogram.record(1.0);
+        assert_eq!(offered(&histogram, 0).len(), 1);
+    }
 }

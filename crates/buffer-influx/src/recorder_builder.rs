@@ -128,8 +128,7 @@ impl InfluxRecorder {
     pub fn builder(encoder: Encoder) -> RecorderBuilder {
         RecorderBuilder {
             name: "metrics".to_owned(),
-            writer: Writer::builder(encoder.clone())
-                .buffer(|buffer| buffer.partitions(1).retries(u32::MAX)),
+            writer: Writer::builder(encoder.clone()).buffer(|buffer| buffer.partitions(1).retries(u32::MAX)),
             encoder,
             flush_interval: Duration::from_secs(10),
             flush_jitter: None,
@@ -262,7 +261,10 @@ impl RecorderBuilder {
     /// # Errors
     ///
     /// As [`build_recorder`](RecorderBuilder::build_recorder).
-    pub fn build(self, sink: impl Flush<Line>) -> Result<(InfluxRecorder, RecorderHandle), RecorderBuildError> {
+    pub fn build(
+        self,
+        sink: impl Flush<Line>,
+    ) -> Result<(InfluxRecorder, RecorderHandle), RecorderBuildError> {
         let recorder = self.build_recorder(sink)?;
         let handle = recorder.handle();
         Ok((recorder, handle))
@@ -319,7 +321,11 @@ impl RecorderBuilder {
             prefix: self.prefix,
             counters: self.counters,
             gauges: self.gauges,
-            quantiles: self.quantiles.into_iter().map(quantile).collect::<Result<_, _>>()?,
+            quantiles: self
+                .quantiles
+                .into_iter()
+                .map(quantile)
+                .collect::<Result<_, _>>()?,
         };
         settings
             .check(&Key::from_static_name("x"))

@@ -143,9 +143,20 @@ impl Registry {
         self.tables.read().len()
     }
 
+    /// Whether the application has something to write.
+    pub(crate) fn has_news(&self) -> bool {
+        self.tables.read().have_news()
+    }
+
     /// Whether there is something to do at the end of an interval.
     pub(crate) fn is_awake(&self) -> bool {
-        self.tables.read().is_awake()
+        let tables = self.tables.read();
+        tables.have_news() || tables.have_idle()
+    }
+
+    /// Forgets what is idle.
+    pub(crate) fn forget_idle(&self) {
+        self.tables.write().forget_idle(self.limits.idle_timeout);
     }
 
     /// Ends the interval: hands everything that is new to `insert`, and forgets what is idle.
@@ -153,11 +164,8 @@ impl Registry {
         let mut turn = self.turn.lock();
         turn.log(self.updates.left_out());
         let moment = turn.stamp();
-        let mut all = {
-            let mut tables = self.tables.write();
-            tables.forget_idle(self.limits.idle_timeout);
-            tables.all()
-        };
+        self.forget_idle();
+        let mut all = self.tables.read().all();
         if !all.is_empty() {
             let begin_at = turn.begin_at % all.len();
             all.rotate_left(begin_at);
@@ -194,9 +202,7 @@ impl Turn {
     /// A stamp that is later than that of every point before, whatever the system's clock does: points of one stamp overwrite
     /// each other.
     fn stamp(&mut self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
         self.moment = now.max(self.moment.saturating_add(POINTS_AT_MOST));
         self.moment

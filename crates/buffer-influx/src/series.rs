@@ -68,11 +68,7 @@ impl Offer<'_> {
     }
 
     /// Hands a point over that has one field, if there is room.
-    pub(crate) fn field(
-        &mut self,
-        key: &str,
-        value: impl Into<FieldValue>,
-    ) -> ControlFlow<NoRoom> {
+    pub(crate) fn field(&mut self, key: &str, value: impl Into<FieldValue>) -> ControlFlow<NoRoom> {
         match self.line(|point| point.field(key, value)) {
             Some(line) => self.insert(line),
             None => ControlFlow::Continue(()),

@@ -116,7 +116,9 @@ impl SeriesSettings {
         let quantiles = self.quantiles.iter().map(|quantile| quantile.field.as_str());
         let floats = [GAUGE, SUM, MIN, MAX].into_iter().chain(quantiles);
         let point = self.point(key).timestamp_ns(EARLIEST);
-        let point = integers.iter().fold(point, |point, field| point.field(field, i64::MIN));
+        let point = integers
+            .iter()
+            .fold(point, |point, field| point.field(field, i64::MIN));
         let point = floats.fold(point, |point, field| point.field(field, -f64::MAX));
         self.encoder.encode(&point).map(drop)
     }

@@ -62,9 +62,14 @@ impl Tables {
         all
     }
 
-    /// Whether there is something to do at the end of an interval: a series of the application has news, or may be forgotten.
-    pub(crate) fn is_awake(&self) -> bool {
-        is_any_awake(&self.counters) || is_any_awake(&self.gauges) || is_any_awake(&self.histograms)
+    /// Whether a series of the application has something to write; those of the recorder itself don't count.
+    pub(crate) fn have_news(&self) -> bool {
+        have_news(&self.counters) || have_news(&self.gauges) || have_news(&self.histograms)
+    }
+
+    /// Whether there is a series that will be forgotten if it stays as it is.
+    pub(crate) fn have_idle(&self) -> bool {
+        have_idle(&self.counters) || have_idle(&self.gauges) || have_idle(&self.histograms)
     }
 
     /// Forgets the series that nobody has held and that have not changed for `idle_timeout`.
@@ -84,11 +89,14 @@ fn append<S: Series + 'static>(table: &Table<S>, all: &mut Vec<(Key, Arc<dyn Ser
     );
 }
 
-fn is_any_awake<S: Series>(table: &Table<S>) -> bool {
-    table.values().any(|Entry { series, .. }| {
-        let is_held = Arc::strong_count(series) > 1;
-        !series.is_own() && series.has_news() || !is_held && series.is_forgettable()
-    })
+fn have_news<S: Series>(table: &Table<S>) -> bool {
+    let mut series = table.values().map(|entry| &entry.series);
+    series.any(|series| !series.is_own() && series.has_news())
+}
+
+fn have_idle<S: Series>(table: &Table<S>) -> bool {
+    let mut series = table.values().map(|entry| &entry.series);
+    series.any(|series| Arc::strong_count(series) == 1 && series.is_forgettable())
 }
 
 fn forget_idle<S: Series>(table: &mut Table<S>, now: Instant, idle_timeout: Duration) {
@@ -99,7 +107,7 @@ fn forget_idle<S: Series>(table: &mut Table<S>, now: Instant, idle_timeout: Dura
         if !is_idle {
             entry.idle_since = now;
         }
-        now.duration_since(entry.idle_since) < idle_timeout
+        !is_idle || now.duration_since(entry.idle_since) < idle_timeout
     });
 }
 

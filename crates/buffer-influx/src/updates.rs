@@ -108,6 +108,10 @@ impl Updates {
     }
 
     fn check(&self) -> Result<(), Closed> {
-        if self.closed.load(SeqCst) { Err(Closed) } else { Ok(()) }
+        if self.closed.load(SeqCst) {
+            Err(Closed)
+        } else {
+            Ok(())
+        }
     }
 }
