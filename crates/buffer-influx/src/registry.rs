@@ -9,6 +9,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::Key;
@@ -26,6 +27,8 @@ pub(crate) struct Registry {
     limits: Limits,
     tables: RwLock<Tables>,
     turn: Mutex<Turn>,
+    /// Whether there was once no place for a series. Relaxed: it keeps the log short, and publishes nothing.
+    is_full: AtomicBool,
 }
 
 /// How many series there may be, and how long.
@@ -74,6 +77,7 @@ impl Registry {
             limits,
             tables: RwLock::default(),
             turn: Mutex::default(),
+            is_full: AtomicBool::new(false),
         }
     }
 
@@ -86,51 +90,54 @@ impl Registry {
         if let Some(series) = self.tables.read().find(&key) {
             return Found::Own(series);
         }
-        // It may have come meanwhile, so it is looked for again under this lock.
-        let mut tables = self.tables.write();
-        if let Some(series) = tables.find(&key) {
-            return Found::Own(series);
+        if let Err(error) = self.settings.check(&key) {
+            tracing::debug!(%key, %error, "a metric can't be written");
+            return Found::Refused;
         }
+        let found = self.begin(key);
+        // After the lock, as whoever takes the log may count it.
+        if !matches!(found, Found::Own(_)) && !self.is_full.swap(true, Relaxed) {
+            let series = self.limits.series;
+            tracing::warn!(
+                series,
+                "a recorder has all the series that it may have; further ones are summed up by name"
+            );
+        }
+        found
+    }
+
+    /// Begins a series, or finds the one that stands for it where there is no place.
+    fn begin<S: Kind>(&self, key: Key) -> Found<S> {
         let is_own = self.is_own(&key);
+        let begin = |tables: &mut Tables, key| {
+            let reporter = Reporter {
+                updates: Arc::clone(&self.updates),
+                is_own,
+            };
+            let series = Arc::new(S::new(&self.settings, reporter));
+            tables.insert(key, Arc::clone(&series));
+            series
+        };
         // The recorder's own metrics and the shared series are few, and have places of their own.
         let twice = self.limits.series.saturating_mul(2);
         let places = if is_own { twice } else { self.limits.series };
+        let mut tables = self.tables.write();
+        // It may have come meanwhile.
+        if let Some(series) = tables.find(&key) {
+            return Found::Own(series);
+        }
         if tables.len() < places {
-            return self
-                .insert(&mut tables, key, is_own)
-                .map_or(Found::Refused, Found::Own);
+            return Found::Own(begin(&mut tables, key));
         }
         if is_own || !S::ADDS_UP {
             return Found::Refused;
         }
         let shared = self.settings.shared(&key);
-        let found = match tables.find(&shared) {
-            None if tables.len() < twice => self.insert(&mut tables, shared, false),
-            found => found,
-        };
-        found.map_or(Found::Refused, Found::Shared)
-    }
-
-    /// Begins a series, if points of it can be written.
-    fn insert<S: Kind>(&self, tables: &mut Tables, key: Key, is_own: bool) -> Option<Arc<S>> {
-        if let Err(error) = self.settings.check(&key) {
-            tracing::debug!(%key, %error, "a metric can't be written");
-            return None;
+        match tables.find(&shared) {
+            Some(series) => Found::Shared(series),
+            None if tables.len() < twice => Found::Shared(begin(&mut tables, shared)),
+            None => Found::Refused,
         }
-        let reporter = Reporter {
-            updates: Arc::clone(&self.updates),
-            is_own,
-        };
-        let series = Arc::new(S::new(&self.settings, reporter));
-        tables.insert(key, Arc::clone(&series));
-        if tables.len() == self.limits.series {
-            let series = self.limits.series;
-            tracing::warn!(
-                series,
-                "a recorder has all the series that it may have; what comes is summed up by name"
-            );
-        }
-        Some(series)
     }
 
     fn is_own(&self, key: &Key) -> bool {

@@ -157,3 +157,49 @@ fn code_that_a_hand_over_calls_may_use_the_recorder() {
         handle.close_within(Duration::ZERO).await;
     });
 }
+
+/// A log that counts its lines by the recorder whose words it takes.
+struct CountingLog;
+
+impl tracing::Subscriber for CountingLog {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        counter!("log_lines", "level" => event.metadata().level().as_str()).increment(1);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// It has failed, which means hung, on a registry that logs under the lock of its tables.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_counts_its_lines_may_take_the_recorder_s_own() {
+    let (recorder, handle, sink) = recorder(settings().series_limit(2), []);
+    let _installed = metrics::set_default_local_recorder(&recorder);
+    let log = tracing::subscriber::set_default(CountingLog);
+    for number in 0..4 {
+        counter!("a", "number" => number.to_string()).increment(1);
+    }
+    gauge!("g").set(f64::NAN);
+    let too_long: Vec<_> = (0..100)
+        .map(|number| metrics::Label::new(format!("label{number}"), "x".repeat(1_000)))
+        .collect();
+    counter!("b", too_long).increment(1);
+    handle.flush().await;
+    drop(log);
+    handle.flush().await;
+    assert!(sum(&sink, "log_lines", "delta") >= 3.0);
+    handle.close().await;
+}
