@@ -20,6 +20,7 @@ pub(crate) struct Oversized;
 
 impl<T> Shared<T> {
     /// Weighs an item, if this buffer does.
+    #[inline]
     pub(crate) fn weigh(&self, item: &T) -> Result<Option<usize>, Oversized> {
         let Some(weigh) = &self.weigh else { return Ok(None) };
         let bytes = Some(weigh(item));
@@ -30,6 +31,7 @@ impl<T> Shared<T> {
     }
 
     /// Admits an item where its route says.
+    #[inline]
     pub(crate) fn admit(
         &self,
         route: Route,
@@ -44,14 +46,30 @@ impl<T> Shared<T> {
     }
 
     /// Admits an item at home, or where there is room.
+    #[inline]
     fn admit_anywhere(
+        &self,
+        item: T,
+        bytes: Option<usize>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), Refused<T>> {
+        match self.partitions[self.router.home()].try_admit(item, bytes, waiter) {
+            Err(Refused::Full(item)) => self.admit_elsewhere(item, bytes, waiter, false),
+            Err(Refused::Taken(item)) => self.admit_elsewhere(item, bytes, waiter, true),
+            admitted_or_closed => admitted_or_closed,
+        }
+    }
+
+    /// Admits an item that home, which is taken or full, has no room for.
+    #[cold]
+    fn admit_elsewhere(
         &self,
         mut item: T,
         bytes: Option<usize>,
         waiter: &mut Option<Waiter>,
+        mut taken: bool,
     ) -> Result<(), Refused<T>> {
-        let mut taken = false;
-        for index in self.router.order() {
+        for index in self.router.order().skip(1) {
             match self.partitions[index].try_admit(item, bytes, waiter) {
                 Err(Refused::Full(back)) => item = back,
                 Err(Refused::Taken(back)) => (item, taken) = (back, true),

@@ -1,6 +1,5 @@
-//! The settings of a buffer, and the checks that they make sense together.
+//! Makes buffers: a method for each setting, and the start of the workers.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,19 +12,19 @@ use crate::drain::Drain;
 use crate::drop_log::DropLog;
 use crate::error::BuildError;
 use crate::flush::Flush;
-use crate::flusher::{Flusher, Policy};
+use crate::flusher::Flusher;
 use crate::hold::Hold;
+use crate::meter::Meter;
 use crate::outcome::Settled;
 use crate::overflow::Overflow;
 use crate::partition::Partition;
 use crate::rescue;
 use crate::router::{Router, Routing};
 use crate::runtime;
+use crate::settings::{Checked, Settings};
 use crate::shared::{LastItems, OnOutcome, Shared, Weigh};
-use crate::size::Size;
 use crate::slot::Slot;
 use crate::sync::{Mutex, Notify};
-use crate::trigger::Triggers;
 use crate::worker::Worker;
 
 /// The settings of a [`Buffer`], made by [`Buffer::builder`].
@@ -56,21 +55,8 @@ use crate::worker::Worker;
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder<T> {
     name: Arc<str>,
-    partitions: usize,
-    batch_size: usize,
-    batch_size_jitter: usize,
-    flush_interval: Duration,
-    flush_jitter: Option<Duration>,
-    capacity: Option<usize>,
+    settings: Settings,
     weigh: Option<Weigh<T>>,
-    batch_bytes: Option<usize>,
-    capacity_bytes: Option<usize>,
-    overflow: Overflow,
-    flush_timeout: Duration,
-    drain_timeout: Duration,
-    retries: u32,
-    backoff: Backoff,
-    give_up_after: Option<Duration>,
     routing: Routing<T>,
     runtime: Option<Handle>,
     last_items: Option<LastItems<T>>,
@@ -78,36 +64,13 @@ pub struct Builder<T> {
     dead_letters: Option<Arc<dyn Flush<T>>>,
 }
 
-/// More partitions than this are more tasks, each with smaller batches, and no more speed.
-const DEFAULT_PARTITIONS_AT_MOST: usize = 16;
-const DEFAULT_BATCHES_FOR_EACH_PARTITION: usize = 10;
-/// Above it a duration is a mistake, and near it the clock's arithmetic would overflow.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
 impl<T: Send + 'static> Buffer<T> {
     /// The settings of a new buffer.
     pub fn builder() -> Builder<T> {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Builder {
             name: "buffer".into(),
-            partitions: cores.min(DEFAULT_PARTITIONS_AT_MOST),
-            batch_size: 5_000,
-            batch_size_jitter: 0,
-            flush_interval: Duration::from_secs(1),
-            flush_jitter: None,
-            capacity: None,
+            settings: Settings::default(),
             weigh: None,
-            batch_bytes: None,
-            capacity_bytes: None,
-            overflow: Overflow::Wait,
-            flush_timeout: Duration::from_secs(10),
-            drain_timeout: Duration::from_secs(20),
-            retries: 5,
-            backoff: Backoff {
-                first: Duration::from_millis(100),
-                longest: Duration::from_secs(30),
-            },
-            give_up_after: None,
             routing: Routing::ThreadHome,
             runtime: None,
             last_items: None,
@@ -130,7 +93,7 @@ impl<T: Send + 'static> Builder<T> {
     /// With 1 all items leave in the order in which they came; with many more than there are inserting threads, batches are
     /// smaller.
     pub fn partitions(mut self, partitions: usize) -> Self {
-        self.partitions = partitions;
+        self.settings.partitions = partitions;
         self
     }
 
@@ -138,14 +101,14 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// With 1 every item is a batch of its own.
     pub fn batch_size(mut self, items: usize) -> Self {
-        self.batch_size = items;
+        self.settings.batch_size = items;
         self
     }
 
     /// Seals batches by up to this many items earlier, drawn anew for each batch, so that the partitions' flushes spread
     /// out. Less than `batch_size`. Default: 0.
     pub fn batch_size_jitter(mut self, items: usize) -> Self {
-        self.batch_size_jitter = items;
+        self.settings.batch_size_jitter = items;
         self
     }
 
@@ -153,7 +116,7 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// A long interval makes few large batches; the items then stay in memory for as long.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
-        self.flush_interval = interval;
+        self.settings.flush_interval = interval;
         self
     }
 
@@ -163,7 +126,7 @@ impl<T: Send + 'static> Builder<T> {
     /// With any jitter a partition's very first batch is due at a random moment of its interval, for the same reason; with
     /// zero every batch is due exactly after the interval.
     pub fn flush_jitter(mut self, jitter: Duration) -> Self {
-        self.flush_jitter = Some(jitter);
+        self.settings.flush_jitter = Some(jitter);
         self
     }
 
@@ -172,7 +135,7 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// It is divided evenly among the partitions and must be at least one batch for each.
     pub fn capacity(mut self, items: usize) -> Self {
-        self.capacity = Some(items);
+        self.settings.capacity = Some(items);
         self
     }
 
@@ -215,7 +178,7 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// [`last_items`](Builder::last_items) alone come in whatever they weigh, each too heavy one in a batch of its own.
     pub fn batch_bytes(mut self, bytes: usize) -> Self {
-        self.batch_bytes = Some(bytes);
+        self.settings.batch_bytes = Some(bytes);
         self
     }
 
@@ -225,7 +188,7 @@ impl<T: Send + 'static> Builder<T> {
     /// It is divided evenly among the partitions, and must be at least `batch_bytes` for each (twice that with
     /// [`Overflow::DropOldest`]). A heavy item may wait for long while lighter ones keep coming, which find room before it does.
     pub fn capacity_bytes(mut self, bytes: usize) -> Self {
-        self.capacity_bytes = Some(bytes);
+        self.settings.capacity_bytes = Some(bytes);
         self
     }
 
@@ -235,7 +198,7 @@ impl<T: Send + 'static> Builder<T> {
     /// batch's worth of items for each partition waits for that; what is dropped beyond it is gone, with the reason
     /// [`dead_letter_full`](crate::DropReason::DeadLetterFull).
     pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = overflow;
+        self.settings.overflow = overflow;
         self
     }
 
@@ -243,7 +206,7 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// An attempt that passes it is dropped and counts as [uncertain](crate::FlushError::uncertain).
     pub fn flush_timeout(mut self, limit: Duration) -> Self {
-        self.flush_timeout = limit;
+        self.settings.flush_timeout = limit;
         self
     }
 
@@ -252,7 +215,7 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// Zero returns or drops at once whatever is pending.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
-        self.drain_timeout = limit;
+        self.settings.drain_timeout = limit;
         self
     }
 
@@ -261,14 +224,14 @@ impl<T: Send + 'static> Builder<T> {
     /// Attempts that end in [unavailable](crate::FlushError::unavailable) don't count, nor do those whose time is up when they
     /// have delivered or rejected some of the items.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.retries = retries;
+        self.settings.retries = retries;
         self
     }
 
     /// The delays between attempts: drawn between zero and a ceiling that starts at `first` and doubles up to `longest`.
     /// Default: 100 ms and 30 s.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
-        self.backoff = Backoff { first, longest };
+        self.settings.backoff = Backoff { first, longest };
         self
     }
 
@@ -278,7 +241,7 @@ impl<T: Send + 'static> Builder<T> {
     /// It counts from the begin of the outage or of the batch, whichever is later. With zero a batch is dropped as soon as the
     /// sink is found to be out.
     pub fn give_up_after(mut self, limit: Duration) -> Self {
-        self.give_up_after = Some(limit);
+        self.settings.give_up_after = Some(limit);
         self
     }
 
@@ -388,160 +351,55 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// A [`BuildError`] that names the setting to change, or says what is wrong with the runtime.
     pub fn build(self, sink: impl Flush<T>) -> Result<Buffer<T>, BuildError> {
-        let Some(partitions) = NonZeroUsize::new(self.partitions) else {
-            return Err(BuildError::Zero {
-                setting: "partitions",
-                least: "1",
-            });
-        };
-        let capacity = self.capacity_for_each_partition()?;
-        let triggers = self.triggers(capacity.bytes)?;
-        let policy = self.policy()?;
+        let Checked {
+            partitions,
+            capacity,
+            triggers,
+            policy,
+        } = self.settings.check(self.weigh.is_some())?;
+        let Settings {
+            batch_size,
+            overflow,
+            drain_timeout,
+            backoff,
+            ..
+        } = self.settings;
         let runtime = runtime::able(self.runtime)?;
         let slot = || {
-            let overflows = self.overflow != Overflow::Wait && self.dead_letters.is_some();
-            overflows.then(|| Slot::new(self.batch_size))
+            let overflows = overflow != Overflow::Wait && self.dead_letters.is_some();
+            overflows.then(|| Slot::new(batch_size))
         };
         // Relaxed: only uniqueness and order matter, and nothing is published with the number.
         static BUILT: AtomicU64 = AtomicU64::new(0);
         let shared = Arc::new(Shared {
+            meter: Meter::new(
+                &self.name,
+                partitions.get(),
+                capacity.items.saturating_mul(partitions.get() as u64),
+            ),
             number: BUILT.fetch_add(1, Ordering::Relaxed),
             name: self.name,
-            drain_timeout: self.drain_timeout,
-            partitions: (0..self.partitions)
-                .map(|_| Partition::new(triggers.clone(), capacity, self.overflow, slot()))
+            drain_timeout,
+            partitions: (0..partitions.get())
+                .map(|_| Partition::new(triggers.clone(), capacity, overflow, slot()))
                 .collect(),
             router: Router::new(partitions),
             routing: self.routing,
             weigh: self.weigh,
             heaviest: triggers.batch_bytes.min(capacity.bytes),
-            overflow: self.overflow,
+            overflow,
             room: Notify::new(),
-            hold: Hold::new(self.partitions, self.backoff),
-            drain: Drain::new(self.partitions),
+            hold: Hold::new(partitions.get(), backoff),
+            drain: Drain::new(partitions.get()),
             last_items: Mutex::new(self.last_items),
             on_outcome: self.on_outcome,
             drop_log: DropLog::new(),
         });
         let flusher = Flusher::new(Arc::new(sink), self.dead_letters, policy);
-        for index in 0..self.partitions {
+        for index in 0..partitions.get() {
             rescue::spawn(Worker::new(Arc::clone(&shared), flusher.clone(), index), &runtime);
         }
         Ok(Buffer::new(shared))
-    }
-
-    fn capacity_for_each_partition(&self) -> Result<Size, BuildError> {
-        if self.batch_size == 0 {
-            return Err(BuildError::Zero {
-                setting: "batch_size",
-                least: "1",
-            });
-        }
-        let default = self.batch_size.saturating_mul(DEFAULT_BATCHES_FOR_EACH_PARTITION);
-        let items = self.capacity.map_or(default, |total| total / self.partitions);
-        self.check_share("capacity", items, "batch_size", self.batch_size)?;
-        for (setting, bytes) in [
-            ("batch_bytes", self.batch_bytes),
-            ("capacity_bytes", self.capacity_bytes),
-        ] {
-            if bytes == Some(0) {
-                return Err(BuildError::Zero { setting, least: "1" });
-            }
-            if bytes.is_some() && self.weigh.is_none() {
-                return Err(BuildError::Missing {
-                    setting,
-                    other: "weigh",
-                    reason: "without it nothing has a weight",
-                });
-            }
-        }
-        let bytes = self.capacity_bytes.map(|total| total / self.partitions);
-        match (bytes, self.batch_bytes) {
-            (Some(share), Some(batch)) => {
-                self.check_share("capacity_bytes", share, "batch_bytes", batch)?;
-            }
-            (Some(share), None) => self.check_share("capacity_bytes", share, "partitions", 1)?,
-            (None, _) => {}
-        }
-        Ok(Size {
-            items: items as u64,
-            bytes: bytes.map_or(u64::MAX, |bytes| bytes as u64),
-        })
-    }
-
-    /// Checks that a partition's share of the capacity holds the batches that it has to.
-    fn check_share(
-        &self,
-        setting: &'static str,
-        share: usize,
-        other: &'static str,
-        batch: usize,
-    ) -> Result<(), BuildError> {
-        let (batches, rule) = match self.overflow {
-            Overflow::Wait | Overflow::DropNewest => {
-                (1, "the capacity must hold at least one batch for each partition")
-            }
-            Overflow::DropOldest => (
-                2,
-                "to drop the oldest, the capacity must hold at least two batches for each partition",
-            ),
-        };
-        if share < batch.saturating_mul(batches) {
-            return Err(BuildError::Contradiction { setting, other, rule });
-        }
-        Ok(())
-    }
-
-    fn triggers(&self, capacity_bytes: u64) -> Result<Triggers, BuildError> {
-        let batch_bytes = match (self.batch_bytes, self.overflow) {
-            (Some(bytes), _) => bytes as u64,
-            // No limit stays none.
-            (None, _) if capacity_bytes == u64::MAX => u64::MAX,
-            (None, Overflow::Wait | Overflow::DropNewest) => capacity_bytes,
-            (None, Overflow::DropOldest) => capacity_bytes / 2,
-        };
-        if self.batch_size_jitter >= self.batch_size {
-            return Err(BuildError::Contradiction {
-                setting: "batch_size_jitter",
-                other: "batch_size",
-                rule: "the jitter must be less than the batch size",
-            });
-        }
-        let flush_interval = above_zero("flush_interval", self.flush_interval)?;
-        let flush_jitter = self.flush_jitter.unwrap_or(flush_interval / 5);
-        Ok(Triggers {
-            batch_size: self.batch_size,
-            batch_size_jitter: self.batch_size_jitter,
-            batch_bytes,
-            flush_interval,
-            flush_jitter: at_most_a_year("flush_jitter", flush_jitter)?,
-        })
-    }
-
-    fn policy(&self) -> Result<Policy, BuildError> {
-        let flush_timeout = above_zero("flush_timeout", self.flush_timeout)?;
-        at_most_a_year("drain_timeout", self.drain_timeout)?;
-        let Backoff { first, longest } = self.backoff;
-        above_zero("backoff", first)?;
-        at_most_a_year("backoff", longest)?;
-        if first > longest {
-            return Err(BuildError::Contradiction {
-                setting: "backoff (first)",
-                other: "backoff (longest)",
-                rule: "the first delay must not be above the longest",
-            });
-        }
-        Ok(Policy {
-            first_timeout: flush_timeout,
-            flush_timeout,
-            retries: self.retries,
-            free_timeouts: false,
-            backoff: self.backoff,
-            give_up_after: self
-                .give_up_after
-                .map(|limit| at_most_a_year("give_up_after", limit))
-                .transpose()?,
-        })
     }
 }
 
@@ -551,24 +409,4 @@ impl<T> std::fmt::Debug for Builder<T> {
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
-}
-
-fn above_zero(setting: &'static str, duration: Duration) -> Result<Duration, BuildError> {
-    if duration.is_zero() {
-        return Err(BuildError::Zero {
-            setting,
-            least: "a millisecond",
-        });
-    }
-    at_most_a_year(setting, duration)
-}
-
-fn at_most_a_year(setting: &'static str, duration: Duration) -> Result<Duration, BuildError> {
-    if duration > LONGEST {
-        return Err(BuildError::TooLarge {
-            setting,
-            most: "a year",
-        });
-    }
-    Ok(duration)
 }

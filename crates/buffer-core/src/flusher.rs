@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::attempt::{AttemptResult, BatchOutcome};
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
 use crate::caught::{Panicked, caught, caught_future};
@@ -85,6 +86,25 @@ pub(crate) enum Verdict {
     Dropped { reason: DropReason, error: FlushError },
 }
 
+impl Verdict {
+    pub(crate) fn outcome(&self) -> BatchOutcome {
+        match self {
+            Self::Delivered => BatchOutcome::Delivered,
+            Self::Again { .. } => BatchOutcome::TriedAgain,
+            Self::Divide { .. } => BatchOutcome::Divided,
+            Self::Dropped { .. } => BatchOutcome::Dropped,
+        }
+    }
+}
+
+/// What an attempt came to.
+pub(crate) struct Attempted {
+    pub(crate) result: AttemptResult,
+    pub(crate) verdict: Verdict,
+    /// What it shows of the sink.
+    pub(crate) sign: Sign,
+}
+
 /// The sink, and how it is asked.
 pub(crate) struct Flusher<T> {
     sink: Arc<dyn Flush<T>>,
@@ -158,7 +178,7 @@ impl<T: Send + 'static> Flusher<T> {
     /// # Cancel safety
     ///
     /// Safe: the batch stays in `flight`, and the attempt counts as made.
-    pub(crate) async fn attempt(&self, flight: &mut Flight<T>) -> (Verdict, Sign) {
+    pub(crate) async fn attempt(&self, flight: &mut Flight<T>) -> Attempted {
         let Flight {
             batch,
             retries,
@@ -169,8 +189,13 @@ impl<T: Send + 'static> Flusher<T> {
         let limit = *timeout;
         *timeout = limit.saturating_mul(2).min(self.policy.flush_timeout);
         let Err(error) = within(limit, || self.sink.flush(batch)).await else {
-            return (Verdict::Delivered, Sign::Answered);
+            return Attempted {
+                result: AttemptResult::Ok,
+                verdict: Verdict::Delivered,
+                sign: Sign::Answered,
+            };
         };
+        let result = result(&error);
         // The cause is the sink's code too.
         let sign = caught(|| sign(&error)).unwrap_or(Sign::Nothing);
         // What was settled before the time was up is gained: slow calls, item by item or key by key, must not use up the
@@ -202,7 +227,11 @@ impl<T: Send + 'static> Flusher<T> {
                 error,
             },
         };
-        (verdict, sign)
+        Attempted {
+            result,
+            verdict,
+            sign,
+        }
     }
 
     /// Tells the sinks that the last batch is through.
@@ -217,6 +246,19 @@ impl<T: Send + 'static> Flusher<T> {
         let (closed, dead_letters_closed) =
             tokio::join!(within(limit, || self.sink.close()), close_dead_letters);
         closed.and(dead_letters_closed)
+    }
+}
+
+/// How an attempt that failed ended.
+fn result(error: &FlushError) -> AttemptResult {
+    match error.kind() {
+        FlushErrorKind::Uncertain if is::<TimedOut>(error) => AttemptResult::TimedOut,
+        FlushErrorKind::Uncertain if is::<Panicked>(error) => AttemptResult::Panicked,
+        FlushErrorKind::Transient => AttemptResult::Transient,
+        FlushErrorKind::Uncertain => AttemptResult::Uncertain,
+        FlushErrorKind::Unavailable => AttemptResult::Unavailable,
+        FlushErrorKind::Permanent => AttemptResult::Permanent,
+        FlushErrorKind::Divisible => AttemptResult::Divisible,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
+use crate::attempt::AttemptResult;
 use crate::outcome::Ledger;
 use crate::size::Size;
 use crate::trigger::Trigger;
@@ -74,8 +75,12 @@ pub struct Stats {
     pub attempts: u64,
     /// Those of them that ended in an error, a time-out or a panic.
     pub failed_attempts: u64,
+    pub(crate) ended: Ends,
     pub(crate) sealed: Seals,
 }
+
+/// Attempts by how they ended.
+pub(crate) type Ends = [u64; AttemptResult::ALL.len()];
 
 /// Batches by what sealed them.
 pub(crate) type Seals = [u64; Trigger::ALL.len()];
@@ -87,17 +92,36 @@ impl Stats {
     }
 }
 
+impl Stats {
+    /// Adds what has happened between two looks at a part of what this sums up.
+    pub(crate) fn advance(&mut self, before: &Self, now: &Self) {
+        self.ledger.advance(&before.ledger, &now.ledger);
+        self.attempts += now.attempts - before.attempts;
+        self.failed_attempts += now.failed_attempts - before.failed_attempts;
+        for (index, attempts) in self.ended.iter_mut().enumerate() {
+            *attempts += now.ended[index] - before.ended[index];
+        }
+        for (index, batches) in self.sealed.iter_mut().enumerate() {
+            *batches += now.sealed[index] - before.sealed[index];
+        }
+    }
+}
+
 impl AddAssign for Stats {
     fn add_assign(&mut self, other: Self) {
         let Self {
             ledger,
             attempts,
             failed_attempts,
+            ended,
             sealed,
         } = other;
         self.ledger += ledger;
         self.attempts += attempts;
         self.failed_attempts += failed_attempts;
+        for (sum, attempts) in self.ended.iter_mut().zip(ended) {
+            *sum += attempts;
+        }
         for (sum, batches) in self.sealed.iter_mut().zip(sealed) {
             *sum += batches;
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
+use crate::attempt::RefusalReason;
 use crate::buffer::Buffer;
 use crate::error::{
     InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError,
@@ -69,9 +70,12 @@ impl<T: Send + 'static> Buffer<T> {
                 InsertError::Closed(item) => InsertTimeoutError::Closed(item),
                 InsertError::Oversized(item) => InsertTimeoutError::Oversized(item),
             }),
-            Err(_) => Err(InsertTimeoutError::TimedOut(
-                waiting.expect("an item that waits is not inserted"),
-            )),
+            Err(_) => {
+                self.shared().meter.refused(RefusalReason::Full, 1);
+                Err(InsertTimeoutError::TimedOut(
+                    waiting.expect("an item that waits is not inserted"),
+                ))
+            }
         }
     }
 
@@ -84,18 +88,25 @@ impl<T: Send + 'static> Buffer<T> {
         let shared = self.shared();
         let Some(item) = waiting.take() else { return Ok(()) };
         let Ok(bytes) = shared.weigh(&item) else {
+            shared.meter.refused(RefusalReason::Oversized, 1);
             return Err(InsertError::Oversized(item));
         };
         let route = shared.router.route(&shared.routing, &item);
         match shared.admit_or_drop(route, item, bytes, waiter) {
             Ok(()) => return Ok(()),
-            Err(Refused::Closed(item)) => return Err(InsertError::Closed(item)),
+            Err(Refused::Closed(item)) => {
+                shared.meter.refused(RefusalReason::Closed, 1);
+                return Err(InsertError::Closed(item));
+            }
             Err(Refused::Full(item) | Refused::Taken(item)) => *waiting = Some(item),
         }
         with_room(shared.room(route), || {
             match shared.admit(route, waiting.take()?, bytes, waiter) {
                 Ok(()) => Some(Ok(())),
-                Err(Refused::Closed(item)) => Some(Err(InsertError::Closed(item))),
+                Err(Refused::Closed(item)) => {
+                    shared.meter.refused(RefusalReason::Closed, 1);
+                    Some(Err(InsertError::Closed(item)))
+                }
                 Err(Refused::Full(item) | Refused::Taken(item)) => {
                     *waiting = Some(item);
                     None
@@ -177,6 +188,7 @@ impl<T: Send + 'static> Buffer<T> {
     pub fn try_insert(&self, item: T) -> Result<(), TryInsertError<T>> {
         let shared = self.shared();
         let Ok(bytes) = shared.weigh(&item) else {
+            shared.meter.refused(RefusalReason::Oversized, 1);
             return Err(TryInsertError::Oversized(item));
         };
         let route = shared.router.route(&shared.routing, &item);
@@ -185,8 +197,14 @@ impl<T: Send + 'static> Buffer<T> {
             Overflow::Wait | Overflow::DropNewest => shared.admit(route, item, bytes, &mut None),
         };
         admitted.map_err(|refused| match refused {
-            Refused::Closed(item) => TryInsertError::Closed(item),
-            Refused::Full(item) | Refused::Taken(item) => TryInsertError::Full(item),
+            Refused::Closed(item) => {
+                shared.meter.refused(RefusalReason::Closed, 1);
+                TryInsertError::Closed(item)
+            }
+            Refused::Full(item) | Refused::Taken(item) => {
+                shared.meter.refused(RefusalReason::Full, 1);
+                TryInsertError::Full(item)
+            }
         })
     }
 
@@ -267,7 +285,10 @@ impl<T: Send + 'static> Buffer<T> {
         let shared = self.shared();
         let parts = shared.route_many(items);
         let weighed = shared.weigh_many(items);
-        let weights = weighed.map_err(|index| InsertBatchError::Oversized { index })?;
+        let weights = weighed.map_err(|index| {
+            shared.meter.refused(RefusalReason::Oversized, items.len());
+            InsertBatchError::Oversized { index }
+        })?;
         let mut parcel = Parcel::new(items, weights);
         for (mut route, mut count) in parts {
             while count > 0 {
@@ -279,7 +300,9 @@ impl<T: Send + 'static> Buffer<T> {
                         Err(Refused::Full(()) | Refused::Taken(())) => None,
                     }
                 });
-                let partition = admitted.await?;
+                let partition = admitted
+                    .await
+                    .inspect_err(|_| shared.meter.refused(RefusalReason::Closed, parcel.len()))?;
                 if shared.overflow == Overflow::Wait {
                     // What follows goes to the same partition.
                     route = Route::To(partition);
@@ -303,7 +326,10 @@ impl<T: Send + 'static> Buffer<T> {
         let shared = self.shared();
         let parts = shared.route_many(items);
         let weighed = shared.weigh_many(items);
-        let weights = weighed.map_err(|index| TryInsertBatchError::Oversized { index })?;
+        let weights = weighed.map_err(|index| {
+            shared.meter.refused(RefusalReason::Oversized, items.len());
+            TryInsertBatchError::Oversized { index }
+        })?;
         let mut parcel = Parcel::new(items, weights);
         for (mut route, mut count) in parts {
             while count > 0 {
@@ -313,8 +339,14 @@ impl<T: Send + 'static> Buffer<T> {
                     Overflow::Wait | Overflow::DropNewest => shared.admit_many(route, &mut parcel, count),
                 };
                 let partition = admitted.map_err(|refused| match refused {
-                    Refused::Closed(()) => TryInsertBatchError::Closed,
-                    Refused::Full(()) | Refused::Taken(()) => TryInsertBatchError::Full,
+                    Refused::Closed(()) => {
+                        shared.meter.refused(RefusalReason::Closed, parcel.len());
+                        TryInsertBatchError::Closed
+                    }
+                    Refused::Full(()) | Refused::Taken(()) => {
+                        shared.meter.refused(RefusalReason::Full, parcel.len());
+                        TryInsertBatchError::Full
+                    }
                 })?;
                 if shared.overflow != Overflow::DropOldest {
                     route = Route::To(partition);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::Instrument as _;
 
 use crate::batch::{Batch, Causes, Fate, Group, Marked};
 use crate::batch_id::BatchId;
@@ -13,7 +14,7 @@ use crate::burial::Burial;
 use crate::caught::drop_caught;
 use crate::drain::Left;
 use crate::flush_error::FlushError;
-use crate::flusher::{Flusher, Policy, Verdict};
+use crate::flusher::{Attempted, Flusher, Policy, Verdict};
 use crate::hand::{Hand, Undivided};
 use crate::outcome::{Outcome, Settled};
 use crate::partition::{Next, Partition};
@@ -60,6 +61,7 @@ impl<T: Send + 'static> Lane<T> {
             match self.partition().next(Instant::now()) {
                 Next::Flush(sealed) => {
                     let batch = Batch::new(sealed, self.index, Arc::clone(&self.shared.name));
+                    self.shared.meter.batch(batch.len(), batch.bytes());
                     self.hand.take(batch, &self.flusher.policy);
                 }
                 Next::WaitUntil(due) => tokio::select! {
@@ -77,9 +79,7 @@ impl<T: Send + 'static> Lane<T> {
     /// Flushes the batch in hand until all of it is settled.
     async fn flush_hand(&mut self) -> ControlFlow<OutOfTime> {
         loop {
-            // An attempt that was cut off may have left marks, and may have taken items.
-            self.settle_marked();
-            self.settle_unconfirmed();
+            self.settle_cut_off();
             self.burial.bury().await?;
             let Some(flight) = self.hand.front() else {
                 return ControlFlow::Continue(());
@@ -89,6 +89,7 @@ impl<T: Send + 'static> Lane<T> {
                 self.hand.settled();
                 continue;
             }
+            let id = flight.batch.id();
             let patience = self
                 .flusher
                 .policy
@@ -96,28 +97,63 @@ impl<T: Send + 'static> Lane<T> {
                 .map(|limit| (limit, flight.batch.opened()));
             if let Waited::TooLong = wait_to_pass(&self.shared, self.index, patience).await? {
                 let error = FlushError::unavailable(self.shared.hold.reason());
-                self.condemn(DropReason::GivenUp, error);
+                self.condemn(id, DropReason::GivenUp, error);
                 continue;
             }
             if flight.batch.was_offered() {
                 self.shared.partitions[self.index].count_retry(flight.batch.len());
             }
             let began = Instant::now();
-            let (verdict, sign) = tokio::select! {
-                biased;
-                attempted = self.flusher.attempt(flight) => attempted,
-                () = self.shared.drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
+            let Some(attempted) = self.attempt().await else {
+                return ControlFlow::Break(OutOfTime);
             };
-            self.partition()
-                .count_attempt(!matches!(verdict, Verdict::Delivered));
-            let holds = self.shared.hold.report(self.index, sign, began, Instant::now());
+            let Attempted {
+                result,
+                verdict,
+                sign,
+            } = attempted;
+            let now = Instant::now();
+            self.shared.meter.attempt(verdict.outcome(), now - began);
+            self.partition().count_attempt(result);
+            let holds = self.shared.hold.report(self.index, sign, began, now);
             if let Some(delay) = self.settle(verdict)
                 && !holds
             {
+                self.shared.report();
                 self.back_off(delay).await?;
             }
+            self.shared.report();
             // A sink that is always ready would keep other tasks off this thread.
             tokio::task::consume_budget().await;
+        }
+    }
+
+    /// One attempt at the batch in hand; none if the drain's time is up before it ends.
+    async fn attempt(&mut self) -> Option<Attempted> {
+        let Self {
+            shared,
+            flusher,
+            index,
+            hand,
+            ..
+        } = self;
+        let flight = hand.front()?;
+        let batch = &flight.batch;
+        let span = tracing::debug_span!(
+            "flush",
+            buffer = &*shared.name,
+            partition = index,
+            batch = %batch.id(),
+            items = batch.len(),
+            attempt = batch.attempt() + 1,
+            trigger = %batch.trigger(),
+        );
+        let _in_flight = shared.meter.begin_attempt();
+        shared.report();
+        tokio::select! {
+            biased;
+            attempted = flusher.attempt(flight).instrument(span) => Some(attempted),
+            () = shared.drain.deadline_passed() => None,
         }
     }
 
@@ -140,10 +176,12 @@ impl<T: Send + 'static> Lane<T> {
 
     /// Settles what the attempt decided; says how long to wait when the same items are to be tried again.
     fn settle(&mut self, verdict: Verdict) -> Option<Duration> {
-        let offered = self.hand.front()?.batch.count();
+        let batch = &self.hand.front()?.batch;
+        // What the sink did not mark was offered under this id too.
+        let (id, offered) = (batch.id(), batch.count());
         self.settle_marked();
         if !matches!(verdict, Verdict::Delivered) {
-            self.settle_unconfirmed();
+            self.settle_unconfirmed(id);
         }
         let Self {
             shared,
@@ -157,37 +195,35 @@ impl<T: Send + 'static> Lane<T> {
             return None;
         }
         match verdict {
-            Verdict::Delivered => self.deliver(),
+            Verdict::Delivered => self.deliver(id),
             Verdict::Again { delay, error } => {
                 let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
                 tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again");
                 return Some(delay);
             }
             // What was refused together with marked items may be innocent.
-            Verdict::Divide { error } if offered == 1 => self.condemn(DropReason::Rejected, error),
+            Verdict::Divide { error } if offered == 1 => self.condemn(id, DropReason::Rejected, error),
             Verdict::Divide { error } => {
                 if let Err(Undivided) = hand.split(&flusher.policy) {
-                    self.condemn(DropReason::Undivided, error);
+                    self.condemn(id, DropReason::Undivided, error);
                 }
             }
-            Verdict::Dropped { reason, error } => self.condemn(reason, error),
+            Verdict::Dropped { reason, error } => self.condemn(id, reason, error),
         }
         None
     }
 
-    /// Settles the batch in hand as delivered.
-    fn deliver(&mut self) {
+    /// Settles the batch in hand as delivered, in an attempt under this id.
+    fn deliver(&mut self, id: BatchId) {
         let Some(flight) = self.hand.front() else { return };
-        let id = flight.batch.id();
         let (group, answers) = flight.batch.settle(Ok(()));
         self.settle_delivered(id, group);
         answers.send();
     }
 
-    /// Settles the batch in hand as dropped.
-    fn condemn(&mut self, reason: DropReason, error: FlushError) {
+    /// Settles the batch in hand as dropped, after an attempt under this id.
+    fn condemn(&mut self, id: BatchId, reason: DropReason, error: FlushError) {
         let Some(flight) = self.hand.front() else { return };
-        let id = flight.batch.id();
         let (group, answers) = flight.batch.settle(Err(reason));
         self.settle_dropped(id, group, reason, Causes::One(error));
         answers.send();
@@ -211,10 +247,17 @@ impl<T: Send + 'static> Lane<T> {
         answers.send();
     }
 
-    /// Settles the items that the sink has taken out of the batch in hand, and not said to be delivered.
-    fn settle_unconfirmed(&mut self) {
+    /// Settles what an attempt that was cut off has left: marks, and items that it took.
+    fn settle_cut_off(&mut self) {
         let Some(flight) = self.hand.front() else { return };
         let id = flight.batch.id();
+        self.settle_marked();
+        self.settle_unconfirmed(id);
+    }
+
+    /// Settles the items that the sink has taken out of the batch in hand, and not said to be delivered.
+    fn settle_unconfirmed(&mut self, id: BatchId) {
+        let Some(flight) = self.hand.front() else { return };
         if let Some((group, answers)) = flight.batch.take_unconfirmed() {
             self.settle_dropped(id, group, DropReason::Unconfirmed, Causes::None);
             answers.send();
@@ -255,8 +298,7 @@ impl<T: Send + 'static> Lane<T> {
 
     /// Takes everything that is left: the batch in hand first, as it is the oldest.
     pub(crate) fn take_left(&mut self) -> Left<T> {
-        self.settle_marked();
-        self.settle_unconfirmed();
+        self.settle_cut_off();
         self.burial.abandon();
         self.shared.hold.leave(self.index);
         let mut left = Left {

@@ -46,6 +46,7 @@
 
 #[cfg(not(buffer_loom))]
 mod admission;
+mod attempt;
 mod backoff;
 mod barrier;
 mod batch;
@@ -78,6 +79,9 @@ mod keyed_buffer;
 mod keyed_sink;
 #[cfg(not(buffer_loom))]
 mod lane;
+#[cfg(not(buffer_loom))]
+mod meter;
+pub mod metrics;
 #[cfg(all(test, buffer_loom))]
 mod models;
 mod open;
@@ -97,6 +101,8 @@ mod router;
 mod runtime;
 #[cfg(all(feature = "test-util", not(buffer_loom)))]
 mod scripted_sink;
+#[cfg(not(buffer_loom))]
+mod settings;
 #[cfg(not(buffer_loom))]
 mod shared;
 mod sink_fn;

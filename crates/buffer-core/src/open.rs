@@ -77,10 +77,16 @@ impl<T> OpenBatch<T> {
     }
 
     /// How many items seal it; draws the limits if it is empty.
+    #[inline]
     fn limit(&mut self, triggers: &Triggers) -> usize {
-        if let Some(First { limits, .. }) = self.first {
-            return limits.items;
+        match self.first {
+            Some(First { limits, .. }) => limits.items,
+            None => self.draw_limits(triggers),
         }
+    }
+
+    #[cold]
+    fn draw_limits(&mut self, triggers: &Triggers) -> usize {
         let at = Instant::now();
         let limits = if std::mem::take(&mut self.is_first) {
             triggers.draw_first(at, &mut self.rng)
@@ -94,6 +100,7 @@ impl<T> OpenBatch<T> {
     }
 
     /// Joins an item to it; says whether it is full now, and of what.
+    #[inline]
     pub(crate) fn join(
         &mut self,
         item: T,

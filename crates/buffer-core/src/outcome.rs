@@ -253,6 +253,21 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Adds what has happened between two looks at a part of what this sums up.
+    pub(crate) fn advance(&mut self, before: &Self, now: &Self) {
+        self.accepted += now.accepted - before.accepted;
+        self.delivered += now.delivered - before.delivered;
+        for (index, items) in self.dropped.0.iter_mut().enumerate() {
+            *items += now.dropped.0[index] - before.dropped.0[index];
+        }
+        self.returned += now.returned - before.returned;
+        self.pending = self.pending + now.pending - before.pending;
+        self.retried += now.retried - before.retried;
+        self.dead_lettered += now.dead_lettered - before.dead_lettered;
+    }
+}
+
 impl AddAssign for Ledger {
     fn add_assign(&mut self, other: Self) {
         let Self {

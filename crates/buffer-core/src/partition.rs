@@ -11,6 +11,7 @@
 use crossbeam_utils::CachePadded;
 use tokio::time::Instant;
 
+use crate::attempt::AttemptResult;
 use crate::barrier::{Barrier, Wait};
 use crate::caught::caught;
 use crate::info::{PartitionInfo, Stats};
@@ -82,6 +83,7 @@ impl<T> Partition<T> {
     }
 
     /// Admits an item unless the lock is taken.
+    #[inline]
     pub(crate) fn try_admit(
         &self,
         item: T,
@@ -95,6 +97,7 @@ impl<T> Partition<T> {
     }
 
     /// Admits an item, and with it the waiter, if there is one.
+    #[inline]
     pub(crate) fn admit(
         &self,
         item: T,
@@ -104,6 +107,7 @@ impl<T> Partition<T> {
         self.admit_locked(self.state.lock(), item, bytes, waiter)
     }
 
+    #[inline]
     fn admit_locked(
         &self,
         mut state: MutexGuard<'_, State<T>>,
@@ -339,10 +343,8 @@ impl<T> Partition<T> {
         }
     }
 
-    pub(crate) fn count_attempt(&self, failed: bool) {
-        let mut state = self.state.lock();
-        state.attempts += 1;
-        state.failed_attempts += u64::from(failed);
+    pub(crate) fn count_attempt(&self, result: AttemptResult) {
+        self.state.lock().attempts[result as usize] += 1;
     }
 
     pub(crate) fn count_dead_lettered(&self, items: usize) {
@@ -363,10 +365,12 @@ impl<T> Partition<T> {
 
     pub(crate) fn stats(&self) -> Stats {
         let state = self.state.lock();
+        let attempts = state.attempts.iter().sum();
         Stats {
             ledger: state.ledger(),
-            attempts: state.attempts,
-            failed_attempts: state.failed_attempts,
+            attempts,
+            failed_attempts: attempts - state.attempts[AttemptResult::Ok as usize],
+            ended: state.attempts,
             sealed: state.seals,
         }
     }

@@ -11,7 +11,8 @@ use crate::caught::{caught, drop_caught};
 use crate::drain::{Drain, Left};
 use crate::drop_log::DropLog;
 use crate::flush_error::FlushError;
-use crate::hold::Hold;
+use crate::hold::{Health, Hold};
+use crate::meter::Meter;
 use crate::outcome::{Ledger, Outcome, Settled};
 use crate::overflow::Overflow;
 use crate::partition::Partition;
@@ -48,6 +49,7 @@ pub(crate) struct Shared<T> {
     pub(crate) last_items: Mutex<Option<LastItems<T>>>,
     pub(crate) on_outcome: Option<OnOutcome<T>>,
     pub(crate) drop_log: DropLog,
+    pub(crate) meter: Meter,
 }
 
 impl<T> Shared<T> {
@@ -98,6 +100,33 @@ impl<T> Shared<T> {
                 let error = settled.cause(0);
                 let cause = error.and_then(Error::source);
                 tracing::warn!(buffer = &*self.name, partition, items, %reason, error, cause, "items dropped");
+            });
+        }
+    }
+
+    /// Reports the buffer as it is to the metrics recorder, and to the log when a hold has begun or ended.
+    pub(crate) fn report(&self) {
+        let now = Instant::now();
+        let oldest = self
+            .partitions
+            .iter()
+            .filter_map(|partition| partition.info(now).oldest);
+        let oldest = oldest.max();
+        let health = self.hold.health();
+        let partitions = self.partitions.iter();
+        let partitions = partitions.map(|partition| (partition.stats(), partition.pending()));
+        let has_turned = self.meter.report(partitions, health != Health::Well, oldest);
+        if has_turned {
+            // The subscriber is user code.
+            let _ = caught(|| match &health {
+                Health::Well => tracing::info!(buffer = &*self.name, "the sink is back"),
+                Health::Held { reason, .. } => {
+                    tracing::warn!(
+                        buffer = &*self.name,
+                        reason,
+                        "the sink is out, so all batches are held"
+                    );
+                }
             });
         }
     }
@@ -162,6 +191,8 @@ impl<T> Shared<T> {
         }
         let left = self.drain.finish(sink_error, |left| self.count(DROPPED, left));
         self.drop_counted(left);
+        self.meter.retire();
+        self.report();
         for (reason, items) in self.drop_log.rests() {
             let _ = caught(
                 || tracing::warn!(buffer = &*self.name, items, %reason, "more items dropped until the end"),
@@ -173,12 +204,14 @@ impl<T> Shared<T> {
     pub(crate) fn give_up_claim(&self) {
         let left = self.drain.unregister(|left| self.count(DROPPED, left));
         self.drop_counted(left);
+        self.report();
     }
 
     /// Hands what is left to a waiter.
     pub(crate) fn claim(&self) -> (Vec<Left<T>>, Option<FlushError>) {
         let (left, sink_error) = self.drain.claim(|left| self.count(Outcome::Returned, left));
         self.tell_of(Outcome::Returned, &left);
+        self.report();
         (left, sink_error)
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use crate::barrier::{Barrier, Wait};
-use crate::info::Seals;
+use crate::info::{Ends, Seals};
 use crate::open::{OpenBatch, Sealed};
 use crate::outcome::{Ledger, Outcome, Tally};
 use crate::size::Size;
@@ -24,8 +24,7 @@ pub(crate) struct State<T> {
     pub(crate) pending: Size,
     pub(crate) tally: Tally,
     pub(crate) seals: Seals,
-    pub(crate) attempts: u64,
-    pub(crate) failed_attempts: u64,
+    pub(crate) attempts: Ends,
     pub(crate) closed: bool,
     /// The worker is gone: nobody takes from the queue any more.
     pub(crate) ended: bool,
@@ -48,14 +47,14 @@ impl<T> State<T> {
             pending: Size::default(),
             tally: Tally::default(),
             seals: Seals::default(),
-            attempts: 0,
-            failed_attempts: 0,
+            attempts: Ends::default(),
             closed: false,
             ended: false,
         }
     }
 
     /// Whether an item may join what is pending.
+    #[inline]
     pub(crate) fn has_room(&self, bytes: Option<usize>, capacity: &Size) -> bool {
         self.pending.items < capacity.items
             && self.pending.bytes.saturating_add(in_bytes(bytes)) <= capacity.bytes
@@ -63,6 +62,7 @@ impl<T> State<T> {
 
     /// Makes way for an item that there is room for: seals the open batch if that would be too heavy with it. Says whether it
     /// did.
+    #[inline]
     pub(crate) fn part_from_heavy(&mut self, bytes: Option<usize>, triggers: &Triggers) -> bool {
         let is_heavy = self.open.bytes().saturating_add(in_bytes(bytes)) > triggers.batch_bytes;
         is_heavy && self.seal(Trigger::Bytes)
@@ -76,6 +76,7 @@ impl<T> State<T> {
     }
 
     /// Stores an item, and seals the open batch if that is full with it; says whether it was.
+    #[inline]
     pub(crate) fn join(
         &mut self,
         item: T,

@@ -35,9 +35,12 @@ impl Weights {
     }
 
     /// Adds the weight of the next item, if it was weighed.
+    #[inline]
     pub(crate) fn push(&mut self, bytes: Option<usize>) {
-        self.each.extend(bytes);
-        self.sum = self.sum.saturating_add(in_bytes(bytes));
+        if let Some(weight) = bytes {
+            self.each.push(weight);
+            self.sum = self.sum.saturating_add(in_bytes(bytes));
+        }
     }
 
     /// Takes those of the items from `index` on.

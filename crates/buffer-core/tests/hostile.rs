@@ -434,6 +434,7 @@ fn a_waker_may_look_at_the_buffer() {
         .unwrap();
     let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = Buffer::builder()
+        .partitions(1)
         .runtime(runtime.handle().clone())
         .build(sink)
         .unwrap();

@@ -171,3 +171,23 @@ async fn the_hook_sees_what_a_drain_without_a_waiter_leaves() {
         [(Outcome::Dropped(DropReason::DrainTimeout), vec![7])]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_hook_names_the_batch_that_the_sink_saw_for_all_that_an_attempt_settled() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let hook = {
+        let seen = Arc::clone(&seen);
+        move |settled: &buffer_core::Settled<'_, u32>| seen.lock().push(settled.batch)
+    };
+    let sink = ScriptedSink::new([Reply::reject(0, Reply::Ok), Reply::reject(0, Reply::Permanent)]);
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(3)
+        .on_outcome(hook)
+        .build(sink.clone())
+        .unwrap();
+    buffer.insert_batch(&mut (0..6).collect()).await.unwrap();
+    buffer.flush().await;
+    let ids: Vec<_> = sink.attempts().iter().map(|attempt| Some(attempt.id)).collect();
+    assert_eq!(*seen.lock(), [ids[0], ids[0], ids[1], ids[1]]);
+}

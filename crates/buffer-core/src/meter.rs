@@ -1,0 +1,294 @@
+//! Reports a buffer through the `metrics` facade.
+//!
+//! Invariants
+//! 1. Counters go out as totals, never as differences: a recorder that is installed late, or has forgotten an idle series, has
+//!    everything after the next report.
+//! 2. No recorder runs under a lock, so reports may overtake each other. Whoever has reported looks whether something has changed
+//!    since, and reports again if so: what is reported last is the latest.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use metrics::{Key, Label, Level, Metadata, Recorder, SharedString};
+use parking_lot::Mutex;
+
+use crate::attempt::{AttemptResult, BatchOutcome, RefusalReason};
+use crate::caught::caught;
+use crate::info::Stats;
+use crate::metrics::{
+    ACCEPTED, ALL, ATTEMPTS, BATCH_BYTES, BATCH_ITEMS, CAPACITY, DEAD_LETTERED, DELIVERED, DROPPED,
+    FLUSH_DURATION, HELD, IN_FLIGHT, Metric, OLDEST, PANICS, PENDING, PENDING_BYTES, REFUSED, RETRIED,
+    RETURNED, SEALED, describe,
+};
+use crate::reason::DropReason;
+use crate::size::Size;
+use crate::trigger::Trigger;
+
+const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+/// What one buffer reports.
+pub(crate) struct Meter {
+    named: Arc<Named>,
+    capacity: u64,
+    /// What was reported of each partition, and whether the buffer was held.
+    reported: Mutex<Reported>,
+}
+
+struct Reported {
+    partitions: Vec<(Stats, Size)>,
+    is_held: bool,
+    is_retired: bool,
+}
+
+/// What the buffers of one name report together.
+struct Named {
+    keys: Keys,
+    sum: Mutex<Sum>,
+    // Relaxed: numbers that nothing else depends on.
+    refused: [AtomicU64; RefusalReason::ALL.len()],
+    in_flight: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    /// Counts the changes.
+    version: u64,
+    stats: Stats,
+    pending: Size,
+    capacity: u64,
+    held: u64,
+    oldest: Duration,
+}
+
+/// Sums stay for as long as the process, as counters do.
+static NAMED: LazyLock<Mutex<HashMap<Arc<str>, Arc<Named>>>> = LazyLock::new(Mutex::default);
+
+impl Meter {
+    pub(crate) fn new(buffer: &Arc<str>, partitions: usize, capacity: u64) -> Self {
+        // The recorder is user code.
+        let _ = caught(|| describe(ALL));
+        let named = Arc::clone(
+            NAMED
+                .lock()
+                .entry(Arc::clone(buffer))
+                .or_insert_with(|| Arc::new(Named::new(buffer))),
+        );
+        named.sum.lock().capacity += capacity;
+        Self {
+            named,
+            capacity,
+            reported: Mutex::new(Reported {
+                partitions: vec![Default::default(); partitions],
+                is_held: false,
+                is_retired: false,
+            }),
+        }
+    }
+
+    /// Items were handed back.
+    pub(crate) fn refused(&self, reason: RefusalReason, items: usize) {
+        self.named.refused[reason as usize].fetch_add(items as u64, Relaxed);
+    }
+
+    /// An attempt begins; it is in flight until the guard is dropped.
+    pub(crate) fn begin_attempt(&self) -> InFlight {
+        self.named.in_flight.fetch_add(1, Relaxed);
+        InFlight(Arc::clone(&self.named))
+    }
+
+    /// A batch was taken in hand.
+    pub(crate) fn batch(&self, items: usize, bytes: u64) {
+        self.named.record(|recorder, keys| {
+            let histogram = |key| recorder.register_histogram(key, &METADATA);
+            histogram(&keys.batch_items).record(items as f64);
+            if bytes > 0 {
+                histogram(&keys.batch_bytes).record(bytes as f64);
+            }
+        });
+    }
+
+    /// An attempt took so long.
+    pub(crate) fn attempt(&self, outcome: BatchOutcome, took: Duration) {
+        self.named.record(|recorder, keys| {
+            let histogram = recorder.register_histogram(&keys.flush_duration[outcome as usize], &METADATA);
+            histogram.record(took.as_secs_f64());
+        });
+    }
+
+    /// Reports the buffer as it is: each partition, whether it is held, and the age of its oldest item. Says whether it is held
+    /// now and was not before, or the other way round.
+    pub(crate) fn report(
+        &self,
+        partitions: impl Iterator<Item = (Stats, Size)>,
+        is_held: bool,
+        oldest: Option<Duration>,
+    ) -> bool {
+        let mut reported = self.reported.lock();
+        // A buffer that is through holds nothing back.
+        let is_retired = reported.is_retired;
+        let (held_before, is_held) = (reported.is_held, is_held && !is_retired);
+        let mut sum = self.named.sum.lock();
+        for (before, now) in reported.partitions.iter_mut().zip(partitions) {
+            sum.stats.advance(&before.0, &now.0);
+            sum.pending.items = sum.pending.items + now.1.items - before.1.items;
+            sum.pending.bytes = (sum.pending.bytes + now.1.bytes).saturating_sub(before.1.bytes);
+            *before = now;
+        }
+        reported.is_held = is_held;
+        sum.held = sum.held + u64::from(is_held) - u64::from(held_before);
+        sum.oldest = oldest.unwrap_or_default();
+        sum.version += 1;
+        drop(sum);
+        drop(reported);
+        self.named.publish();
+        is_held != held_before && !is_retired
+    }
+
+    /// The buffer is through.
+    pub(crate) fn retire(&self) {
+        let mut reported = self.reported.lock();
+        if !std::mem::replace(&mut reported.is_retired, true) {
+            let mut sum = self.named.sum.lock();
+            sum.capacity -= self.capacity;
+            sum.version += 1;
+        }
+    }
+}
+
+/// Counts an attempt as in flight.
+pub(crate) struct InFlight(Arc<Named>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Named {
+    fn new(buffer: &Arc<str>) -> Self {
+        Self {
+            keys: Keys::new(buffer),
+            sum: Mutex::default(),
+            refused: Default::default(),
+            in_flight: AtomicU64::new(0),
+        }
+    }
+
+    fn record(&self, record: impl FnOnce(&dyn Recorder, &Keys)) {
+        // The recorder is user code.
+        let _ = caught(|| metrics::with_recorder(|recorder| record(recorder, &self.keys)));
+    }
+
+    /// By invariant 2.
+    fn publish(&self) {
+        loop {
+            let sum = *self.sum.lock();
+            self.record(|recorder, keys| self.publish_sum(&sum, recorder, keys));
+            if self.sum.lock().version == sum.version {
+                return;
+            }
+        }
+    }
+
+    fn publish_sum(&self, sum: &Sum, recorder: &dyn Recorder, keys: &Keys) {
+        let counter = |key: &Key, total: u64| recorder.register_counter(key, &METADATA).absolute(total);
+        let gauge = |key: &Key, value: f64| recorder.register_gauge(key, &METADATA).set(value);
+        let Stats {
+            ledger,
+            ended,
+            sealed,
+            ..
+        } = &sum.stats;
+        counter(&keys.accepted, ledger.accepted);
+        counter(&keys.delivered, ledger.delivered);
+        counter(&keys.returned, ledger.returned);
+        counter(&keys.retried, ledger.retried);
+        counter(&keys.dead_lettered, ledger.dead_lettered);
+        counter(&keys.panics, ended[AttemptResult::Panicked as usize]);
+        let some = |key: &Key, total: u64| {
+            // A label's value shows once there is something to count.
+            if total > 0 {
+                counter(key, total);
+            }
+        };
+        for reason in DropReason::ALL {
+            some(&keys.dropped[reason as usize], ledger.dropped.count(reason));
+        }
+        for (key, refused) in keys.refused.iter().zip(&self.refused) {
+            some(key, refused.load(Relaxed));
+        }
+        for (key, batches) in keys.sealed.iter().zip(sealed) {
+            some(key, *batches);
+        }
+        for (key, attempts) in keys.attempts.iter().zip(ended) {
+            some(key, *attempts);
+        }
+        gauge(&keys.pending, sum.pending.items as f64);
+        gauge(&keys.pending_bytes, sum.pending.bytes as f64);
+        gauge(&keys.capacity, sum.capacity as f64);
+        gauge(&keys.oldest, sum.oldest.as_secs_f64());
+        gauge(&keys.in_flight, self.in_flight.load(Relaxed) as f64);
+        gauge(&keys.held, sum.held as f64);
+    }
+}
+
+/// The keys of one name, made once: a report allocates nothing.
+struct Keys {
+    accepted: Key,
+    refused: Vec<Key>,
+    delivered: Key,
+    dropped: Vec<Key>,
+    returned: Key,
+    retried: Key,
+    dead_lettered: Key,
+    sealed: Vec<Key>,
+    attempts: Vec<Key>,
+    panics: Key,
+    pending: Key,
+    pending_bytes: Key,
+    capacity: Key,
+    oldest: Key,
+    in_flight: Key,
+    held: Key,
+    flush_duration: Vec<Key>,
+    batch_items: Key,
+    batch_bytes: Key,
+}
+
+impl Keys {
+    fn new(buffer: &Arc<str>) -> Self {
+        let buffer = || Label::new("buffer", SharedString::from_shared(Arc::clone(buffer)));
+        let key = |metric: Metric| Key::from_parts(metric.name, vec![buffer()]);
+        // The second label is the metric's own.
+        let keys = |metric: Metric, values: &[&'static str]| -> Vec<Key> {
+            let label = |value: &&'static str| Label::from_static_parts(metric.labels[1], value);
+            let values = values.iter();
+            values
+                .map(|value| Key::from_parts(metric.name, vec![buffer(), label(value)]))
+                .collect()
+        };
+        Self {
+            accepted: key(ACCEPTED),
+            refused: keys(REFUSED, &RefusalReason::ALL.map(RefusalReason::as_str)),
+            delivered: key(DELIVERED),
+            dropped: keys(DROPPED, &DropReason::ALL.map(DropReason::as_str)),
+            returned: key(RETURNED),
+            retried: key(RETRIED),
+            dead_lettered: key(DEAD_LETTERED),
+            sealed: keys(SEALED, &Trigger::ALL.map(Trigger::as_str)),
+            attempts: keys(ATTEMPTS, &AttemptResult::ALL.map(AttemptResult::as_str)),
+            panics: key(PANICS),
+            pending: key(PENDING),
+            pending_bytes: key(PENDING_BYTES),
+            capacity: key(CAPACITY),
+            oldest: key(OLDEST),
+            in_flight: key(IN_FLIGHT),
+            held: key(HELD),
+            flush_duration: keys(FLUSH_DURATION, &BatchOutcome::ALL.map(BatchOutcome::as_str)),
+            batch_items: key(BATCH_ITEMS),
+            batch_bytes: key(BATCH_BYTES),
+        }
+    }
+}

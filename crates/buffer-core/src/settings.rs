@@ -1,0 +1,224 @@
+//! The settings that are numbers, their defaults, and the checks that they make sense together.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::error::BuildError;
+use crate::flusher::Policy;
+use crate::overflow::Overflow;
+use crate::size::Size;
+use crate::trigger::Triggers;
+
+/// What a builder is told, unchecked; each is explained at the builder's method of its name.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) partitions: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) batch_size_jitter: usize,
+    pub(crate) batch_bytes: Option<usize>,
+    pub(crate) flush_interval: Duration,
+    pub(crate) flush_jitter: Option<Duration>,
+    pub(crate) capacity: Option<usize>,
+    pub(crate) capacity_bytes: Option<usize>,
+    pub(crate) overflow: Overflow,
+    pub(crate) flush_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) retries: u32,
+    pub(crate) backoff: Backoff,
+    pub(crate) give_up_after: Option<Duration>,
+}
+
+/// Settings that make sense together.
+pub(crate) struct Checked {
+    pub(crate) partitions: NonZeroUsize,
+    /// Of each partition.
+    pub(crate) capacity: Size,
+    pub(crate) triggers: Triggers,
+    pub(crate) policy: Policy,
+}
+
+/// More partitions than this are more tasks, each with smaller batches, and no more speed.
+const DEFAULT_PARTITIONS_AT_MOST: usize = 16;
+const DEFAULT_BATCHES_FOR_EACH_PARTITION: usize = 10;
+/// Above it a duration is a mistake, and near it the clock's arithmetic would overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// The reasons are in docs/tuning.md.
+impl Default for Settings {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            partitions: cores.min(DEFAULT_PARTITIONS_AT_MOST),
+            batch_size: 5_000,
+            batch_size_jitter: 0,
+            batch_bytes: None,
+            flush_interval: Duration::from_secs(1),
+            flush_jitter: None,
+            capacity: None,
+            capacity_bytes: None,
+            overflow: Overflow::Wait,
+            flush_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(20),
+            retries: 5,
+            backoff: Backoff {
+                first: Duration::from_millis(100),
+                longest: Duration::from_secs(30),
+            },
+            give_up_after: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks the settings of a buffer that weighs its items, or does not.
+    pub(crate) fn check(&self, weighs: bool) -> Result<Checked, BuildError> {
+        let Some(partitions) = NonZeroUsize::new(self.partitions) else {
+            return Err(BuildError::Zero {
+                setting: "partitions",
+                least: "1",
+            });
+        };
+        let capacity = self.capacity_for_each_partition(weighs)?;
+        Ok(Checked {
+            partitions,
+            capacity,
+            triggers: self.triggers(capacity.bytes)?,
+            policy: self.policy()?,
+        })
+    }
+
+    fn capacity_for_each_partition(&self, weighs: bool) -> Result<Size, BuildError> {
+        if self.batch_size == 0 {
+            return Err(BuildError::Zero {
+                setting: "batch_size",
+                least: "1",
+            });
+        }
+        let default = self.batch_size.saturating_mul(DEFAULT_BATCHES_FOR_EACH_PARTITION);
+        let items = self.capacity.map_or(default, |total| total / self.partitions);
+        self.check_share("capacity", items, "batch_size", self.batch_size)?;
+        for (setting, bytes) in [
+            ("batch_bytes", self.batch_bytes),
+            ("capacity_bytes", self.capacity_bytes),
+        ] {
+            if bytes == Some(0) {
+                return Err(BuildError::Zero { setting, least: "1" });
+            }
+            if bytes.is_some() && !weighs {
+                return Err(BuildError::Missing {
+                    setting,
+                    other: "weigh",
+                    reason: "without it nothing has a weight",
+                });
+            }
+        }
+        let bytes = self.capacity_bytes.map(|total| total / self.partitions);
+        match (bytes, self.batch_bytes) {
+            (Some(share), Some(batch)) => {
+                self.check_share("capacity_bytes", share, "batch_bytes", batch)?;
+            }
+            (Some(share), None) => self.check_share("capacity_bytes", share, "partitions", 1)?,
+            (None, _) => {}
+        }
+        Ok(Size {
+            items: items as u64,
+            bytes: bytes.map_or(u64::MAX, |bytes| bytes as u64),
+        })
+    }
+
+    /// Checks that a partition's share of the capacity holds the batches that it has to.
+    fn check_share(
+        &self,
+        setting: &'static str,
+        share: usize,
+        other: &'static str,
+        batch: usize,
+    ) -> Result<(), BuildError> {
+        let (batches, rule) = match self.overflow {
+            Overflow::Wait | Overflow::DropNewest => {
+                (1, "the capacity must hold at least one batch for each partition")
+            }
+            Overflow::DropOldest => (
+                2,
+                "to drop the oldest, the capacity must hold at least two batches for each partition",
+            ),
+        };
+        if share < batch.saturating_mul(batches) {
+            return Err(BuildError::Contradiction { setting, other, rule });
+        }
+        Ok(())
+    }
+
+    fn triggers(&self, capacity_bytes: u64) -> Result<Triggers, BuildError> {
+        let batch_bytes = match (self.batch_bytes, self.overflow) {
+            (Some(bytes), _) => bytes as u64,
+            // No limit stays none.
+            (None, _) if capacity_bytes == u64::MAX => u64::MAX,
+            (None, Overflow::Wait | Overflow::DropNewest) => capacity_bytes,
+            (None, Overflow::DropOldest) => capacity_bytes / 2,
+        };
+        if self.batch_size_jitter >= self.batch_size {
+            return Err(BuildError::Contradiction {
+                setting: "batch_size_jitter",
+                other: "batch_size",
+                rule: "the jitter must be less than the batch size",
+            });
+        }
+        let flush_interval = above_zero("flush_interval", self.flush_interval)?;
+        let flush_jitter = self.flush_jitter.unwrap_or(flush_interval / 5);
+        Ok(Triggers {
+            batch_size: self.batch_size,
+            batch_size_jitter: self.batch_size_jitter,
+            batch_bytes,
+            flush_interval,
+            flush_jitter: at_most_a_year("flush_jitter", flush_jitter)?,
+        })
+    }
+
+    fn policy(&self) -> Result<Policy, BuildError> {
+        let flush_timeout = above_zero("flush_timeout", self.flush_timeout)?;
+        at_most_a_year("drain_timeout", self.drain_timeout)?;
+        let Backoff { first, longest } = self.backoff;
+        above_zero("backoff", first)?;
+        at_most_a_year("backoff", longest)?;
+        if first > longest {
+            return Err(BuildError::Contradiction {
+                setting: "backoff (first)",
+                other: "backoff (longest)",
+                rule: "the first delay must not be above the longest",
+            });
+        }
+        Ok(Policy {
+            first_timeout: flush_timeout,
+            flush_timeout,
+            retries: self.retries,
+            free_timeouts: false,
+            backoff: self.backoff,
+            give_up_after: self
+                .give_up_after
+                .map(|limit| at_most_a_year("give_up_after", limit))
+                .transpose()?,
+        })
+    }
+}
+
+fn above_zero(setting: &'static str, duration: Duration) -> Result<Duration, BuildError> {
+    if duration.is_zero() {
+        return Err(BuildError::Zero {
+            setting,
+            least: "a millisecond",
+        });
+    }
+    at_most_a_year(setting, duration)
+}
+
+fn at_most_a_year(setting: &'static str, duration: Duration) -> Result<Duration, BuildError> {
+    if duration > LONGEST {
+        return Err(BuildError::TooLarge {
+            setting,
+            most: "a year",
+        });
+    }
+    Ok(duration)
+}
