@@ -88,7 +88,8 @@ async fn the_recorder_s_own_metrics_are_written_along_with_others_and_at_the_clo
     assert_eq!(sum(&sink, "own", "delta"), 3.0);
 }
 
-/// The engine, too, is under this recorder, as if it were installed. Counted, not timed.
+/// The engine reports itself to this recorder, too, as if it were installed. Counted, not timed. It has failed on a recorder that
+/// does not tell its own metrics from the application's.
 #[test]
 fn an_idle_application_has_neither_flushes_nor_timers() {
     let parks = Arc::new(AtomicUsize::new(0));
@@ -101,7 +102,7 @@ fn an_idle_application_has_neither_flushes_nor_timers() {
         }
     });
     builder.build().unwrap().block_on(async {
-        let (recorder, handle, sink) = recorder(settings(), []);
+        let (recorder, handle, sink) = recorder(settings().name("idle"), []);
         let _installed = metrics::set_default_local_recorder(&recorder);
         let held = counter!("held");
         for _ in 0..3 {
@@ -122,6 +123,7 @@ fn an_idle_application_has_neither_flushes_nor_timers() {
         held.increment(1);
         intervals(1).await;
         assert_eq!(sum(&sink, "held", "delta"), 4.0, "the first update ends the rest");
+        assert!(sum(&sink, "buffer_items_accepted_total", "delta") > 0.0);
         handle.close().await;
     });
 }
