@@ -31,6 +31,8 @@
 //! * A write that fails is a [`WriteError`]. Where the server has answered it is a [`Refusal`], of a [`RefusalKind`].
 //! * The [`InfluxSink`] turns these into what the buffer should do; the table is in its description. A line that is dropped for
 //!   what the server says of it has a [`RejectedLine`] for its cause.
+//! * With the feature `recorder`, `InfluxRecorder` makes points of what an application counts and measures with the facade of the
+//!   crate `metrics`.
 
 mod answer_body;
 mod body;
