@@ -109,6 +109,10 @@ fn forget_idle<S: Series>(table: &mut Table<S>, now: Instant, idle_timeout: Dura
         }
         !is_idle || now.duration_since(entry.idle_since) < idle_timeout
     });
+    // The room of a burst is given back.
+    if table.len() < table.capacity() / 4 {
+        table.shrink_to(2 * table.len());
+    }
 }
 
 impl Kind for CounterSeries {
