@@ -73,6 +73,8 @@ mod recorder_builder;
 #[cfg(feature = "recorder")]
 mod recorder_driver;
 #[cfg(feature = "recorder")]
+mod recorder_error;
+#[cfg(feature = "recorder")]
 mod recorder_handle;
 #[cfg(feature = "recorder")]
 mod recording;
@@ -117,7 +119,9 @@ pub use crate::query_result::{Message, QueryResult, QueryResults, Series};
 #[cfg(feature = "recorder")]
 pub use crate::recorder::InfluxRecorder;
 #[cfg(feature = "recorder")]
-pub use crate::recorder_builder::{InstallRecorderError, RecorderBuildError, RecorderBuilder};
+pub use crate::recorder_builder::RecorderBuilder;
+#[cfg(feature = "recorder")]
+pub use crate::recorder_error::{InstallRecorderError, RecorderBuildError};
 #[cfg(feature = "recorder")]
 pub use crate::recorder_handle::{RecorderHandle, RecorderStats};
 pub use crate::refusal::{Refusal, RefusalKind};

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use buffer_core::{BuildError, Builder, Flush};
 use metrics::Key;
-use thiserror::Error;
 use tokio::runtime::Handle;
 
 use crate::encoder::Encoder;
 use crate::line::Line;
 use crate::metric_fields;
-use crate::point_error::PointError;
 use crate::recorder::InfluxRecorder;
 use crate::recorder_driver::Driver;
+use crate::recorder_error::{InstallRecorderError, RecorderBuildError};
 use crate::recorder_handle::RecorderHandle;
 use crate::recording::Recording;
 use crate::registry::{Limits, Registry};
@@ -58,64 +57,6 @@ pub struct RecorderBuilder {
     series_limit: usize,
     idle_timeout: Duration,
     runtime: Option<Handle>,
-}
-
-/// Why a recorder could not be built.
-///
-/// # Examples
-///
-/// ```
-/// use buffer_core::testing::ScriptedSink;
-/// use buffer_influx::{Dialect, Encoder, InfluxRecorder, RecorderBuildError};
-///
-/// let builder = InfluxRecorder::builder(Encoder::new(Dialect::Influx1)).quantiles(&[95.0]);
-/// let error = builder.build(ScriptedSink::new([])).unwrap_err();
-/// assert!(matches!(error, RecorderBuildError::Quantile { quantile: 95.0 }));
-/// ```
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum RecorderBuildError {
-    /// A quantile is not between 0 and 1.
-    #[error("the quantile {quantile} is not between 0 and 1; the 95th percentile is 0.95")]
-    Quantile {
-        /// What was set.
-        quantile: f64,
-    },
-    /// No point can be written with this prefix and these default tags.
-    #[error("no point can be written with this prefix and the encoder's default tags")]
-    Names(#[source] PointError),
-    /// A setting of the recorder or of its buffer is refused.
-    #[error("a setting of the recorder or of its buffer is refused")]
-    Buffer(#[from] BuildError),
-}
-
-/// Why a recorder could not be installed.
-///
-/// # Examples
-///
-/// ```
-/// use buffer_core::testing::ScriptedSink;
-/// use buffer_influx::{Dialect, Encoder, InfluxRecorder, InstallRecorderError};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), InstallRecorderError> {
-/// let builder = || InfluxRecorder::builder(Encoder::new(Dialect::Influx1));
-/// let handle = builder().install(ScriptedSink::new([]))?;
-/// let again = builder().install(ScriptedSink::new([]));
-/// assert!(matches!(again, Err(InstallRecorderError::AlreadyInstalled)));
-/// # handle.close().await;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum InstallRecorderError {
-    /// It could not be built.
-    #[error("the recorder could not be built")]
-    Build(#[from] RecorderBuildError),
-    /// The process has a recorder already.
-    #[error("the process has a recorder already; install one, and once")]
-    AlreadyInstalled,
 }
 
 /// Above it a duration is a mistake, as in the settings of a buffer.
@@ -234,12 +175,12 @@ impl RecorderBuilder {
     /// A [`RecorderBuildError`] that names the setting to change, or says that there is no runtime.
     pub fn build_recorder(self, sink: impl Flush<Line>) -> Result<InfluxRecorder, RecorderBuildError> {
         let (interval, jitter) = self.interval()?;
-        let runtime = match &self.runtime {
-            Some(runtime) => runtime.clone(),
+        let (name, runtime) = (self.name.clone(), self.runtime.clone());
+        let (registry, writer) = self.registry()?;
+        let runtime = match runtime {
+            Some(runtime) => runtime,
             None => Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
         };
-        let name = self.name.clone();
-        let (registry, writer) = self.registry()?;
         let registry = Arc::new(registry);
         let last_lines = Arc::clone(&registry);
         let writer = writer.buffer(|buffer| {
