@@ -42,7 +42,7 @@ fn a_million_points_are_stored_once_through_five_crashes_in_bounded_memory() {
         if line == "crash" {
             server.kill();
             std::thread::sleep(Duration::from_millis(300));
-            server.restart();
+            server.restart_mended();
             crashes += 1;
         }
         if let Some(numbers) = line.strip_prefix("end ") {
@@ -62,7 +62,7 @@ fn a_million_points_are_stored_once_through_five_crashes_in_bounded_memory() {
     assert!(retried > 0, "the crashes were not felt");
     assert!(memory_kib < MEMORY_KIB_AT_MOST, "{memory_kib} KiB");
     // Each has a moment of its own, so what is stored twice would count once; its value says that it is the right one.
-    assert_eq!(server.count("million", "n"), POINTS as u64);
+    assert_eq!(server.count("million", "n"), POINTS as u64, "{}", server.log());
     let sum = &server.query("million", "SELECT sum(n) FROM load")[0]["values"][0][1];
     assert_eq!(sum.as_i64(), Some(POINTS * (POINTS - 1) / 2));
 }

@@ -56,6 +56,16 @@ impl Process {
         process
     }
 
+    /// Where its data is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What it has said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder().join("log")).unwrap()
+    }
+
     /// Where it listens.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
@@ -130,8 +140,7 @@ impl Process {
         {
             let ended = self.child.try_wait().unwrap();
             if ended.is_some() || Instant::now() > deadline {
-                let log = fs::read_to_string(self.folder.path().join("log")).unwrap();
-                panic!("{} does not start: {log}", self.program);
+                panic!("{} does not start: {}", self.program, self.log());
             }
             thread::sleep(Duration::from_millis(20));
         }
