@@ -15,6 +15,8 @@ mod outage;
 mod random_points;
 #[path = "influxdb/random_round_trip.rs"]
 mod random_round_trip;
+#[path = "influxdb/recorder.rs"]
+mod recorder;
 #[path = "influxdb/refusals.rs"]
 mod refusals;
 mod reports;
@@ -36,7 +38,7 @@ use crate::servers::influxd::{InfluxServer, PROGRAM, Switches};
 use crate::servers::is_installed;
 
 /// The tests that need a server. Each asks for it by its name, which must be here.
-const TESTS: [&str; 23] = [
+const TESTS: [&str; 25] = [
     "a_million_points_are_stored_once_through_five_crashes_in_bounded_memory",
     "a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_stored_once",
     "a_new_field_with_two_types_costs_the_points_of_one",
@@ -57,6 +59,8 @@ const TESTS: [&str; 23] = [
     "special_characters_and_extreme_numbers_come_back_as_they_were",
     "the_example_of_a_writer_reports_the_bad_point_and_reads_the_others_back",
     "the_example_s_ledger_is_what_the_database_holds",
+    "the_last_interval_is_stored_though_main_ends_without_a_close_and_the_server_is_down",
+    "the_sums_of_an_application_s_metrics_are_stored_through_a_crash_of_the_server",
     "three_thousand_bad_lines_in_one_body_are_all_named",
     "twenty_thousand_random_points_come_back_as_they_were",
     "what_a_full_cache_refuses_is_dropped_and_counted",

@@ -99,6 +99,14 @@ impl Encoder {
         self.rules.dialect
     }
 
+    /// The tags of every point that does not set them itself.
+    #[cfg(feature = "recorder")]
+    pub(crate) fn default_tags(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.default_tags
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// Checks `point` and encodes it, stamped with the present time if it has no timestamp.
     ///
     /// # Errors

@@ -31,6 +31,8 @@
 //! * A write that fails is a [`WriteError`]. Where the server has answered it is a [`Refusal`], of a [`RefusalKind`].
 //! * The [`InfluxSink`] turns these into what the buffer should do; the table is in its description. A line that is dropped for
 //!   what the server says of it has a [`RejectedLine`] for its cause.
+//! * With the feature `recorder`, `InfluxRecorder` makes points of what an application counts and measures with the facade of the
+//!   crate `metrics`.
 
 mod answer_body;
 mod body;
@@ -38,16 +40,24 @@ mod byte_class;
 mod client;
 mod client_builder;
 mod connections;
+#[cfg(feature = "recorder")]
+mod counter;
 mod database;
 mod dialect;
 mod encode;
 mod encoder;
 mod error;
 mod field_value;
+#[cfg(feature = "recorder")]
+mod gauge;
+#[cfg(feature = "recorder")]
+mod histogram;
 mod kind;
 mod line;
 mod login;
 mod meter;
+#[cfg(feature = "recorder")]
+mod metric_fields;
 mod name;
 mod named_lines;
 mod parse;
@@ -56,14 +66,36 @@ mod point_error;
 mod precision;
 mod query;
 mod query_result;
+#[cfg(feature = "recorder")]
+mod recorder;
+#[cfg(feature = "recorder")]
+mod recorder_builder;
+#[cfg(feature = "recorder")]
+mod recorder_driver;
+#[cfg(feature = "recorder")]
+mod recorder_error;
+#[cfg(feature = "recorder")]
+mod recorder_handle;
+#[cfg(feature = "recorder")]
+mod recording;
 mod refusal;
+#[cfg(feature = "recorder")]
+mod registry;
 mod rejected_line;
 mod response;
 mod rules;
+#[cfg(feature = "recorder")]
+mod series;
+#[cfg(feature = "recorder")]
+mod series_settings;
 mod sink;
+#[cfg(feature = "recorder")]
+mod tables;
 mod target;
 mod udp;
 mod udp_writer;
+#[cfg(feature = "recorder")]
+mod updates;
 mod v1;
 mod v2;
 mod v3;
@@ -84,9 +116,19 @@ pub use crate::point::Point;
 pub use crate::point_error::{Element, PointError};
 pub use crate::precision::Precision;
 pub use crate::query_result::{Message, QueryResult, QueryResults, Series};
+#[cfg(feature = "recorder")]
+pub use crate::recorder::InfluxRecorder;
+#[cfg(feature = "recorder")]
+pub use crate::recorder_builder::RecorderBuilder;
+#[cfg(feature = "recorder")]
+pub use crate::recorder_error::{InstallRecorderError, RecorderBuildError};
+#[cfg(feature = "recorder")]
+pub use crate::recorder_handle::{RecorderHandle, RecorderStats};
 pub use crate::refusal::{Refusal, RefusalKind};
 pub use crate::rejected_line::RejectedLine;
 pub use crate::rules::{ControlCharacters, LargeUnsigned, NonFinite, TrailingBackslash};
+#[cfg(feature = "recorder")]
+pub use crate::series_settings::{Counters, Gauges};
 pub use crate::sink::InfluxSink;
 pub use crate::target::Target;
 pub use crate::udp::Udp;

@@ -1,0 +1,59 @@
+//! Ends the intervals of a recorder, and rests while there is nothing to write.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::time::Instant;
+
+use crate::recording::Recording;
+use crate::registry::Registry;
+use crate::updates::Closed;
+
+/// The one task of a recorder. It holds no handle, so that the last drop is seen.
+pub(crate) struct Driver {
+    registry: Arc<Registry>,
+    recording: Weak<Recording>,
+    interval: Duration,
+    jitter: Duration,
+}
+
+impl Driver {
+    pub(crate) fn new(recording: &Arc<Recording>, interval: Duration, jitter: Duration) -> Self {
+        Self {
+            registry: Arc::clone(&recording.registry),
+            recording: Arc::downgrade(recording),
+            interval,
+            jitter,
+        }
+    }
+
+    /// Runs until the recorder is closed.
+    pub(crate) async fn run(self) {
+        // Processes that begin together must not write together from the first interval on.
+        let mut interval = match self.jitter.is_zero() {
+            true => self.interval,
+            false => self.interval.mul_f64(rand::rng().random_range(0.0..=1.0)),
+        };
+        while let Ok(()) = self.wait(interval).await {
+            let Some(recording) = self.recording.upgrade() else {
+                return;
+            };
+            if self.registry.has_news() {
+                // The buffer's settings may bring code of the user's, whose panic must not be the last interval's.
+                let _ = catch_unwind(AssertUnwindSafe(|| recording.hand_over()));
+            } else {
+                self.registry.forget_idle();
+            }
+            interval = self.interval + self.jitter.mul_f64(rand::rng().random_range(0.0..=1.0));
+        }
+    }
+
+    /// Waits for something to do, and then for the end of the interval.
+    async fn wait(&self, interval: Duration) -> Result<(), Closed> {
+        let Registry { updates, .. } = &*self.registry;
+        updates.rest(|| self.registry.is_awake()).await?;
+        updates.sleep_until(Instant::now() + interval).await
+    }
+}

@@ -1,0 +1,230 @@
+//! All series of a recorder: finds them for handles, hands over what they have, and forgets those that are idle.
+//!
+//! Invariants
+//! 1. A series is forgotten only when nobody holds a handle to it, and handles are given out under the lock of the tables: no
+//!    update is made to a series that is not in its table.
+//! 2. What is handed over is taken off a series only when the buffer has it. Where there is no room it goes on summing.
+//! 3. Hand-overs follow one another under the lock of the turn, with stamps that only grow. The tables are not locked while the
+//!    buffer takes the points, as it reports to this very recorder.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use metrics::Key;
+use parking_lot::{Mutex, RwLock};
+
+use crate::line::Line;
+use crate::series::{NoRoom, Offer, POINTS_AT_MOST};
+use crate::series_settings::SeriesSettings;
+use crate::tables::{Kind, Tables};
+use crate::updates::{LeftOut, Reporter, Updates};
+
+pub(crate) struct Registry {
+    pub(crate) updates: Arc<Updates>,
+    settings: SeriesSettings,
+    limits: Limits,
+    tables: RwLock<Tables>,
+    turn: Mutex<Turn>,
+    /// Whether there was once no place for a series. Relaxed: it keeps the log short, and publishes nothing.
+    is_full: AtomicBool,
+}
+
+/// How many series there may be, and how long.
+pub(crate) struct Limits {
+    /// The name of the recorder's own buffer, by which its metrics are known.
+    pub(crate) own_buffer: String,
+    pub(crate) series: usize,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// What a handle is made of.
+pub(crate) enum Found<S> {
+    /// The series of its key.
+    Own(Arc<S>),
+    /// The series of all of its name for which there is no place.
+    Shared(Arc<S>),
+    /// There is no place for it, or a point of it could not be written.
+    Refused,
+}
+
+#[derive(Default)]
+struct Turn {
+    /// The last stamp, in nanoseconds since 1970.
+    moment: i64,
+    /// Where the next hand-over begins among the series, so that it is not always the same ones that find no room.
+    begin_at: usize,
+    /// What was left out by the last line of the log.
+    logged: LeftOut,
+}
+
+/// How much of what was new found room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HandedOver {
+    All,
+    Part,
+}
+
+/// The label by which buffers report themselves.
+const BUFFER_LABEL: &str = "buffer";
+
+impl Registry {
+    pub(crate) fn new(settings: SeriesSettings, limits: Limits) -> Self {
+        Self {
+            updates: Arc::default(),
+            settings,
+            limits,
+            tables: RwLock::default(),
+            turn: Mutex::default(),
+            is_full: AtomicBool::new(false),
+        }
+    }
+
+    /// The series of `key`, which begins now if it is not there.
+    pub(crate) fn find<S: Kind>(&self, key: &Key) -> Found<S> {
+        if let Some(series) = self.tables.read().find(key) {
+            return Found::Own(series);
+        }
+        let key = self.settings.canonical(key);
+        if let Some(series) = self.tables.read().find(&key) {
+            return Found::Own(series);
+        }
+        if let Err(error) = self.settings.check(&key) {
+            tracing::debug!(%key, %error, "a metric can't be written");
+            return Found::Refused;
+        }
+        let found = self.begin(key);
+        // After the lock, as whoever takes the log may count it.
+        if !matches!(found, Found::Own(_)) && !self.is_full.swap(true, Relaxed) {
+            let series = self.limits.series;
+            tracing::warn!(
+                series,
+                "a recorder has all the series that it may have; further ones are summed up by name"
+            );
+        }
+        found
+    }
+
+    /// Begins a series, or finds the one that stands for it where there is no place.
+    fn begin<S: Kind>(&self, key: Key) -> Found<S> {
+        let is_own = self.is_own(&key);
+        let begin = |tables: &mut Tables, key| {
+            let reporter = Reporter {
+                updates: Arc::clone(&self.updates),
+                is_own,
+            };
+            let series = Arc::new(S::new(&self.settings, reporter));
+            tables.insert(key, Arc::clone(&series));
+            series
+        };
+        // The recorder's own metrics and the shared series are few, and have places of their own.
+        let twice = self.limits.series.saturating_mul(2);
+        let places = if is_own { twice } else { self.limits.series };
+        let mut tables = self.tables.write();
+        // It may have come meanwhile.
+        if let Some(series) = tables.find(&key) {
+            return Found::Own(series);
+        }
+        if tables.len() < places {
+            return Found::Own(begin(&mut tables, key));
+        }
+        if is_own || !S::ADDS_UP {
+            return Found::Refused;
+        }
+        let shared = self.settings.shared(&key);
+        match tables.find(&shared) {
+            Some(series) => Found::Shared(series),
+            None if tables.len() < twice => Found::Shared(begin(&mut tables, shared)),
+            None => Found::Refused,
+        }
+    }
+
+    fn is_own(&self, key: &Key) -> bool {
+        key.labels()
+            .any(|label| label.key() == BUFFER_LABEL && label.value() == self.limits.own_buffer)
+    }
+
+    /// How many series there are.
+    pub(crate) fn series(&self) -> usize {
+        self.tables.read().len()
+    }
+
+    /// Whether the application has something to write.
+    pub(crate) fn has_news(&self) -> bool {
+        self.tables.read().have_news()
+    }
+
+    /// Whether there is something to do at the end of an interval.
+    pub(crate) fn is_awake(&self) -> bool {
+        let tables = self.tables.read();
+        tables.have_news() || tables.have_idle()
+    }
+
+    /// Forgets what is idle.
+    pub(crate) fn forget_idle(&self) {
+        self.tables.write().forget_idle(self.limits.idle_timeout);
+    }
+
+    /// Ends the interval: hands everything that is new to `insert`, and forgets what is idle.
+    pub(crate) fn hand_over(&self, insert: &mut dyn FnMut(Line) -> Result<(), NoRoom>) -> HandedOver {
+        let mut turn = self.turn.lock();
+        turn.log(self.updates.left_out());
+        let moment = turn.stamp();
+        self.forget_idle();
+        let mut all = self.tables.read().all();
+        if !all.is_empty() {
+            let begin_at = turn.begin_at % all.len();
+            all.rotate_left(begin_at);
+        }
+        for (index, (key, series)) in all.iter().enumerate() {
+            let mut offer = Offer {
+                key,
+                settings: &self.settings,
+                updates: &self.updates,
+                moment,
+                insert,
+            };
+            if let ControlFlow::Break(NoRoom) = series.offer(&mut offer) {
+                turn.begin_at = turn.begin_at.wrapping_add(index);
+                return HandedOver::Part;
+            }
+        }
+        HandedOver::All
+    }
+
+    /// The last interval's points.
+    pub(crate) fn last_lines(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        self.hand_over(&mut |line| {
+            lines.push(line);
+            Ok(())
+        });
+        self.updates.close();
+        lines
+    }
+}
+
+impl Turn {
+    /// A stamp that is later than that of every point before, whatever the system's clock does: points of one stamp overwrite
+    /// each other.
+    fn stamp(&mut self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+        self.moment = now.max(self.moment.saturating_add(POINTS_AT_MOST));
+        self.moment
+    }
+
+    /// At most a line for each interval.
+    fn log(&mut self, left_out: LeftOut) {
+        let LeftOut { non_finite, refused } = left_out;
+        let before = std::mem::replace(&mut self.logged, left_out);
+        if left_out != before {
+            tracing::warn!(
+                non_finite = non_finite - before.non_finite,
+                refused = refused - before.refused,
+                "updates of metrics were left out"
+            );
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What the updates of all series have in common: they end the driver's rest, and those that are left out are counted.
+//!
+//! Invariants
+//! 1. An update that the driver's look does not see finds the rest begun, and ends it. The driver begins the rest, then looks; an
+//!    update changes its series, then asks for the rest. All four are sequentially consistent, or under the series's lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// Shared by all series of a recorder and its driver.
+#[derive(Debug, Default)]
+pub(crate) struct Updates {
+    resting: AtomicBool,
+    closed: AtomicBool,
+    /// Wakes the driver: the rest is over, or the end has come.
+    wake: Notify,
+    // Relaxed: numbers that nothing else depends on.
+    non_finite: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What one series tells of its updates.
+#[derive(Debug, Clone)]
+pub(crate) struct Reporter {
+    pub(crate) updates: Arc<Updates>,
+    /// Whether the series reports the recorder's own buffer, which changes with every flush: it must not cause the next one.
+    pub(crate) is_own: bool,
+}
+
+impl Reporter {
+    /// The series has changed. By invariant 1 it must have changed before.
+    pub(crate) fn changed(&self) {
+        if !self.is_own {
+            self.updates.end_rest();
+        }
+    }
+}
+
+/// Updates that were left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub(crate) non_finite: u64,
+    pub(crate) refused: u64,
+}
+
+/// The recorder's buffer is closed.
+pub(crate) struct Closed;
+
+impl Updates {
+    fn end_rest(&self) {
+        if self.resting.load(SeqCst) && self.resting.swap(false, SeqCst) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// A value was not a number, or infinite.
+    pub(crate) fn leave_out_non_finite(&self, values: u64) {
+        self.non_finite.fetch_add(values, Relaxed);
+    }
+
+    /// An update came to a series that can't be kept or written.
+    pub(crate) fn leave_out_refused(&self, updates: u64) {
+        self.refused.fetch_add(updates, Relaxed);
+    }
+
+    pub(crate) fn left_out(&self) -> LeftOut {
+        LeftOut {
+            non_finite: self.non_finite.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+        }
+    }
+
+    /// Ends the driver.
+    pub(crate) fn close(&self) {
+        // Pairs with the load in `check`, which the wake-up orders behind it anyway.
+        self.closed.store(true, SeqCst);
+        self.wake.notify_one();
+    }
+
+    /// Waits until there is work: as long as `is_awake` finds none, until an update comes.
+    pub(crate) async fn rest(&self, is_awake: impl Fn() -> bool) -> Result<(), Closed> {
+        loop {
+            self.check()?;
+            self.resting.store(true, SeqCst);
+            if is_awake() {
+                self.resting.store(false, SeqCst);
+                return Ok(());
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// Waits until `end`.
+    pub(crate) async fn sleep_until(&self, end: Instant) -> Result<(), Closed> {
+        loop {
+            self.check()?;
+            // A wake-up that is left from a rest is spent here.
+            if timeout_at(end, self.wake.notified()).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Closed> {
+        if self.closed.load(SeqCst) {
+            Err(Closed)
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Series: what they are called, how many there are, and when they are forgotten.
+
+mod recorded;
+
+use std::time::Duration;
+
+use buffer_influx::{Counters, Dialect, Encoder, FieldValue, Gauges, InfluxRecorder, Point};
+use metrics::{Key, Label, Level, Metadata, Recorder as _, counter, gauge, histogram};
+
+use crate::recorded::{intervals, record, recorder, settings, sum, values, written};
+
+const METADATA: Metadata<'static> = Metadata::new("test", Level::INFO, None);
+/// More intervals than a series is kept for without a handle.
+const LONG: u32 = 40;
+
+#[tokio::test(start_paused = true)]
+async fn labels_that_the_line_protocol_has_no_form_for_are_changed_until_it_has() {
+    let (recorder, handle, sink) = recorder(settings(), []);
+    for (label, value) in [
+        ("plain", "São Paulo, a=b \"c\""),
+        ("two lines", "one\ntwo\r\n\u{0}"),
+        ("drive", r"C:\"),
+        ("share", r"\\server\x"),
+        ("misread", r"a\ b\,c\=d"),
+        ("empty", ""),
+        ("", "no key"),
+        ("time", "noon"),
+    ] {
+        record(&recorder, || counter!("a", label => value).increment(1));
+    }
+    let twice = vec![Label::new("k", "first"), Label::new("k", "last")];
+    record(&recorder, || counter!("a", twice).increment(1));
+    for name in ["", "#comment", "new\nline", r"back\", "sp ace"] {
+        record(&recorder, || counter!(name).increment(1));
+    }
+    handle.flush().await;
+    assert_eq!(
+        written(&sink),
+        [
+            "_ delta=1i",
+            "_#comment delta=1i",
+            "a delta=2i",
+            r"a,drive=C:_ delta=1i",
+            r"a,k=last delta=1i",
+            r"a,misread=a_\ b_\,c_\=d delta=1i",
+            r#"a,plain=São\ Paulo\,\ a\=b\ "c" delta=1i"#,
+            r"a,share=\\server\x delta=1i",
+            r"a,time_=noon delta=1i",
+            r"a,two\ lines=one_two___ delta=1i",
+            "back_ delta=1i",
+            "new_line delta=1i",
+            r"sp\ ace delta=1i",
+        ]
+    );
+    assert_eq!(handle.stats().refused, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_label_of_any_length_or_content_is_refused_by_a_server_s_encoder() {
+    for dialect in [
+        Dialect::Influx1,
+        Dialect::Influx2,
+        Dialect::Influx3,
+        Dialect::VictoriaMetrics,
+    ] {
+        let (recorder, handle, sink) = recorder(InfluxRecorder::builder(Encoder::new(dialect)), []);
+        let mut counted = 0;
+        for character in (0..=0x17f).filter_map(char::from_u32) {
+            for text in [
+                format!("{character}"),
+                format!("\\{character}"),
+                format!("{character}\\"),
+                format!("x{character}").repeat(5_000),
+            ] {
+                record(&recorder, || {
+                    counter!(text.clone(), text.clone() => text.clone()).increment(1)
+                });
+                counted += 1;
+            }
+        }
+        handle.flush().await;
+        assert_eq!(handle.stats().refused, 0, "{dialect:?}");
+        let points = recorded::points(&sink);
+        let fields = points.iter().flat_map(Point::fields);
+        let deltas = fields.map(|(_, value)| match value {
+            FieldValue::Integer(delta) => *delta,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(deltas.sum::<i64>(), counted, "{dialect:?}");
+    }
+}
+
+/// It has failed on a registry that keeps the keys as they come: the second point overwrites the first.
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_written_alike_are_one_series() {
+    let encoder = Encoder::new(Dialect::Influx1).default_tag("host", "a");
+    let (recorder, handle, sink) = recorder(InfluxRecorder::builder(encoder), []);
+    record(&recorder, || {
+        counter!("a").increment(1);
+        counter!("a", "user" => "").increment(1);
+        counter!("a", "host" => "a").increment(1);
+        counter!("b", "x" => "1", "y" => "2").increment(1);
+        counter!("b", "y" => "2", "x" => "1").increment(1);
+        counter!("c", "x" => "1\n").increment(1);
+        counter!("c", "x" => "1\r").increment(1);
+        counter!("c", "x" => "1_").increment(1);
+    });
+    handle.flush().await;
+    assert_eq!(
+        written(&sink),
+        [
+            "a,host=a delta=3i",
+            "b,host=a,x=1,y=2 delta=2i",
+            "c,host=a,x=1_ delta=3i"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn global_tags_and_a_prefix_are_those_of_every_series_that_does_not_say_otherwise() {
+    let encoder = Encoder::new(Dialect::Influx1)
+        .default_tag("host", "a")
+        .default_tag("zone", "z");
+    let (recorder, handle, sink) = recorder(InfluxRecorder::builder(encoder).prefix("shop_"), []);
+    record(&recorder, || {
+        counter!("orders").increment(1);
+        counter!("orders", "host" => "b").increment(1);
+        gauge!("#queue", "zone" => "").set(1.5);
+    });
+    handle.flush().await;
+    assert_eq!(
+        written(&sink),
+        [
+            "shop_#queue,host=a gauge=1.5",
+            "shop_orders,host=a,zone=z delta=1i",
+            "shop_orders,host=b,zone=z delta=1i",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_series_that_can_t_be_written_is_refused_and_counted() {
+    let (recorder, handle, sink) = recorder(settings(), []);
+    let labels: Vec<Label> = (0..100)
+        .map(|number| Label::new(format!("label{number}"), "x".repeat(1_000)))
+        .collect();
+    let key = Key::from_parts("a", labels);
+    let counter = recorder.register_counter(&key, &METADATA);
+    counter.increment(5);
+    counter.absolute(7);
+    recorder.register_gauge(&key, &METADATA).set(1.0);
+    recorder.register_histogram(&key, &METADATA).record_many(1.0, 3);
+    record(&recorder, || counter!("a").increment(1));
+    handle.flush().await;
+    assert_eq!(written(&sink), ["a delta=1i"]);
+    assert_eq!((handle.stats().refused, handle.stats().series), (6, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_limit_series_are_summed_up_by_name_and_no_count_is_lost() {
+    let (recorder, handle, sink) = recorder(settings().series_limit(10), []);
+    for number in 0..1_000 {
+        let user = number.to_string();
+        record(&recorder, || {
+            counter!("requests", "user" => user.clone()).increment(1);
+            histogram!("took", "user" => user.clone()).record(2);
+            gauge!("queue", "user" => user).set(1);
+        });
+    }
+    handle.flush().await;
+    let stats = handle.stats();
+    assert_eq!(stats.series, 12, "ten, and one for each name that adds up");
+    assert_eq!(sum(&sink, "requests", "delta"), 1_000.0);
+    assert_eq!(sum(&sink, "took", "count"), 1_000.0);
+    assert_eq!(sum(&sink, "took", "sum"), 2_000.0);
+    assert_eq!(
+        values(&sink, "queue", "gauge").len() as u64 + stats.refused,
+        1_000
+    );
+    let written = written(&sink);
+    assert!(
+        written
+            .iter()
+            .any(|line| line == "requests,overflow=true delta=996i"),
+        "{written:?}"
+    );
+
+    // The greatest of many counters is not their sum, so it is not taken for one.
+    record(&recorder, || {
+        counter!("requests", "user" => "new").absolute(1_000_000)
+    });
+    // Nor is there a place for ever more names.
+    for number in 0..100 {
+        record(&recorder, || counter!(format!("name{number}")).increment(1));
+    }
+    assert_eq!(handle.stats().series, 20);
+    assert_eq!(handle.stats().refused, stats.refused + 1 + 92);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_series_without_a_handle_is_forgotten_when_it_is_idle_and_counts_on_when_it_comes_back() {
+    let (recorder, handle, sink) = recorder(settings(), []);
+    for round in 1..=3_u32 {
+        record(&recorder, || {
+            counter!("a").increment(2);
+            histogram!("h").record(1);
+            gauge!("g").set(7);
+        });
+        assert_eq!(handle.stats().series, 3);
+        intervals(LONG).await;
+        assert_eq!(handle.stats().series, 0);
+        assert_eq!(sum(&sink, "a", "delta"), f64::from(2 * round));
+        assert_eq!(values(&sink, "g", "gauge").len() as u32, round);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_series_that_changes_now_and_then_is_kept() {
+    let (recorder, handle, _sink) = recorder(settings().idle_timeout(Duration::from_secs(35)), []);
+    for _ in 0..10 {
+        record(&recorder, || counter!("a").increment(1));
+        intervals(3).await;
+        assert_eq!(handle.stats().series, 1);
+    }
+    intervals(5).await;
+    assert_eq!(handle.stats().series, 0);
+}
+
+/// It has failed on a registry that does not ask whether a handle is held.
+#[tokio::test(start_paused = true)]
+async fn a_handle_that_is_held_is_never_orphaned_however_long_it_is_idle() {
+    let (recorder, handle, sink) = recorder(settings().idle_timeout(Duration::ZERO), []);
+    let (counter, gauge, histogram) = record(&recorder, || (counter!("a"), gauge!("g"), histogram!("h")));
+    for round in 1..=3 {
+        counter.increment(1);
+        gauge.set(round);
+        histogram.record(round);
+        // Others of the same name are the same.
+        record(&recorder, || counter!("a").increment(1));
+        for _ in 0..LONG {
+            record(&recorder, || counter!("busy").increment(1));
+            intervals(1).await;
+        }
+        assert!(handle.stats().series >= 3);
+    }
+    handle.close().await;
+    assert_eq!(values(&sink, "a", "delta"), [2.0, 2.0, 2.0]);
+    assert_eq!(values(&sink, "g", "gauge"), [1.0, 2.0, 3.0]);
+    assert_eq!(sum(&sink, "h", "sum"), 6.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_new_series_could_not_go_on_with_is_kept_however_long_it_is_idle() {
+    let (recorder, handle, sink) = recorder(settings(), []);
+    for round in 1..=3_u32 {
+        record(&recorder, || {
+            // Its next delta needs the value before.
+            counter!("absolute").absolute(u64::from(round) * 10);
+            // Its next difference needs the sum before.
+            gauge!("in_flight").increment(1);
+            gauge!("at_zero").increment(1);
+            gauge!("at_zero").decrement(1);
+        });
+        intervals(LONG).await;
+        assert_eq!(handle.stats().series, 2);
+    }
+    assert_eq!(values(&sink, "absolute", "delta"), [10.0, 10.0, 10.0]);
+    assert_eq!(values(&sink, "in_flight", "gauge"), [1.0, 2.0, 3.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn totals_are_kept_however_long_they_are_idle() {
+    let (recorder, _handle, sink) = recorder(settings().counters(Counters::Totals), []);
+    for _ in 0..3 {
+        record(&recorder, || counter!("a").increment(5));
+        intervals(LONG).await;
+    }
+    assert_eq!(values(&sink, "a", "total"), [5.0, 10.0, 15.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gauge_that_is_always_written_ends_with_its_last_handle() {
+    let (recorder, handle, sink) = recorder(settings().gauges(Gauges::Always), []);
+    let gauge = record(&recorder, || gauge!("g"));
+    gauge.set(1);
+    intervals(LONG).await;
+    assert_eq!(values(&sink, "g", "gauge").len() as u32, LONG);
+    drop(gauge);
+    intervals(LONG).await;
+    assert_eq!(handle.stats().series, 0);
+    let before = sink.delivered().len();
+    intervals(LONG).await;
+    assert_eq!(sink.delivered().len(), before);
+}
