@@ -45,7 +45,10 @@ impl<K: Eq + Clone> InFlight<K> {
         let delta = i128::from(count.delta);
         // A key whose code panics is not shown, and nothing else depends on it.
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            if let Some(found) = self.keys.find_mut(hash, |other| other.key == count.key) {
+            if let Some(found) = self
+                .keys
+                .find_mut(hash, |other| other.hash == hash && other.key == count.key)
+            {
                 found.sum += delta;
                 found.counts += 1;
                 return;
@@ -63,7 +66,10 @@ impl<K: Eq + Clone> InFlight<K> {
     /// A count is on its way no more.
     pub(crate) fn remove(&mut self, hash: u64, count: &Count<K>) {
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            let Ok(mut found) = self.keys.find_entry(hash, |other| other.key == count.key) else {
+            let Ok(mut found) = self
+                .keys
+                .find_entry(hash, |other| other.hash == hash && other.key == count.key)
+            else {
                 return;
             };
             let Key { sum, counts, .. } = found.get_mut();
@@ -79,14 +85,17 @@ impl<K: Eq + Clone> InFlight<K> {
     pub(crate) fn has(&self, hash: u64, key: &K) -> bool {
         // A key whose comparison panics is like no other.
         let found = catch_unwind(AssertUnwindSafe(|| {
-            self.keys.find(hash, |other| other.key == *key)
+            self.keys
+                .find(hash, |other| other.hash == hash && other.key == *key)
         }));
         matches!(found, Ok(Some(_)))
     }
 
     /// What is on its way of one key.
     pub(crate) fn sum(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> i128 {
-        let found = self.keys.find(hash, |other| is_key(&other.key));
+        let found = self
+            .keys
+            .find(hash, |other| other.hash == hash && is_key(&other.key));
         found.map_or(0, |found| found.sum)
     }
 }

@@ -252,7 +252,9 @@ fn merged<K: Eq>(taken: impl Iterator<Item = Vec<Taken<K>>>) -> Vec<Taken<K>> {
 fn merge<K: Eq>(into: &mut HashTable<Taken<K>>, taken: Taken<K>) {
     // A comparison that panics, which is user code, must not cost a sum: the key then stands twice.
     let found = catch_unwind(AssertUnwindSafe(|| {
-        let found = into.find_mut(taken.hash, |other| other.key == taken.key);
+        let found = into.find_mut(taken.hash, |other| {
+            other.hash == taken.hash && other.key == taken.key
+        });
         found.map(|found| found.sum += taken.sum).is_some()
     }));
     if !found.unwrap_or(false) {

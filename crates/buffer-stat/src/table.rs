@@ -87,8 +87,11 @@ impl<K: Eq> Table<K> {
 
     /// Adds to a key that has a place.
     pub(crate) fn add(&mut self, hash: u64, is_key: impl Fn(&K) -> bool, n: i128) -> Option<Added> {
-        // The key's Eq is user code under the lock, as in every map; if it panics, the table is as it was.
-        let entry = self.entries.find_mut(hash, |entry| is_key(&entry.key))?;
+        // The key's Eq is user code under the lock, as in every map; if it panics, the table is as it was. Only keys of the same
+        // hash are compared, so that one whose Eq panics costs no other.
+        let entry = self
+            .entries
+            .find_mut(hash, |entry| entry.hash == hash && is_key(&entry.key))?;
         entry.sum += n;
         if entry.state == State::Changed {
             return Some(Added::Sum);
@@ -120,7 +123,9 @@ impl<K: Eq> Table<K> {
 
     /// The key's sum.
     pub(crate) fn sum(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> i128 {
-        let found = self.entries.find(hash, |entry| is_key(&entry.key));
+        let found = self
+            .entries
+            .find(hash, |entry| entry.hash == hash && is_key(&entry.key));
         found.map_or(0, |entry| entry.sum)
     }
 
@@ -228,10 +233,11 @@ impl<K: Eq + Clone> Table<K> {
 
     /// Takes one key's sum, if it has changed, and begins a fresh window for it.
     pub(crate) fn take_key(&mut self, hash: u64, key: &K, places: &Places<K>) -> Option<Taken<K>> {
-        match self
-            .entries
-            .entry(hash, |entry| entry.key == *key, |entry| entry.hash)
-        {
+        match self.entries.entry(
+            hash,
+            |entry| entry.hash == hash && entry.key == *key,
+            |entry| entry.hash,
+        ) {
             Slot::Occupied(mut slot) => {
                 let entry = slot.get_mut();
                 let changed = matches!(entry.state, State::Changed | State::ChangedFresh);
