@@ -58,6 +58,7 @@ mod login;
 mod meter;
 #[cfg(feature = "recorder")]
 mod metric_fields;
+pub mod metrics;
 mod name;
 mod named_lines;
 mod parse;

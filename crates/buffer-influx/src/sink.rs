@@ -8,6 +8,7 @@ use buffer_core::{Batch, Flush, FlushError, async_trait};
 use crate::client::Client;
 use crate::error::WriteError;
 use crate::line::Line;
+use crate::metrics::Attempt;
 use crate::named_lines::NamedLines;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::rejected_line::RejectedLine;
@@ -83,6 +84,7 @@ impl InfluxSink {
 impl Flush<Line> for InfluxSink {
     /// Parts that are settled are marked at once, so a time-out in the middle of a search repeats only what is left.
     async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
+        let attempt = Attempt::of(batch.buffer());
         let mut search = Search::of(batch.len());
         while let Some(part) = search.parts.pop() {
             let refusal = match self
@@ -90,8 +92,12 @@ impl Flush<Line> for InfluxSink {
                 .write_all(part.iter().map(|index| &batch[*index]))
                 .await
             {
-                Ok(()) if part.len() == batch.len() => return Ok(()),
+                Ok(()) if part.len() == batch.len() => {
+                    attempt.wrote(bytes_of(batch, &part));
+                    return Ok(());
+                }
                 Ok(()) => {
+                    attempt.wrote(bytes_of(batch, &part));
                     deliver(batch, &part);
                     continue;
                 }
@@ -102,7 +108,7 @@ impl Flush<Line> for InfluxSink {
                 search.parts.push(part);
                 continue;
             }
-            if let ControlFlow::Break(error) = search.settle(batch, part, refusal) {
+            if let ControlFlow::Break(error) = search.settle(batch, part, refusal, &attempt) {
                 return Err(error);
             }
         }
@@ -128,24 +134,26 @@ impl Search {
         batch: &mut Batch<Line>,
         part: Vec<usize>,
         refusal: Refusal,
+        attempt: &Attempt,
     ) -> ControlFlow<FlushError> {
         match refusal.kind() {
             RefusalKind::PartialWrite | RefusalKind::Unreadable => {}
             RefusalKind::TooLarge | RefusalKind::Rejected if part.len() == 1 => {
-                reject_all(batch, &part, &refusal);
+                reject_all(batch, &part, &refusal, attempt);
                 return ControlFlow::Continue(());
             }
             _ => return ControlFlow::Break(WriteError::Refused(refusal).into_flush_error()),
         }
-        let (rest, complete) = reject_named(batch, &part, &refusal);
+        let (rest, complete) = reject_named(batch, &part, &refusal, attempt);
         let stored = refusal.kind() == RefusalKind::PartialWrite;
         if stored && complete {
+            attempt.wrote(bytes_of(batch, &rest));
             deliver(batch, &rest);
         } else if rest.len() < part.len() {
             // Without the named lines the others have a chance.
             self.push(rest);
         } else if part.len() == 1 || all_are_guilty(&refusal, part.len()) {
-            reject_all(batch, &part, &refusal);
+            reject_all(batch, &part, &refusal, attempt);
         } else if stored {
             let (first, second) = part.split_at(part.len() / 2);
             self.push(second.to_vec());
@@ -173,25 +181,31 @@ fn all_are_guilty(refusal: &Refusal, lines: usize) -> bool {
 }
 
 /// Rejects the lines of `part` that are named; returns the others, and whether these are shown to be stored.
-fn reject_named(batch: &mut Batch<Line>, part: &[usize], refusal: &Refusal) -> (Vec<usize>, bool) {
+fn reject_named(
+    batch: &mut Batch<Line>,
+    part: &[usize],
+    refusal: &Refusal,
+    attempt: &Attempt,
+) -> (Vec<usize>, bool) {
     let sent: Vec<&Line> = part.iter().map(|index| &batch[*index]).collect();
     let NamedLines { lines, complete } = NamedLines::of(refusal, &sent);
     let mut is_named = vec![false; part.len()];
     for (place, reason) in lines {
         is_named[place] = true;
-        reject(batch, part[place], refusal, reason);
+        reject(batch, part[place], refusal, reason, attempt);
     }
     let rest = part.iter().zip(is_named).filter(|(_, named)| !named);
     (rest.map(|(index, _)| *index).collect(), complete)
 }
 
-fn reject_all(batch: &mut Batch<Line>, part: &[usize], refusal: &Refusal) {
+fn reject_all(batch: &mut Batch<Line>, part: &[usize], refusal: &Refusal, attempt: &Attempt) {
     for index in part {
-        reject(batch, *index, refusal, refusal.message());
+        reject(batch, *index, refusal, refusal.message(), attempt);
     }
 }
 
-fn reject(batch: &mut Batch<Line>, index: usize, refusal: &Refusal, reason: &str) {
+fn reject(batch: &mut Batch<Line>, index: usize, refusal: &Refusal, reason: &str, attempt: &Attempt) {
+    attempt.rejected(refusal.kind());
     let cause = RejectedLine {
         number: index + 1,
         of: batch.len(),
@@ -199,6 +213,11 @@ fn reject(batch: &mut Batch<Line>, index: usize, refusal: &Refusal, reason: &str
         reason: reason.to_owned(),
     };
     batch.reject(index, cause);
+}
+
+/// The bytes of these lines with their line breaks.
+fn bytes_of(batch: &Batch<Line>, part: &[usize]) -> usize {
+    part.iter().map(|index| batch[*index].as_str().len() + 1).sum()
 }
 
 fn deliver(batch: &mut Batch<Line>, part: &[usize]) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use crate::metrics::Reporter;
 use crate::stat_buffer::Counters;
 use crate::windows::{HandedOver, Turn, Windows};
 
@@ -18,6 +19,7 @@ pub(crate) struct Driver<K> {
     counters: Weak<Counters<K>>,
     interval: Duration,
     jitter: Duration,
+    reporter: Reporter,
 }
 
 /// The counters are closed.
@@ -30,6 +32,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
             counters: Arc::downgrade(counters),
             interval,
             jitter,
+            reporter: Reporter::new(counters.buffer.name()),
         }
     }
 
@@ -38,9 +41,15 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
         let mut may_end_early = true;
         while let Ok(turn) = self.window(may_end_early).await {
             let Ok(handed) = self.hand_over(turn) else { return };
+            self.report();
             // Where the last window is still on its way, to end this one early would free nothing.
             may_end_early = handed.is_some_and(|handed| handed.turned);
         }
+    }
+
+    fn report(&self) {
+        let merged_back = self.windows.turned().merged_back;
+        self.reporter.report(self.windows.sums.keys(), merged_back);
     }
 
     /// Waits for the end of the next window, and says why it ends.
@@ -74,6 +83,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
                 woken?;
             } else {
                 sums.forget_idle();
+                self.report();
                 self.woken().await?;
             }
         }

@@ -67,6 +67,8 @@ mod driver;
 mod error;
 mod in_flight;
 mod max_keys;
+#[cfg(not(buffer_loom))]
+pub mod metrics;
 #[cfg(all(test, buffer_loom))]
 mod models;
 #[cfg(not(buffer_loom))]

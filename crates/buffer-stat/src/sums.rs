@@ -170,6 +170,11 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         self.tables.iter().all(|table| !table.lock().has_changed())
     }
 
+    /// How many keys have a place, in all tables.
+    pub(crate) fn keys(&self) -> u64 {
+        self.tables.iter().map(|table| table.lock().keys() as u64).sum()
+    }
+
     /// Forgets the keys that were not incremented since the last take, and gives their room back.
     pub(crate) fn forget_idle(&self) {
         for table in &self.tables {

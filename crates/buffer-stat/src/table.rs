@@ -139,6 +139,10 @@ impl<K: Eq> Table<K> {
         self.changed
     }
 
+    pub(crate) fn keys(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Forgets the keys that were not incremented since the last take, and gives their room back.
     pub(crate) fn forget_idle(&mut self, places: &Places<K>) {
         self.retain(places, |entry| entry.state != State::Idle);
