@@ -1,4 +1,4 @@
-//! Keeps the workers' promise when their runtime dies under them: what they leave is drained on a thread of its own.
+//! Keeps the workers' promise when their runtime dies under them: what they leave is drained on a runtime of its own.
 //!
 //! At the end of `main` the runtime drops every worker where it stands. A guard that lives in the worker's task notices,
 //! hands the worker to the process's one rescue runtime, where it goes on at once beside the others, and the last guard of
