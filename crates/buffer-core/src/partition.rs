@@ -480,6 +480,16 @@ mod tests {
         }
     }
 
+    /// Its insert finds the partition closed, so what it dropped would be dropped for nothing.
+    #[tokio::test]
+    async fn nothing_is_dropped_for_an_insert_that_met_a_close() {
+        let partition = partition(1, 2);
+        (0..2).for_each(|item| admit(&partition, item));
+        partition.close(Vec::new());
+        assert!(partition.evict(None).is_empty());
+        assert_eq!(partition.ledger().pending, 2);
+    }
+
     #[tokio::test]
     async fn barriers_where_nobody_waits_do_not_pile_up() {
         let partition = partition(1, 2);
