@@ -7,7 +7,8 @@ use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-const BUFFERS: usize = 1_000;
+// More than a thousand, as so few requests in a tenth scatter by themselves up to near the bound.
+const BUFFERS: usize = 2_000;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// The draws of a buffer's first so many batches bring it out of step with any other.
 const INTERVALS_TO_MIX: u32 = 100;
