@@ -6,7 +6,7 @@ use crate::caught::caught;
 use crate::open::Sealed;
 use crate::overflow::Overflow;
 use crate::parcel::Parcel;
-use crate::partition::Refused;
+use crate::partition::{Partition, Refused};
 use crate::reason::DropReason;
 use crate::router::{Route, Routing};
 use crate::shared::Shared;
@@ -127,11 +127,30 @@ impl<T> Shared<T> {
         parcel: &mut Parcel<'_, T>,
         count: usize,
     ) -> Result<usize, Refused<()>> {
+        self.admit_by(route, |partition| partition.admit_many(parcel, count))
+    }
+
+    /// Admits one batch of the next `count` items where nothing is pending on their route; the others stay.
+    pub(crate) fn admit_when_idle(
+        &self,
+        route: Route,
+        parcel: &mut Parcel<'_, T>,
+        count: usize,
+    ) -> Result<usize, Refused<()>> {
+        self.admit_by(route, |partition| partition.admit_when_idle(parcel, count))
+    }
+
+    /// Tries the partitions on a route until one admits; says which it was.
+    fn admit_by(
+        &self,
+        route: Route,
+        mut admit: impl FnMut(&Partition<T>) -> Result<(), Refused<()>>,
+    ) -> Result<usize, Refused<()>> {
         if let Route::To(index) = route {
-            return self.partitions[index].admit_many(parcel, count).map(|()| index);
+            return admit(&self.partitions[index]).map(|()| index);
         }
         for index in self.router.order() {
-            match self.partitions[index].admit_many(parcel, count) {
+            match admit(&self.partitions[index]) {
                 Ok(()) => return Ok(index),
                 Err(Refused::Closed(())) => return Err(Refused::Closed(())),
                 Err(Refused::Full(()) | Refused::Taken(())) => {}

@@ -238,7 +238,8 @@ pub enum InsertBatchError {
     },
 }
 
-/// Why [`Buffer::try_insert_batch`](crate::Buffer::try_insert_batch) stopped; what it did not accept is still in the
+/// Why [`Buffer::try_insert_batch`](crate::Buffer::try_insert_batch) stopped, or
+/// [`Buffer::try_insert_batch_when_idle`](crate::Buffer::try_insert_batch_when_idle); what it did not accept is still in the
 /// caller's `Vec`.
 ///
 /// # Examples
@@ -254,9 +255,9 @@ pub enum InsertBatchError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryInsertBatchError {
-    /// The buffer has no more room.
+    /// The buffer has no room for them now.
     #[error(
-        "the buffer is full; wait with insert_batch, or raise its capacity; the items that it did not accept are still in the vector"
+        "the buffer has no room for the items now; try again, wait with insert_batch, or raise its capacity; those that it did not accept are still in the vector"
     )]
     Full,
     /// The buffer is closed.

@@ -74,6 +74,8 @@ mod info;
 #[cfg(not(buffer_loom))]
 mod insert;
 #[cfg(not(buffer_loom))]
+mod insert_when_idle;
+#[cfg(not(buffer_loom))]
 mod keyed_buffer;
 #[cfg(not(buffer_loom))]
 mod keyed_sink;

@@ -168,6 +168,38 @@ impl<T> Partition<T> {
         Ok(())
     }
 
+    /// Admits what makes one batch of the next `count` items of a parcel, and seals it at once; the others stay. Full means that
+    /// something is pending here.
+    pub(crate) fn admit_when_idle(
+        &self,
+        parcel: &mut Parcel<'_, T>,
+        count: usize,
+    ) -> Result<(), Refused<()>> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Refused::Closed(()));
+        }
+        if state.pending.items > 0 {
+            return Err(Refused::Full(()));
+        }
+        // A whole batch finds room: the capacity holds one at least.
+        let before = parcel.len();
+        while before - parcel.len() < count {
+            let bytes = parcel.next_bytes();
+            if state.part_from_heavy(bytes, &self.triggers) {
+                break;
+            }
+            let Some(item) = parcel.next() else { break };
+            if state.join(item, bytes, None, &self.triggers) {
+                break;
+            }
+        }
+        state.seal(Trigger::Request);
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
     /// Makes room for an item by dropping the oldest batches that the worker does not have in hand, which are counted; none if
     /// there is room by now.
     pub(crate) fn evict(&self, bytes: Option<usize>) -> Vec<(DropReason, Sealed<T>)> {
