@@ -110,7 +110,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
 
     /// The number of counts in a batch, at most. Default: 5,000.
     ///
-    /// Each partition has so many counts on their way at most; what else a window holds follows as they are settled.
+    /// Each partition has one batch on its way at most; what else a window holds follows as that is settled.
     pub fn batch_size(mut self, counts: usize) -> Self {
         self.batch_size = counts;
         self
@@ -196,7 +196,6 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
         };
         let sums = Sums::new(partitions, Places::new(self.most_keys, self.beyond));
         let windows = Arc::new(Windows::new(sums, self.send_zero_sums));
-        let capacity = self.batch_size.saturating_mul(self.partitions);
         let sink = CountSink::new(sink, Arc::clone(&windows), self.retries, self.partitions);
         let (last_counts, settled) = (Arc::clone(&windows), Arc::clone(&windows));
         let on_outcome = self.on_outcome;
@@ -205,7 +204,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
             .partitions(self.partitions)
             .batch_size(self.batch_size)
             .batch_size_jitter(0)
-            .capacity(capacity)
+            .capacity(self.batch_size.saturating_mul(self.partitions))
             // The sink's shell counts them: what may have been written is never given up.
             .retries(u32::MAX)
             .overflow(Overflow::Wait)
@@ -222,7 +221,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
         let counters = Arc::new(Counters {
             windows,
             buffer: buffer.build(sink)?,
-            capacity,
+            batch_size: self.batch_size,
         });
         runtime.spawn(Driver::new(&counters, self.flush_interval, jitter).run());
         Ok(StatBuffer { counters })

@@ -56,7 +56,7 @@ pub(crate) struct Counters<K> {
     pub(crate) windows: Arc<Windows<K>>,
     pub(crate) buffer: Buffer<Count<K>>,
     /// The buffer's.
-    pub(crate) capacity: usize,
+    pub(crate) batch_size: usize,
 }
 
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
@@ -247,7 +247,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         self.counters.buffer.is_closed() || report.dropped.count(DropReason::Unconfirmed) > 0
     }
 
-    /// Ends the window without waiting for its counts. What finds no room in the buffer follows as room is freed.
+    /// Ends the window without waiting for its counts. What is more than a batch for each partition follows as those are settled.
     pub fn request_flush(&self) {
         self.counters.hand_over(Turn::Now);
     }
@@ -317,26 +317,11 @@ impl<K> fmt::Debug for StatBuffer<K> {
 }
 
 impl<K: Hash + Eq + Clone + Send + 'static> Counters<K> {
-    /// Ends the window as `turn` says, and moves to the buffer what finds room there.
+    /// Ends the window as `turn` says, and moves to the buffer a batch for each partition in which nothing is pending.
     pub(crate) fn hand_over(&self, turn: Turn) -> HandedOver {
-        let room = || {
-            let pending = usize::try_from(self.buffer.size().items).unwrap_or(usize::MAX);
-            self.capacity.saturating_sub(pending)
-        };
-        let handed = self
-            .windows
-            .hand_over(turn, room, |counts| self.insert_what_fits(counts));
-        self.buffer.request_flush();
-        handed
-    }
-
-    /// Inserts into one partition after the other, until none has room; the rest stays in `counts`.
-    fn insert_what_fits(&self, counts: &mut Vec<Count<K>>) {
-        loop {
-            let before = counts.len();
-            if self.buffer.try_insert_batch(counts).is_ok() || counts.len() == before {
-                return;
-            }
-        }
+        self.windows.hand_over(turn, self.batch_size, |counts| {
+            // Full, closed: they stay, and whoever settles or closes comes for them.
+            while !counts.is_empty() && self.buffer.try_insert_batch_when_idle(counts).is_ok() {}
+        })
     }
 }

@@ -48,8 +48,8 @@ struct Window<K> {
     last: SystemTime,
     /// When the running window began, where that is earlier than its driver knows.
     from: Option<Instant>,
-    /// Counts that found no room in the buffer yet, with the hashes of their keys.
-    rest: Vec<(u64, Count<K>)>,
+    /// Counts that no partition of the buffer was free for yet.
+    rest: Vec<Count<K>>,
     /// How many callers of a flush hand the rest on, so that it is in their reports; without them the driver does.
     flushers: usize,
     in_flight: InFlight<K>,
@@ -82,7 +82,7 @@ pub(crate) struct HandedOver {
     pub(crate) turned: bool,
     /// Whether sums were left because a count of their key was not settled.
     pub(crate) spared: bool,
-    /// Whether something found no room.
+    /// Whether something is left for which no partition was free.
     pub(crate) rest: bool,
 }
 
@@ -185,25 +185,27 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
     }
 
-    /// Ends the window as `turn` says, and offers as many counts as `room` says to `insert`, which leaves what it does not take.
+    /// Ends the window as `turn` says, and offers its counts to `insert`, `batch_size` at a time, until it leaves some.
     ///
     /// There is no await in between, so no sum can be lost on the way.
     pub(crate) fn hand_over(
         &self,
         turn: Turn,
-        room: impl FnOnce() -> usize,
-        insert: impl FnOnce(&mut Vec<Count<K>>),
+        batch_size: usize,
+        mut insert: impl FnMut(&mut Vec<Count<K>>),
     ) -> HandedOver {
         let mut window = self.current.lock();
         let turned = turn != Turn::Not && window.rest.is_empty() && !window.closed;
         let spared = turned && self.turn(&mut window, turn);
-        let kept = window.rest.len().saturating_sub(room());
-        let offered = window.rest.split_off(kept);
-        let (mut hashes, mut counts): (Vec<_>, Vec<_>) = offered.into_iter().unzip();
-        insert(&mut counts);
-        // It takes from the front.
-        let refused = hashes.split_off(hashes.len() - counts.len());
-        window.rest.extend(refused.into_iter().zip(counts));
+        while !window.rest.is_empty() {
+            let kept = window.rest.len().saturating_sub(batch_size);
+            let mut offered = window.rest.split_off(kept);
+            insert(&mut offered);
+            if !offered.is_empty() {
+                window.rest.append(&mut offered);
+                break;
+            }
+        }
         if window.rest.is_empty() {
             window.rest = Vec::new();
         }
@@ -304,7 +306,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         let last = std::mem::take(&mut window.rest);
         drop(window);
         self.wake.notify_one();
-        last.into_iter().map(|(_, count)| count).collect()
+        last
     }
 
     /// Says whether sums were left by invariant 4.
@@ -368,6 +370,6 @@ impl<K: Eq + Clone> Window<K> {
             window_start,
         };
         self.in_flight.add(hash, &count);
-        self.rest.push((hash, count));
+        self.rest.push(count);
     }
 }
