@@ -12,7 +12,7 @@ use crate::router::{Route, Routing};
 use crate::shared::Shared;
 use crate::slot::Letters;
 use crate::sync::Notify;
-use crate::waiters::Waiter;
+use crate::waiters::{NotDelivered, Waiter};
 use crate::weights::in_bytes;
 
 /// An item is heavier than a batch or a partition may be.
@@ -212,7 +212,7 @@ impl<T> Shared<T> {
             };
             self.overflowed(index, reason, letters);
             // Last, and caught: a waker is user code.
-            let _ = caught(|| waiters.take(Err(reason)).send());
+            let _ = caught(|| waiters.take(Err(NotDelivered::Dropped(reason))).send());
         }
     }
 
@@ -244,7 +244,7 @@ impl<T> Shared<T> {
         self.overflowed(index, DropReason::DeadLetterFull, letters(beyond, 0));
         if let Some(waiter) = waiter {
             // An error means that this one has given up; a waker is user code.
-            let _ = caught(|| waiter.send(Err(reason)));
+            let _ = caught(|| waiter.send(Err(NotDelivered::Dropped(reason))));
         }
         Ok(())
     }

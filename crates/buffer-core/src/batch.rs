@@ -12,7 +12,7 @@ use crate::flush_error::{Cause, FlushError};
 use crate::open::Sealed;
 use crate::reason::DropReason;
 use crate::trigger::Trigger;
-use crate::waiters::{Answer, Answers, Waiters};
+use crate::waiters::{Answer, Answers, NotDelivered, Waiters};
 use crate::weights::{Weights, in_bytes};
 
 /// The items of one flush, borrowed by the sink for one attempt at a time.
@@ -22,7 +22,8 @@ use crate::weights::{Weights, in_bytes};
 ///
 /// Without a word from the sink, `Ok` delivers all of them and an error none. A sink that knows better says so for single
 /// items, before it returns: [`deliver`](Batch::deliver) and [`reject`](Batch::reject). One that can't do with borrowed items
-/// [takes](Batch::take) them, and the risk with them.
+/// [takes](Batch::take) them, and the risk with them; one that knows what is better for them than another attempt
+/// [withdraws](Batch::withdraw) them.
 ///
 /// # Examples
 ///
@@ -52,6 +53,8 @@ pub struct Batch<T> {
     items: Vec<T>,
     /// How many items the sink has taken out; there is none in `items` then.
     taken: usize,
+    /// Whether it has withdrawn those.
+    withdrawn: bool,
     /// Empty until the sink marks an item; from then on one mark for each item.
     marks: Vec<Mark>,
     weights: Weights,
@@ -71,7 +74,7 @@ impl Mark {
         match self {
             Self::Open => None,
             Self::Delivered => Some(Ok(())),
-            Self::Rejected(_) => Some(Err(DropReason::Rejected)),
+            Self::Rejected(_) => Some(Err(NotDelivered::Dropped(DropReason::Rejected))),
         }
     }
 }
@@ -124,6 +127,7 @@ impl<T> Batch<T> {
         Self {
             items,
             taken: 0,
+            withdrawn: false,
             marks: Vec::new(),
             weights,
             waiters,
@@ -265,6 +269,42 @@ impl<T> Batch<T> {
         items
     }
 
+    /// Takes all items back for good: they were not written, and the buffer is to have them no more. What the batch derefs to is
+    /// empty from then on.
+    ///
+    /// Whatever the attempt ends in, be it `Ok`, an error or a time-out, it is the last, and they are
+    /// [`Returned`](crate::Outcome::Returned): neither delivered nor dropped. Their room is freed then, and whoever waits for one has
+    /// [`InsertAndWaitError::Withdrawn`](crate::InsertAndWaitError::Withdrawn). The error still says how the sink is.
+    /// [`deliver`](Batch::deliver) and [`reject`](Batch::reject) count as for [`take`](Batch::take), after which there is nothing
+    /// to withdraw. What was withdrawn from a batch of dead letters stays dropped.
+    ///
+    /// # Examples
+    ///
+    /// A sink of gauges, of which the newest value counts: it does not write old ones.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_core::{Batch, Flush, FlushError, async_trait};
+    ///
+    /// struct Gauges;
+    ///
+    /// # async fn write(_: &[f64]) -> Result<(), std::io::Error> { Ok(()) }
+    /// #[async_trait]
+    /// impl Flush<f64> for Gauges {
+    ///     async fn flush(&self, batch: &mut Batch<f64>) -> Result<(), FlushError> {
+    ///         if batch.age() > Duration::from_secs(60) {
+    ///             drop(batch.withdraw());
+    ///             return Ok(());
+    ///         }
+    ///         write(batch).await.map_err(FlushError::unavailable)
+    ///     }
+    /// }
+    /// ```
+    pub fn withdraw(&mut self) -> Vec<T> {
+        self.withdrawn |= self.taken == 0 && !self.items.is_empty();
+        self.take()
+    }
+
     fn marks(&mut self) -> &mut [Mark] {
         self.marks.resize_with(self.count(), || Mark::Open);
         &mut self.marks
@@ -275,7 +315,7 @@ impl<T> Batch<T> {
         self.items.len() + self.taken
     }
 
-    /// Whether the sink has taken the items out.
+    /// Whether the sink has taken the items out, to withdraw them or not.
     pub(crate) fn was_taken(&self) -> bool {
         self.taken > 0
     }
@@ -335,6 +375,7 @@ impl<T> Batch<T> {
         Self {
             items,
             taken: 0,
+            withdrawn: false,
             marks: Vec::new(),
             weights,
             waiters: Waiters::default(),
@@ -387,6 +428,7 @@ impl<T> Batch<T> {
         self.marks.clear();
         let count = self.count();
         self.taken = 0;
+        self.withdrawn = false;
         Group {
             items: std::mem::take(&mut self.items),
             count,
@@ -396,7 +438,13 @@ impl<T> Batch<T> {
 
     /// Takes out what the sink has taken and not confirmed, if it has.
     pub(crate) fn take_unconfirmed(&mut self) -> Option<(Group<T>, Answers)> {
-        (self.taken > 0).then(|| self.settle(Err(DropReason::Unconfirmed)))
+        let unconfirmed = NotDelivered::Dropped(DropReason::Unconfirmed);
+        (self.taken > 0 && !self.withdrawn).then(|| self.settle(Err(unconfirmed)))
+    }
+
+    /// Takes out what the sink has withdrawn, if it has.
+    pub(crate) fn take_withdrawn(&mut self) -> Option<(Group<T>, Answers)> {
+        (self.taken > 0 && self.withdrawn).then(|| self.settle(Err(NotDelivered::Withdrawn)))
     }
 
     /// Takes the items out that the sink marked; what stays is a batch of its own, with a new id.
@@ -522,6 +570,26 @@ mod tests {
         let id = batch.id();
         assert!(batch.take_marked().is_none());
         assert_eq!((&batch[..], batch.id(), batch.parent()), (&[1, 2][..], id, None));
+    }
+
+    #[test]
+    fn what_was_withdrawn_is_counted_by_its_marks_and_the_rest_goes_back() {
+        let mut batch = batch(vec![10, 11, 12]);
+        batch.deliver(0..1);
+        assert_eq!(batch.withdraw(), [10, 11, 12]);
+        assert!(batch.withdraw().is_empty() && batch.take().is_empty());
+        let marked = batch.take_marked().expect("one is marked");
+        assert_eq!((marked.delivered.count, marked.delivered.bytes), (1, 10));
+        assert!(batch.take_unconfirmed().is_none());
+        let (withdrawn, _) = batch.take_withdrawn().expect("two are left");
+        assert_eq!((withdrawn.count, withdrawn.bytes), (2, 23));
+    }
+
+    #[test]
+    fn what_was_taken_before_can_t_be_withdrawn() {
+        let mut batch = batch(vec![10]);
+        assert_eq!((batch.take(), batch.withdraw()), (vec![10], vec![]));
+        assert!(batch.take_withdrawn().is_none() && batch.take_unconfirmed().is_some());
     }
 
     #[test]

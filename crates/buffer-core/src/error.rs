@@ -202,6 +202,10 @@ pub enum InsertAndWaitError<T> {
     /// The item was accepted, and dropped.
     #[error("the item was dropped: {0}; the log names the cause")]
     Dropped(DropReason),
+    /// The item was accepted, and the sink [withdrew](crate::Batch::withdraw) it: it was not written, and the buffer does not have
+    /// it any more.
+    #[error("the sink withdrew the item without writing it; the sink's author knows where it is")]
+    Withdrawn,
     /// The item was accepted, and the drain's time was up before it was delivered.
     #[error("the buffer closed before the item was delivered; the summary of the close has it")]
     LeftOver,
@@ -367,6 +371,7 @@ impl<T> fmt::Debug for InsertAndWaitError<T> {
             Self::Closed(_) => f.write_str("Closed(..)"),
             Self::Oversized(_) => f.write_str("Oversized(..)"),
             Self::Dropped(reason) => f.debug_tuple("Dropped").field(reason).finish(),
+            Self::Withdrawn => f.write_str("Withdrawn"),
             Self::LeftOver => f.write_str("LeftOver"),
         }
     }

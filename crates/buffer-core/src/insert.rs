@@ -18,7 +18,7 @@ use crate::overflow::Overflow;
 use crate::parcel::Parcel;
 use crate::partition::Refused;
 use crate::router::Route;
-use crate::waiters::Waiter;
+use crate::waiters::{NotDelivered, Waiter};
 
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
@@ -123,8 +123,8 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Errors
     ///
-    /// [`InsertAndWaitError::Closed`] and [`InsertAndWaitError::Oversized`] hand the item back. [`InsertAndWaitError::Dropped`] says why it was dropped, and
-    /// [`InsertAndWaitError::LeftOver`] that a drain ran out of time.
+    /// [`InsertAndWaitError::Closed`] and [`InsertAndWaitError::Oversized`] hand the item back. [`InsertAndWaitError::Dropped`] says why it was dropped,
+    /// [`InsertAndWaitError::Withdrawn`] that the sink took it back, and [`InsertAndWaitError::LeftOver`] that a drain ran out of time.
     ///
     /// # Cancel safety
     ///
@@ -157,7 +157,8 @@ impl<T: Send + 'static> Buffer<T> {
         })?;
         match answer.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(reason)) => Err(InsertAndWaitError::Dropped(reason)),
+            Ok(Err(NotDelivered::Dropped(reason))) => Err(InsertAndWaitError::Dropped(reason)),
+            Ok(Err(NotDelivered::Withdrawn)) => Err(InsertAndWaitError::Withdrawn),
             Err(_) => Err(InsertAndWaitError::LeftOver),
         }
     }

@@ -21,6 +21,7 @@ use crate::partition::{Next, Partition};
 use crate::pass::{OutOfTime, Waited, wait_to_pass};
 use crate::reason::DropReason;
 use crate::shared::Shared;
+use crate::waiters::NotDelivered;
 
 /// The way of one partition's batches. All its state lies in this struct and none in its futures.
 pub(crate) struct Lane<T> {
@@ -181,6 +182,7 @@ impl<T: Send + 'static> Lane<T> {
         // What the sink did not mark was offered under this id too.
         let (id, offered) = (batch.id(), batch.count());
         self.settle_marked();
+        self.settle_withdrawn(id);
         if !matches!(verdict, Verdict::Delivered) {
             self.settle_unconfirmed(id);
         }
@@ -218,14 +220,14 @@ impl<T: Send + 'static> Lane<T> {
     fn deliver(&mut self, id: BatchId) {
         let Some(flight) = self.hand.front() else { return };
         let (group, answers) = flight.batch.settle(Ok(()));
-        self.settle_delivered(id, group);
+        self.settle_kept(id, Outcome::Delivered, group);
         answers.send();
     }
 
     /// Settles the batch in hand as dropped, after an attempt under this id.
     fn condemn(&mut self, id: BatchId, reason: DropReason, error: FlushError) {
         let Some(flight) = self.hand.front() else { return };
-        let (group, answers) = flight.batch.settle(Err(reason));
+        let (group, answers) = flight.batch.settle(Err(NotDelivered::Dropped(reason)));
         self.settle_dropped(id, group, reason, Causes::One(error));
         answers.send();
     }
@@ -243,7 +245,7 @@ impl<T: Send + 'static> Lane<T> {
             causes,
             answers,
         } = marked;
-        self.settle_delivered(id, delivered);
+        self.settle_kept(id, Outcome::Delivered, delivered);
         self.settle_dropped(id, rejected, DropReason::Rejected, Causes::Each(causes));
         answers.send();
     }
@@ -253,7 +255,17 @@ impl<T: Send + 'static> Lane<T> {
         let Some(flight) = self.hand.front() else { return };
         let id = flight.batch.id();
         self.settle_marked();
+        self.settle_withdrawn(id);
         self.settle_unconfirmed(id);
+    }
+
+    /// Settles the items that the sink has taken back for good.
+    fn settle_withdrawn(&mut self, id: BatchId) {
+        let Some(flight) = self.hand.front() else { return };
+        if let Some((group, answers)) = flight.batch.take_withdrawn() {
+            self.settle_kept(id, Outcome::Returned, group);
+            answers.send();
+        }
     }
 
     /// Settles the items that the sink has taken out of the batch in hand, and not said to be delivered.
@@ -265,10 +277,11 @@ impl<T: Send + 'static> Lane<T> {
         }
     }
 
-    fn settle_delivered(&self, id: BatchId, group: Group<T>) {
+    /// Settles what the sink keeps: it is delivered, or returned.
+    fn settle_kept(&self, id: BatchId, outcome: Outcome, group: Group<T>) {
         let Group { items, count, bytes } = group;
         self.shared.settle(&Settled {
-            outcome: Outcome::Delivered,
+            outcome,
             items: &items,
             count,
             bytes,

@@ -34,7 +34,7 @@
 //! # Concepts
 //!
 //! * An item that was accepted is *pending* until it is *settled*: delivered, dropped with a [reason](DropReason), or
-//!   returned by a close. The [`Ledger`] counts them, and it adds up at all times.
+//!   returned: by a close, or to a sink that withdrew it. The [`Ledger`] counts them, and it adds up at all times.
 //! * A buffer has *partitions*: lanes with an open batch and a queue of sealed ones. A thread inserts at its home partition;
 //!   the [`Router`] names it. One worker for each flushes one batch at a time, in order.
 //! * A batch is sealed by a [`Trigger`]: size, bytes, interval, request or close.

@@ -131,7 +131,7 @@ pub(crate) const RETURNED: Metric = counter(
     "buffer_items_returned_total",
     "items",
     BUFFER,
-    "Items that a close handed back.",
+    "Items that were handed back, by a close or to a sink that withdrew them.",
 );
 pub(crate) const RETRIED: Metric = counter(
     "buffer_items_retried_total",

@@ -32,7 +32,7 @@ pub enum Outcome {
     Delivered,
     /// It was given up, for a reason.
     Dropped(DropReason),
-    /// A close handed it back.
+    /// It was handed back: by a close, or to a sink that [withdrew](crate::Batch::withdraw) it.
     Returned,
 }
 
@@ -58,7 +58,7 @@ pub enum Outcome {
 pub struct Settled<'a, T> {
     /// What became of them.
     pub outcome: Outcome,
-    /// The items, in order. None where the sink [took](crate::Batch::take) them.
+    /// The items, in order. None where the sink [took](crate::Batch::take) or [withdrew](crate::Batch::withdraw) them.
     pub items: &'a [T],
     /// The number of items.
     pub count: usize,
@@ -164,10 +164,11 @@ impl Tally {
 
     /// The same without so many of the items that a drain left over.
     pub(crate) fn without_left(mut self, items: u64) -> Self {
-        let returned = items.min(self.returned);
-        self.returned -= returned;
-        let dropped = &mut self.dropped.0[DropReason::DrainTimeout as usize];
-        *dropped -= (items - returned).min(*dropped);
+        // They are all dropped, or all returned. What was returned otherwise, to the sink, comes last.
+        let left = &mut self.dropped.0[DropReason::DrainTimeout as usize];
+        let dropped = items.min(*left);
+        *left -= dropped;
+        self.returned -= (items - dropped).min(self.returned);
         self
     }
 
@@ -221,7 +222,7 @@ pub struct Ledger {
     pub delivered: u64,
     /// Items that were dropped, by reason.
     pub dropped: Dropped,
-    /// Items handed back by a close.
+    /// Items handed back: by a close, or to a sink that [withdrew](crate::Batch::withdraw) them.
     pub returned: u64,
     /// Items accepted and not settled yet.
     pub pending: u64,
@@ -310,7 +311,7 @@ pub struct FlushReport {
     pub delivered: u64,
     /// Items that were dropped, by reason.
     pub dropped: Dropped,
-    /// Items that a close, which came in between, hands back.
+    /// Items handed back: to a sink that [withdrew](crate::Batch::withdraw) them, or by a close that came in between.
     pub returned: u64,
     /// Items that were not settled in time: only after [`flush_within`](crate::Buffer::flush_within).
     pub pending: u64,
@@ -366,7 +367,8 @@ impl FlushReport {
 pub struct Summary<T> {
     /// The final ledger; nothing is pending.
     pub ledger: Ledger,
-    /// The items that the drain's deadline left over: counted as `returned`, in the order of each partition.
+    /// The items that the drain's deadline left over, in the order of each partition. They are counted as `returned`, as are those
+    /// that the sink [withdrew](crate::Batch::withdraw), which are not here.
     ///
     /// When several callers wait for one close, the first to be answered gets them.
     pub undelivered: Vec<T>,
@@ -388,6 +390,18 @@ mod tests {
             assert_eq!(tally.dropped.count(reason), index as u64 + 1, "{reason}");
         }
         assert_eq!(tally.settled(), (1..=DropReason::ALL.len() as u64).sum::<u64>());
+    }
+
+    /// What was left over is all dropped or all returned; what a sink withdrew before is neither.
+    #[test]
+    fn what_was_left_behind_a_barrier_is_not_confused_with_what_was_withdrawn_before_it() {
+        let mut tally = Tally::default();
+        tally.settle(Outcome::Returned, 3);
+        for left in [Outcome::Returned, Outcome::Dropped(DropReason::DrainTimeout)] {
+            let mut later = tally;
+            later.settle(left, 5);
+            assert_eq!(later.without_left(5), tally, "{left:?}");
+        }
     }
 
     #[test]

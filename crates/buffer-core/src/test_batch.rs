@@ -82,6 +82,8 @@ pub struct Flushed<T> {
     /// How many items the sink [took](Batch::take) and did not mark: a buffer counts them as delivered after `Ok`, and drops them
     /// as unconfirmed after an error.
     pub taken: usize,
+    /// How many items the sink [withdrew](Batch::withdraw) and did not mark: a buffer counts them as returned, whatever the answer.
+    pub withdrawn: usize,
     /// What the sink answered, if it failed; it decides what a buffer would do with the items that are left.
     pub error: Option<FlushError>,
 }
@@ -195,6 +197,7 @@ impl<T> TestBatch<T> {
         };
         let was_taken = self.batch.was_taken();
         let (mut delivered, rejected) = self.take_marked();
+        let withdrawn = self.batch.take_withdrawn().map_or(0, |(group, _)| group.count);
         let mut taken = 0;
         if error.is_none() || was_taken {
             let (mut left, _) = self.batch.take_left();
@@ -205,6 +208,7 @@ impl<T> TestBatch<T> {
             delivered,
             rejected,
             taken,
+            withdrawn,
             error,
         }
     }

@@ -6,7 +6,14 @@ use crate::caught::caught;
 use crate::reason::DropReason;
 
 /// What becomes of an item that somebody waits for; the channel closes without one when a drain leaves the item over.
-pub(crate) type Answer = Result<(), DropReason>;
+pub(crate) type Answer = Result<(), NotDelivered>;
+
+/// What became of an item that somebody waits for, where it was not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotDelivered {
+    Dropped(DropReason),
+    Withdrawn,
+}
 
 /// The one end of the wait.
 pub(crate) type Waiter = oneshot::Sender<Answer>;
@@ -94,11 +101,12 @@ mod tests {
     #[test]
     fn settled_items_answer_their_waiters_and_the_others_close_ranks() {
         let (mut waiters, mut receivers) = waiters(&[0, 2, 3, 5]);
-        let rejected = Some(Err(DropReason::Rejected));
+        let rejected = Some(Err(NotDelivered::Dropped(DropReason::Rejected)));
         let answers = [Some(Ok(())), Some(Ok(())), None, rejected, None, None];
         waiters.take_answered(answers.into_iter()).send();
         assert_eq!(receivers[0].try_recv(), Ok(Ok(())));
-        assert_eq!(receivers[2].try_recv(), Ok(Err(DropReason::Rejected)));
+        let rejected = Err(NotDelivered::Dropped(DropReason::Rejected));
+        assert_eq!(receivers[2].try_recv(), Ok(rejected));
         assert!(receivers[1].try_recv().is_err() && receivers[3].try_recv().is_err());
         assert_eq!(indices(&waiters), [0, 2]);
     }

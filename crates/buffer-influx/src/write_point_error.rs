@@ -160,6 +160,9 @@ pub enum WriteSyncError {
     /// The point was accepted, and dropped.
     #[error("the point was dropped: {0}; the outcome hook and the dead-letter sink get the server's words")]
     Dropped(DropReason),
+    /// The point was accepted, and a sink other than the crate's own [withdrew](buffer_core::Batch::withdraw) it: it is not stored.
+    #[error("the sink withdrew the point without storing it; the sink's author knows where it is")]
+    Withdrawn,
     /// The point was accepted, and the drain's time was up before it was stored.
     #[error("the writer closed before the point was stored; the summary of the close has its line")]
     LeftOver,

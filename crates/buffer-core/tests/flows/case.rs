@@ -54,6 +54,8 @@ pub(crate) enum Route {
 pub(crate) struct Answer {
     pub(crate) latency: Duration,
     pub(crate) take: Take,
+    /// Whether what it takes it takes back for good.
+    pub(crate) withdraws: bool,
     /// Marks so many from the front as delivered.
     pub(crate) deliver: usize,
     /// Then sets those aside whose bit is set.
@@ -153,6 +155,7 @@ impl Case {
         let harmless = |answer: &Answer| {
             answer.latency < self.settings.flush_timeout
                 && answer.reject == 0
+                && (answer.take == Take::Not || !answer.withdraws)
                 && match answer.verdict {
                     Verdict::Ok => true,
                     Verdict::Unavailable(_) => answer.take == Take::Not,

@@ -95,10 +95,13 @@ fn answers() -> impl Strategy<Value = Answer> {
     let deliver = prop_oneof![3 => Just(0), 2 => 1..8usize];
     let reject = prop_oneof![3 => Just(0), 1 => any::<u8>()];
     let take = prop_oneof![6 => Just(Take::Not), 1 => Just(Take::AtOnce), 1 => Just(Take::AtLast)];
+    let take = (take, any::<bool>());
     (latencies(), take, deliver, reject, verdict).prop_map(|(latency, take, deliver, reject, verdict)| {
+        let (take, withdraws) = take;
         Answer {
             latency,
             take,
+            withdraws,
             deliver,
             reject,
             verdict,
@@ -116,6 +119,7 @@ fn harmless_answers() -> impl Strategy<Value = Answer> {
     (0..8usize, answer).prop_map(|(deliver, (take, verdict))| Answer {
         latency: Duration::ZERO,
         take,
+        withdraws: false,
         deliver,
         reject: 0,
         verdict,

@@ -71,7 +71,8 @@ proptest! {
     /// left after marks has no answer, or everyone has the same; when dropped items are not buried; when burials are not
     /// counted, or those that fail are.
     ///
-    /// Of what is taken: when the unconfirmed is not settled, or not after marks; when `Ok` does not deliver it.
+    /// Of what is taken: when the unconfirmed is not settled, or not after marks; when `Ok` does not deliver it. Of what is
+    /// withdrawn: when `Ok` delivers it, or an error drops it.
     ///
     /// Of what can be seen: when `dump` leaves the open batch out; when `oldest` does not look at the batch in hand, or still
     /// does when that is settled, or looks at the newest sealed one; when `size` adds up too few partitions; when failed

@@ -168,6 +168,7 @@ pub(crate) async fn insert_and_wait(
         Some(Err(InsertAndWaitError::Dropped(reason))) => {
             return note_answer(&books, id, Answered::Dropped(reason));
         }
+        Some(Err(InsertAndWaitError::Withdrawn)) => return note_answer(&books, id, Answered::Withdrawn),
         Some(Err(InsertAndWaitError::LeftOver)) => return note_answer(&books, id, Answered::LeftOver),
         Some(Err(InsertAndWaitError::Closed(item))) => (Refusal::Closed, item),
         Some(Err(InsertAndWaitError::Oversized(item))) => (Refusal::Oversized, item),
@@ -193,6 +194,7 @@ impl Answered {
         let is_right = match self {
             Self::Delivered => outcome == Some(Outcome::Delivered),
             Self::Dropped(reason) => outcome == Some(Outcome::Dropped(reason)),
+            Self::Withdrawn => outcome == Some(Outcome::Returned),
             // Whose it will be may show later.
             Self::LeftOver => outcome.is_none_or(|outcome| {
                 matches!(

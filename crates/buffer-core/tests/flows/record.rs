@@ -20,6 +20,8 @@ pub(crate) struct Record {
     pub(crate) taken: BTreeMap<usize, Vec<(u32, Outcome)>>,
     /// All that the sink ever took.
     pub(crate) gone: BTreeSet<u32>,
+    /// How many of those were withdrawn.
+    pub(crate) withdrawn: u64,
     /// The attempts that spent a retry, and those that were cut off, for each item.
     pub(crate) spent: BTreeMap<u32, u32>,
     /// The attempts under way: how many items each partition's has.
@@ -168,6 +170,11 @@ impl Record {
             let heard = taken.extract_if(.., |(_, expected)| *expected == outcome);
             // What it marked is settled by itself, and lies in front.
             names = heard.take(settled.count).map(|(id, _)| id).collect();
+            self.withdrawn += if outcome == Outcome::Returned {
+                names.len() as u64
+            } else {
+                0
+            };
         } else {
             self.holds(outcome != Outcome::Dropped(DropReason::Unconfirmed), || {
                 format!("{names:?} unconfirmed, and not taken")
@@ -188,7 +195,10 @@ impl Record {
                 outcome,
                 Outcome::Delivered | Outcome::Dropped(DropReason::Rejected | DropReason::Permanent)
             );
-            self.holds(judged == needs_judgement.then_some(outcome), || {
+            // What is returned was withdrawn, perhaps in an attempt that was cut off, or left by the close.
+            let may_be_judged = needs_judgement || outcome == Outcome::Returned;
+            let is_judged = judged == Some(outcome) && may_be_judged;
+            self.holds(is_judged || judged.is_none() && !needs_judgement, || {
                 format!("{id} was {outcome:?}, and not {judged:?}")
             });
             let before = self.outcomes.insert(id, outcome);

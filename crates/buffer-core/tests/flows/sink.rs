@@ -23,6 +23,7 @@ struct Attempt {
     /// What the sink said of each.
     marks: Vec<Option<Outcome>>,
     taken: Option<Vec<Item>>,
+    withdraws: bool,
     spends: bool,
     is_ok: bool,
 }
@@ -41,18 +42,24 @@ impl Drop for Attempt {
 
 impl Attempt {
     fn take(&mut self, batch: &mut Batch<Item>) {
-        self.taken = Some(batch.take());
+        self.taken = Some(match self.withdraws {
+            true => batch.withdraw(),
+            false => batch.take(),
+        });
         self.note_taken();
     }
 
-    /// Whatever comes now, what is marked counts, and the rest is unconfirmed.
+    /// Whatever comes now, what is marked counts, and the rest is unconfirmed, or returned.
     fn note_taken(&self) {
         if self.taken.is_none() {
             return;
         }
-        let unconfirmed = Outcome::Dropped(DropReason::Unconfirmed);
+        let unmarked = match self.withdraws {
+            true => Outcome::Returned,
+            false => Outcome::Dropped(DropReason::Unconfirmed),
+        };
         let names = self.names.iter().zip(&self.marks);
-        let taken = names.map(|((id, _), mark)| (*id, mark.unwrap_or(unconfirmed)));
+        let taken = names.map(|((id, _), mark)| (*id, mark.unwrap_or(unmarked)));
         self.record.lock().take(self.partition, taken.collect());
     }
 
@@ -70,6 +77,7 @@ impl Attempt {
     /// Notes what must become of the items, as far as this attempt decides it.
     fn judge(&mut self, verdict: &Verdict) {
         let of_the_rest = match verdict {
+            _ if self.taken.is_some() && self.withdraws => Some(Outcome::Returned),
             Verdict::Ok => Some(Outcome::Delivered),
             // Unconfirmed, which is noted already.
             _ if self.taken.is_some() => None,
@@ -105,6 +113,7 @@ impl Recorder {
         let answer = record.script.pop_front().unwrap_or(Answer {
             latency: Duration::ZERO,
             take: Take::Not,
+            withdraws: false,
             deliver: 0,
             reject: 0,
             verdict: Verdict::Ok,
@@ -115,6 +124,7 @@ impl Recorder {
             names: batch.iter().map(|item| (item.id, item.producer)).collect(),
             marks: vec![None; batch.len()],
             taken: None,
+            withdraws: answer.withdraws,
             spends: true,
             is_ok: false,
         };

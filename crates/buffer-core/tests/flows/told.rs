@@ -61,6 +61,7 @@ pub(crate) struct Told {
 pub(crate) enum Answered {
     Delivered,
     Dropped(DropReason),
+    Withdrawn,
     LeftOver,
 }
 
