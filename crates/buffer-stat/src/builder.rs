@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use buffer_core::{Buffer, BuildError, Builder, DropReason, Flush, Outcome, Overflow, Routing, Settled};
+use buffer_core::{Buffer, BuildError, Builder, Flush, Overflow, Routing, Settled};
 use tokio::runtime::Handle;
 
 use crate::count::Count;
@@ -61,8 +61,6 @@ type OnOutcome<K> = Box<dyn Fn(&Settled<'_, Count<K>>) + Send + Sync>;
 
 /// More partitions than this make the merge dearer and the increments no cheaper.
 const PARTITIONS_AT_MOST: usize = 16;
-/// How the buffer names what the sink's shell took out, to sum it on.
-const MERGED_BACK: Outcome = Outcome::Dropped(DropReason::Unconfirmed);
 /// Above it a duration is a mistake, as in the settings of a buffer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
@@ -142,7 +140,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
         self
     }
 
-    /// Called with every outcome, as [`Builder::on_outcome`] says. What goes back to be summed on is no outcome.
+    /// Called with every outcome, as [`Builder::on_outcome`] says. What goes back to be summed on is
+    /// [`Returned`](buffer_core::Outcome::Returned), by its number alone: its counts are part of others by then.
     pub fn on_outcome(mut self, on_outcome: impl Fn(&Settled<'_, Count<K>>) + Send + Sync + 'static) -> Self {
         self.on_outcome = Some(Box::new(on_outcome));
         self
@@ -212,8 +211,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
             .runtime(runtime.clone())
             .on_outcome(move |outcome| {
                 settled.settle(outcome.count, outcome.items);
-                let merged_back = outcome.items.is_empty() && outcome.outcome == MERGED_BACK;
-                if !merged_back && let Some(on_outcome) = &on_outcome {
+                if let Some(on_outcome) = &on_outcome {
                     on_outcome(outcome);
                 }
             })

@@ -101,7 +101,7 @@ impl<K: Hash + Eq + Clone, S> CountSink<K, S> {
             .iter()
             .map(|count| self.windows.sums.hash(&count.key))
             .collect();
-        let merged = self.windows.merge_back(hashes, || batch.take());
+        let merged = self.windows.merge_back(hashes, || batch.withdraw());
         if merged.is_err() {
             self.begin(batch);
         }

@@ -30,7 +30,7 @@ const MERGED_BACK: Metric = Metric {
     kind: Kind::Counter,
     unit: "counts",
     labels: &["buffer"],
-    description: "Counts that were certainly not written, and are summed on.",
+    description: "Counts that were certainly not written, and are summed on; among the items returned, too.",
 };
 
 /// The metrics of all counters; for [`buffer_core::metrics::describe`].

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer_core::{Buffer, DropReason, FlushReport, Ledger, Summary};
+use buffer_core::{Buffer, FlushReport, Ledger, Summary};
 
 use crate::count::{Count, fitting};
 use crate::error::{IncrementError, IncrementManyError};
@@ -169,7 +169,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// Ends the window and waits until its counts are settled; says what became of them.
     ///
     /// In an outage it waits. Where the sink certainly did not write counts, and their retries are spent, they go back to be
-    /// summed on: they are in the report as dropped, with the reason `unconfirmed`, and the flush ends.
+    /// summed on: they are in the report as returned, and the flush ends.
     ///
     /// # Cancel safety
     ///
@@ -244,7 +244,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
 
     /// Whether to flush more would be in vain: the counters are closed, or counts have gone back.
     fn ends(&self, report: &FlushReport) -> bool {
-        self.counters.buffer.is_closed() || report.dropped.count(DropReason::Unconfirmed) > 0
+        self.counters.buffer.is_closed() || report.returned > 0
     }
 
     /// Ends the window without waiting for its counts. What is more than a batch for each partition follows as those are settled.
@@ -272,8 +272,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
 
     /// The ledger of the counts that were handed to the buffer.
     ///
-    /// Those that went back to be summed on are dropped there, with the reason `unconfirmed`, and counted in
-    /// [`Tallies::merged_back`].
+    /// Those that went back to be summed on are returned there, as are those that a close hands back; [`Tallies::merged_back`]
+    /// counts them alone.
     pub fn ledger(&self) -> Ledger {
         self.counters.buffer.ledger()
     }

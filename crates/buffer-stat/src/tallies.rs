@@ -7,19 +7,16 @@
 /// ```
 /// use buffer_stat::StatBuffer;
 ///
-/// /// How many counts are gone for good.
-/// fn lost(views: &StatBuffer<String>) -> u64 {
-///     // The tallies first: what goes back meanwhile must not hide a loss.
-///     let merged_back = views.tallies().merged_back;
-///     views.ledger().dropped.total().saturating_sub(merged_back)
+/// /// How many counts a close has handed back.
+/// fn left(views: &StatBuffer<String>) -> u64 {
+///     views.ledger().returned.saturating_sub(views.tallies().merged_back)
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tallies {
     /// Counts that went back and are summed on, because the sink certainly did not write them and their retries were spent. In
-    /// the [ledger](crate::StatBuffer::ledger) they are dropped, with the reason `unconfirmed`, and accepted again with what they
-    /// are sent in next.
+    /// the [ledger](crate::StatBuffer::ledger) they are returned, and accepted again with what they are sent in next.
     pub merged_back: u64,
     /// Windows that ended early: [`MaxKeys::FlushEarly`](crate::MaxKeys::FlushEarly).
     pub ended_early: u64,

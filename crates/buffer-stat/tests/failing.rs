@@ -1,11 +1,13 @@
 //! What becomes of counts when the sink fails: known not written, perhaps written, refused, panicked.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{DropReason, FlushReport, Ledger};
+use buffer_core::{DropReason, FlushReport, Ledger, Outcome};
 use buffer_stat::{Count, StatBuffer, StatBuilder};
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 type Sink = ScriptedSink<Count<String>>;
@@ -42,14 +44,21 @@ fn assert_adds_up(ledger: &Ledger) {
 #[tokio::test(start_paused = true)]
 async fn counts_that_were_certainly_not_written_go_back_after_their_retries_and_are_summed_on() {
     let sink = Sink::new([Reply::Transient, Reply::Transient, Reply::Transient, Reply::Ok]);
-    let stats = counters().build(sink.clone()).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let stats = counters().on_outcome({
+        let seen = Arc::clone(&seen);
+        move |settled| {
+            seen.lock()
+                .push((settled.outcome, settled.count, settled.items.len()))
+        }
+    });
+    let stats = stats.build(sink.clone()).unwrap();
     stats.increment("a", 3).unwrap();
     stats.increment("b", 1).unwrap();
     let report: FlushReport = stats.flush().await;
-    assert_eq!(
-        (report.delivered, report.dropped.count(DropReason::Unconfirmed)),
-        (0, 2)
-    );
+    assert_eq!((report.delivered, report.returned), (0, 2));
+    assert_eq!(seen.lock()[..], [(Outcome::Returned, 2, 0)]);
+    assert_eq!(stats.ledger().dropped.total(), 0);
     assert_eq!(sink.attempts().len(), 3, "the first and two retries");
     assert_eq!(stats.tallies().merged_back, 2);
     assert_eq!((stats.count("a"), stats.outstanding("a")), (3, 3));
@@ -177,8 +186,6 @@ async fn a_batch_at_which_the_sink_panics_again_and_again_is_buried() {
 #[tokio::test(start_paused = true)]
 async fn of_a_batch_that_was_written_in_part_only_the_rest_goes_back() {
     use buffer_core::{Batch, Flush, FlushError, async_trait};
-    use parking_lot::Mutex;
-    use std::sync::Arc;
 
     /// Writes the first count of each attempt, and no more.
     struct Slow(Arc<Mutex<HashMap<String, i64>>>);
@@ -199,10 +206,7 @@ async fn of_a_batch_that_was_written_in_part_only_the_rest_goes_back() {
             stats.increment(key.as_str(), 1).unwrap();
         }
         let report = stats.flush().await;
-        assert_eq!(
-            (report.delivered, report.dropped.count(DropReason::Unconfirmed)),
-            (3, 7)
-        );
+        assert_eq!((report.delivered, report.returned), (3, 7));
     }
     for key in &keys {
         let written = written.lock().get(key).copied().unwrap_or_default();
@@ -230,7 +234,7 @@ async fn a_close_in_mid_flush_neither_loses_nor_doubles() {
         stats.increment("a", 4).unwrap();
         let summary = stats.close_within(Duration::from_secs(60)).await;
         let returned: i64 = summary.undelivered.iter().map(|count| count.delta).sum();
-        let lost = summary.ledger.dropped.total() - stats.tallies().merged_back;
+        let lost = summary.ledger.dropped.total();
         assert_adds_up(&summary.ledger);
         assert_eq!(summary.ledger.pending, 0);
         if lost == 0 {

@@ -227,7 +227,9 @@ async fn run(flow: Flow) -> Result<(), TestCaseError> {
     let summary = stats.close_within(close_within).await;
     prop_assert_eq!(summary.ledger.pending, 0);
     let merged_back = stats.tallies().merged_back;
-    prop_assert_eq!(summary.ledger.dropped.count(DropReason::Unconfirmed), merged_back);
+    let undelivered = summary.undelivered.len() as u64;
+    prop_assert_eq!(summary.ledger.returned, merged_back + undelivered);
+    prop_assert_eq!(summary.ledger.dropped.count(DropReason::Unconfirmed), 0);
     prop_assert_eq!(summary.ledger.dropped.count(DropReason::RetriesExhausted), 0);
     prop_assert!(!sink.changed.load(Ordering::Relaxed));
     prop_assert_eq!(stats.increment(&0, 1), Err(IncrementError::Closed));
