@@ -1,13 +1,13 @@
 //! Turns the windows: sleeps from the first increment to the end of the interval, then hands the sums over.
 
 use std::hash::Hash;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rand::RngExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use crate::caught::caught;
 use crate::metrics::Reporter;
 use crate::stat_buffer::Counters;
 use crate::windows::{HandedOver, Turn, Windows};
@@ -109,6 +109,6 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
     /// None where the code of a key has failed, which must not be the last window's end.
     fn hand_over(&self, turn: Turn) -> Result<Option<HandedOver>, Closed> {
         let counters = self.counters.upgrade().ok_or(Closed)?;
-        Ok(catch_unwind(AssertUnwindSafe(|| counters.hand_over(turn))).ok())
+        Ok(caught(|| counters.hand_over(turn)))
     }
 }

@@ -1,9 +1,8 @@
 //! What was taken from the sums and is not settled: by key, for whoever asks what is outstanding.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use hashbrown::HashTable;
 
+use crate::caught::{caught, drop_caught};
 use crate::count::Count;
 
 /// The deltas on their way, by key.
@@ -33,7 +32,7 @@ impl<K> InFlight<K> {
     pub(crate) fn settle(&mut self, counts: usize) {
         self.counts = self.counts.saturating_sub(counts as u64);
         if self.counts == 0 {
-            self.keys = HashTable::new();
+            std::mem::take(&mut self.keys).into_iter().for_each(drop_caught);
         }
     }
 }
@@ -44,7 +43,7 @@ impl<K: Eq + Clone> InFlight<K> {
         self.counts += 1;
         let delta = i128::from(count.delta);
         // A key whose code panics is not shown, and nothing else depends on it.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
+        let _ = caught(|| {
             if let Some(found) = self
                 .keys
                 .find_mut(hash, |other| other.hash == hash && other.key == count.key)
@@ -60,12 +59,12 @@ impl<K: Eq + Clone> InFlight<K> {
                 counts: 1,
             };
             self.keys.insert_unique(hash, key, |key| key.hash);
-        }));
+        });
     }
 
     /// A count is on its way no more.
     pub(crate) fn remove(&mut self, hash: u64, count: &Count<K>) {
-        let _ = catch_unwind(AssertUnwindSafe(|| {
+        let _ = caught(|| {
             let Ok(mut found) = self
                 .keys
                 .find_entry(hash, |other| other.hash == hash && other.key == count.key)
@@ -78,17 +77,17 @@ impl<K: Eq + Clone> InFlight<K> {
             if *counts == 0 {
                 found.remove();
             }
-        }));
+        });
     }
 
     /// Whether something of a key is on its way.
     pub(crate) fn has(&self, hash: u64, key: &K) -> bool {
         // A key whose comparison panics is like no other.
-        let found = catch_unwind(AssertUnwindSafe(|| {
+        let found = caught(|| {
             self.keys
                 .find(hash, |other| other.hash == hash && other.key == *key)
-        }));
-        matches!(found, Ok(Some(_)))
+        });
+        matches!(found, Some(Some(_)))
     }
 
     /// What is on its way of one key.

@@ -57,8 +57,11 @@
 #![cfg_attr(buffer_loom, allow(dead_code, reason = "what uses it is not modelled"))]
 
 // The models compile the sums and the windows alone: under them buffer-core has no buffer.
+mod begin;
 #[cfg(not(buffer_loom))]
 mod builder;
+mod caught;
+mod changes;
 mod count;
 #[cfg(not(buffer_loom))]
 mod count_sink;
@@ -67,6 +70,7 @@ mod driver;
 mod error;
 mod in_flight;
 mod max_keys;
+mod merge;
 #[cfg(not(buffer_loom))]
 pub mod metrics;
 #[cfg(all(test, buffer_loom))]
@@ -77,6 +81,7 @@ mod sums;
 mod sync;
 mod table;
 mod tallies;
+mod window;
 mod windows;
 
 pub use buffer_core::{Flush, Ledger, Summary};

@@ -9,13 +9,14 @@
 //! ```
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 
 use buffer_core::metrics::{Kind, Metric};
 use metrics::{Key, Label, Level, Metadata};
 use parking_lot::Mutex;
+
+use crate::caught::caught;
 
 const KEYS: Metric = Metric {
     name: "buffer_stat_keys",
@@ -94,7 +95,7 @@ impl Reporter {
             });
         };
         // The recorder is user code.
-        let _ = catch_unwind(AssertUnwindSafe(report));
+        let _ = caught(report);
     }
 }
 

@@ -12,7 +12,8 @@ use crate::count::{Count, fitting};
 use crate::error::{IncrementError, IncrementManyError};
 use crate::sync::Ordering::Relaxed;
 use crate::tallies::Tallies;
-use crate::windows::{HandedOver, Turn, Turned, Windows};
+use crate::window::Turned;
+use crate::windows::{HandedOver, Turn, Windows};
 
 /// Counters by key: increments are summed in memory and flushed once a window.
 ///

@@ -7,16 +7,18 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use buffer_core::Router;
 use crossbeam_utils::CachePadded;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
+use crate::caught::{caught, drop_caught};
+use crate::changes::Changes;
 use crate::error::{IncrementError, IncrementManyError};
 use crate::max_keys::{MaxKeys, NoPlace, Places};
+use crate::merge::merged;
 use crate::sync::{Mutex, MutexGuard, Ordering::Relaxed};
-use crate::table::{Added, Keep, Spare, Table, Taken};
+use crate::table::{Keep, Spare, Table, Taken};
 
 /// The sums of all partitions.
 pub(crate) struct Sums<K> {
@@ -24,15 +26,6 @@ pub(crate) struct Sums<K> {
     tables: Box<[CachePadded<Mutex<Table<K>>>]>,
     hasher: DefaultHashBuilder,
     pub(crate) places: Places<K>,
-}
-
-/// What increments changed besides sums, for whoever turns the windows.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Changes {
-    pub(crate) first: bool,
-    pub(crate) fresh: bool,
-    /// There are too many keys, and they should leave early.
-    pub(crate) crowded: bool,
 }
 
 /// How many increments of [`Sums::add_many`] are hashed before a lock is taken.
@@ -121,6 +114,8 @@ impl<K: Hash + Eq + Clone> Sums<K> {
                 })
             }
             MaxKeys::FoldInto(overflow) => {
+                // Before anything is counted: its destructor is user code.
+                drop(owned);
                 let hash = self.hasher.hash_one(overflow);
                 let added = match table.add(hash, |other| other == overflow, n) {
                     Some(added) => added,
@@ -134,6 +129,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
                 Ok(added.into())
             }
             MaxKeys::Refuse => {
+                drop(owned);
                 self.places.refused.fetch_add(1, Relaxed);
                 Err(IncrementError::TooManyKeys)
             }
@@ -204,66 +200,16 @@ impl<K: Hash + Eq + Clone> Sums<K> {
 
     /// Takes one key's sum; what is added to it from now on belongs to a window of its own.
     pub(crate) fn take_key(&self, hash: u64, key: &K) -> Option<Taken<K>> {
-        // A comparison that panics, which is user code, must not cost what was taken from the tables before.
+        // A comparison that panics must not cost what was taken from the tables before.
         let take = |table: &CachePadded<Mutex<Table<K>>>| {
-            catch_unwind(AssertUnwindSafe(|| {
-                table.lock().take_key(hash, key, &self.places)
-            }))
+            caught(|| table.lock().take_key(hash, key, &self.places)).flatten()
         };
-        let taken = self.tables.iter().filter_map(|table| take(table).ok().flatten());
-        taken.reduce(|sum, other| Taken {
-            sum: sum.sum + other.sum,
-            ..sum
+        let taken = self.tables.iter().filter_map(take);
+        taken.reduce(|mut sum, other| {
+            sum.sum += other.sum;
+            drop_caught(other.key);
+            sum
         })
-    }
-}
-
-impl Changes {
-    fn add(&mut self, other: Self) {
-        let Self {
-            first,
-            fresh,
-            crowded,
-        } = other;
-        self.first |= first;
-        self.fresh |= fresh;
-        self.crowded |= crowded;
-    }
-}
-
-impl From<Added> for Changes {
-    fn from(added: Added) -> Self {
-        Self {
-            first: added == Added::First,
-            fresh: added == Added::Fresh,
-            crowded: false,
-        }
-    }
-}
-
-/// Merges what was taken from the tables. No lock is held while it compares keys of different tables.
-fn merged<K: Eq>(taken: impl Iterator<Item = Vec<Taken<K>>>) -> Vec<Taken<K>> {
-    let mut all: Vec<Vec<Taken<K>>> = taken.filter(|taken| !taken.is_empty()).collect();
-    if all.len() <= 1 {
-        return all.pop().unwrap_or_default();
-    }
-    let mut merged = HashTable::with_capacity(all[0].len());
-    for taken in all.into_iter().flatten() {
-        merge(&mut merged, taken);
-    }
-    merged.into_iter().collect()
-}
-
-fn merge<K: Eq>(into: &mut HashTable<Taken<K>>, taken: Taken<K>) {
-    // A comparison that panics, which is user code, must not cost a sum: the key then stands twice.
-    let found = catch_unwind(AssertUnwindSafe(|| {
-        let found = into.find_mut(taken.hash, |other| {
-            other.hash == taken.hash && other.key == taken.key
-        });
-        found.map(|found| found.sum += taken.sum).is_some()
-    }));
-    if !found.unwrap_or(false) {
-        into.insert_unique(taken.hash, taken, |taken| taken.hash);
     }
 }
 

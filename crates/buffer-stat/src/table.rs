@@ -4,11 +4,10 @@
 //! 1. `changed` is set whenever an entry is: a window without increments is told by one look.
 //! 2. An entry is reset only after its sum was copied out, so that a key whose `Clone` panics keeps its sum.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 
+use crate::caught::{caught, drop_caught};
 use crate::max_keys::{NoPlace, Places};
 
 /// One partition's keys. A busy key keeps its place from window to window.
@@ -113,12 +112,13 @@ impl<K: Eq> Table<K> {
     /// Adds what was taken before.
     pub(crate) fn add_back(&mut self, taken: Taken<K>, places: &Places<K>) {
         let Taken { hash, key, sum } = taken;
-        // A comparison that panics, which is user code, must not cost a sum: the key then stands twice.
-        let added = catch_unwind(AssertUnwindSafe(|| self.add(hash, |other| *other == key, sum)));
-        if !matches!(added, Ok(Some(_))) {
-            places.take_anyway();
-            self.insert(hash, key, sum);
+        // A comparison that panics must not cost a sum: the key then stands twice.
+        let added = caught(|| self.add(hash, |other| *other == key, sum));
+        if let Some(Some(_)) = added {
+            return drop_caught(key);
         }
+        places.take_anyway();
+        self.insert(hash, key, sum);
     }
 
     /// The key's sum.
@@ -173,8 +173,9 @@ impl<K: Eq> Table<K> {
 
     fn retain(&mut self, places: &Places<K>, mut keep: impl FnMut(&mut Entry<K>) -> bool) {
         let before = self.entries.len();
-        // A key's destructor is user code.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.entries.retain(&mut keep)));
+        let forgotten = self.entries.extract_if(|entry| !keep(entry));
+        // One by one: the destructor of a key must not end the look at the others.
+        forgotten.for_each(drop_caught);
         places.give_back(before - self.entries.len());
         let busy = self.entries.len();
         if self.entries.capacity() > SMALL.max(4 * busy) {
@@ -201,7 +202,7 @@ impl<K: Eq + Clone> Table<K> {
                 }
                 (State::Changed, _) | (State::ChangedFresh, Spare::Nothing) => {
                     // By invariant 2.
-                    let Ok(key) = catch_unwind(AssertUnwindSafe(|| entry.key.clone())) else {
+                    let Some(key) = caught(|| entry.key.clone()) else {
                         changed = true;
                         return true;
                     };
@@ -224,15 +225,21 @@ impl<K: Eq + Clone> Table<K> {
         let entries = std::mem::take(&mut self.entries);
         places.give_back(entries.len());
         self.changed = false;
-        let changed = entries
-            .into_iter()
-            .filter(|entry| matches!(entry.state, State::Changed | State::ChangedFresh));
-        let taken = changed.map(|entry| Taken {
-            hash: entry.hash,
-            key: entry.key,
-            sum: entry.sum,
-        });
-        taken.collect()
+        let mut taken = Vec::with_capacity(entries.len());
+        for Entry {
+            hash,
+            key,
+            sum,
+            state,
+        } in entries
+        {
+            match state {
+                State::Changed | State::ChangedFresh => taken.push(Taken { hash, key, sum }),
+                // One by one: the destructor of a key must not cost the sums of the others.
+                State::Idle | State::Fresh => drop_caught(key),
+            }
+        }
+        taken
     }
 
     /// Takes one key's sum, if it has changed, and begins a fresh window for it.
@@ -256,8 +263,10 @@ impl<K: Eq + Clone> Table<K> {
             }
             Slot::Vacant(_) => {
                 // Its next increment may come here. Where there is no place, it joins the running window.
+                // Cloned before a place is taken: it is user code, and may panic.
+                let key = key.clone();
                 if let Ok(()) = places.take().map_err(|NoPlace| ()) {
-                    self.insert_as(hash, key.clone(), 0, State::Fresh);
+                    self.insert_as(hash, key, 0, State::Fresh);
                 }
                 None
             }

@@ -10,52 +10,25 @@
 
 use std::borrow::Borrow;
 use std::hash::Hash;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::count::{Count, fitting};
-use crate::in_flight::InFlight;
-use crate::sums::{Changes, Sums};
+use crate::begin::Begin;
+use crate::caught::caught;
+use crate::changes::Changes;
+use crate::count::Count;
+use crate::sums::Sums;
 use crate::sync::{Mutex, Notify};
 use crate::table::{Keep, Spare, Taken};
+use crate::window::{Turned, Window};
 
 /// The sums, and what is known of their window. The handles, the driver, the sink and the buffer's `last_items` share it.
 pub(crate) struct Windows<K> {
     pub(crate) sums: Sums<K>,
-    /// Locked for a moment only: increments come here, and must not wait for a hand-over.
-    begin: Mutex<Begin>,
+    begin: Begin,
     current: Mutex<Window<K>>,
-    send_zero_sums: bool,
     /// Wakes the driver: a window has begun, the rest may go on, or the tables were closed.
     pub(crate) wake: Notify,
-}
-
-/// What increments tell of the running window.
-#[derive(Default)]
-struct Begin {
-    at: Option<SystemTime>,
-    /// The first increment of a key that was flushed by hand.
-    fresh: Option<Instant>,
-    crowded: bool,
-}
-
-struct Window<K> {
-    /// How many windows have ended.
-    number: u64,
-    /// The begin of the last window that has ended.
-    last: SystemTime,
-    /// When the running window began, where that is earlier than its driver knows.
-    from: Option<Instant>,
-    /// Counts that no partition of the buffer was free for yet.
-    rest: Vec<Count<K>>,
-    /// How many callers of a flush hand the rest on, so that it is in their reports; without them the driver does.
-    flushers: usize,
-    in_flight: InFlight<K>,
-    merged_back: u64,
-    ended_early: u64,
-    closed: bool,
 }
 
 /// The counters are closed: what was taken stays where it is.
@@ -86,13 +59,6 @@ pub(crate) struct HandedOver {
     pub(crate) rest: bool,
 }
 
-/// Numbers that no ledger of counts shows.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Turned {
-    pub(crate) merged_back: u64,
-    pub(crate) ended_early: u64,
-}
-
 /// Somebody hands the rest on; made by [`Windows::adopt_rest`].
 pub(crate) struct Adopted<'a, K>(&'a Windows<K>);
 
@@ -105,45 +71,17 @@ impl<K> Drop for Adopted<'_, K> {
 
 impl<K: Hash + Eq + Clone> Windows<K> {
     pub(crate) fn new(sums: Sums<K>, send_zero_sums: bool) -> Self {
-        let window = Window {
-            number: 0,
-            last: SystemTime::UNIX_EPOCH,
-            from: None,
-            rest: Vec::new(),
-            flushers: 0,
-            in_flight: InFlight::new(),
-            merged_back: 0,
-            ended_early: 0,
-            closed: false,
-        };
         Self {
             sums,
-            begin: Mutex::new(Begin::default()),
-            current: Mutex::new(window),
-            send_zero_sums,
+            begin: Begin::new(),
+            current: Mutex::new(Window::new(send_zero_sums)),
             wake: Notify::new(),
         }
     }
 
     /// Notes what increments changed besides sums. It is nothing for all but a window's first, so they touch nothing shared.
     pub(crate) fn note(&self, changes: Changes) {
-        let Changes {
-            first,
-            fresh,
-            crowded,
-        } = changes;
-        if !(first || fresh || crowded) {
-            return;
-        }
-        let mut begin = self.begin.lock();
-        begin.at.get_or_insert_with(SystemTime::now);
-        if fresh {
-            begin.fresh.get_or_insert_with(Instant::now);
-        }
-        let tells = first || fresh || !begin.crowded;
-        begin.crowded |= crowded;
-        drop(begin);
-        if tells {
+        if changes.is_any() && self.begin.note(changes) {
             self.wake.notify_one();
         }
     }
@@ -151,7 +89,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     /// Notes the begin of a window, if it is one; returns the window's number, and when it began, if that was before now.
     pub(crate) fn begin(&self) -> (u64, Option<Instant>) {
         let mut window = self.current.lock();
-        self.begin.lock().at.get_or_insert_with(SystemTime::now);
+        self.begin.note_now();
         (window.number, window.from.take())
     }
 
@@ -162,13 +100,12 @@ impl<K: Hash + Eq + Clone> Windows<K> {
 
     /// Whether there are too many keys, so that the window should end early.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.begin.lock().crowded
+        self.begin.is_crowded()
     }
 
     /// Whether there is a rest that nobody but the driver hands on.
     pub(crate) fn has_orphaned_rest(&self) -> bool {
-        let window = self.current.lock();
-        !window.rest.is_empty() && window.flushers == 0
+        self.current.lock().has_orphaned_rest()
     }
 
     /// The caller hands the rest on from now until the guard is dropped.
@@ -178,11 +115,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     }
 
     pub(crate) fn turned(&self) -> Turned {
-        let window = self.current.lock();
-        Turned {
-            merged_back: window.merged_back,
-            ended_early: window.ended_early,
-        }
+        self.current.lock().turned
     }
 
     /// Ends the window as `turn` says, and offers its counts to `insert`, `batch_size` at a time, until it leaves some.
@@ -192,27 +125,15 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         &self,
         turn: Turn,
         batch_size: usize,
-        mut insert: impl FnMut(&mut Vec<Count<K>>),
+        insert: impl FnMut(&mut Vec<Count<K>>),
     ) -> HandedOver {
         let mut window = self.current.lock();
         let turned = turn != Turn::Not && window.rest.is_empty() && !window.closed;
         let spared = turned && self.turn(&mut window, turn);
-        while !window.rest.is_empty() {
-            let kept = window.rest.len().saturating_sub(batch_size);
-            let mut offered = window.rest.split_off(kept);
-            insert(&mut offered);
-            if !offered.is_empty() {
-                window.rest.append(&mut offered);
-                break;
-            }
-        }
-        if window.rest.is_empty() {
-            window.rest = Vec::new();
-        }
         HandedOver {
             turned,
             spared,
-            rest: !window.rest.is_empty(),
+            rest: window.offer(batch_size, insert),
         }
     }
 
@@ -231,7 +152,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
         if let Some(taken) = self.sums.take_key(hash, &key) {
             let start = window.next_start(None);
-            window.add(taken, start, self.send_zero_sums);
+            self.sums.add_back(window.add(taken, start));
         }
         false
     }
@@ -248,7 +169,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             return Err(WindowsClosed);
         }
         let counts = take();
-        window.merged_back += counts.len() as u64;
+        window.turned.merged_back += counts.len() as u64;
         for (hash, count) in hashes.iter().zip(&counts) {
             window.in_flight.remove(*hash, count);
         }
@@ -266,7 +187,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     /// So many counts were settled, these among them.
     pub(crate) fn settle(&self, settled: usize, counts: &[Count<K>]) {
         // Hashed before the lock: it is user code, whose panic must not keep the others on their way.
-        let hash = |count: &Count<K>| catch_unwind(AssertUnwindSafe(|| self.sums.hash(&count.key))).ok();
+        let hash = |count: &Count<K>| caught(|| self.sums.hash(&count.key));
         let hashes: Vec<Option<u64>> = counts.iter().map(hash).collect();
         let mut window = self.current.lock();
         for (hash, count) in hashes.into_iter().zip(counts) {
@@ -298,11 +219,11 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     pub(crate) fn last_counts(&self) -> Vec<Count<K>> {
         let mut window = self.current.lock();
         window.closed = true;
-        let begun = self.begin.lock().at.take();
-        let start = window.next_start(begun);
-        for taken in self.sums.take_last() {
-            window.add(taken, start, self.send_zero_sums);
-        }
+        let start = window.next_start(self.begin.take().at);
+        let taken = self.sums.take_last().into_iter();
+        let left: Vec<_> = taken.filter_map(|taken| window.add(taken, start)).collect();
+        // They stay outstanding: increments are refused, but the tables can be looked at.
+        self.sums.add_back(left);
         let last = std::mem::take(&mut window.rest);
         drop(window);
         self.wake.notify_one();
@@ -312,64 +233,27 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     /// Says whether sums were left by invariant 4.
     fn turn(&self, window: &mut Window<K>, turn: Turn) -> bool {
         // Before the tables: an increment that comes in between tells of itself for the next window, or does not have to.
-        let begin = std::mem::take(&mut *self.begin.lock());
+        let begin = self.begin.take();
         let (spare, keep) = match turn {
             Turn::InTime => (Spare::Fresh, Keep::Busy),
             Turn::Now | Turn::Not => (Spare::Nothing, Keep::Busy),
             Turn::Early => (Spare::Nothing, Keep::Nothing),
         };
         window.from = begin.fresh.filter(|_| spare == Spare::Fresh);
-        window.ended_early += u64::from(turn == Turn::Early);
+        window.turned.ended_early += u64::from(turn == Turn::Early);
         window.number += 1;
         let start = window.next_start(begin.at);
         let mut left = Vec::new();
+        let mut spared = false;
         for taken in self.sums.take(spare, keep) {
             if window.in_flight.has(taken.hash, &taken.key) {
+                spared = true;
                 left.push(taken);
             } else {
-                window.add(taken, start, self.send_zero_sums);
+                left.extend(window.add(taken, start));
             }
         }
-        let spared = !left.is_empty();
-        if spared {
-            self.sums.add_back(left);
-        }
+        self.sums.add_back(left);
         spared
-    }
-}
-
-impl<K: Eq + Clone> Window<K> {
-    /// When a window began that ends now: later than the one before, whatever the system's clock does.
-    fn next_start(&mut self, begun: Option<SystemTime>) -> SystemTime {
-        let begun = begun.unwrap_or_else(SystemTime::now);
-        self.last = begun.max(self.last + Duration::from_nanos(1));
-        self.last
-    }
-
-    /// Makes counts of a sum: one, and for what does not fit into it more, in windows of their own.
-    fn add(&mut self, taken: Taken<K>, mut window_start: SystemTime, send_zero_sums: bool) {
-        let Taken { hash, key, mut sum } = taken;
-        if sum == 0 && !send_zero_sums {
-            return;
-        }
-        loop {
-            let delta = fitting(sum);
-            sum -= i128::from(delta);
-            if sum == 0 {
-                return self.send(hash, key, delta, window_start);
-            }
-            self.send(hash, key.clone(), delta, window_start);
-            window_start = self.next_start(None);
-        }
-    }
-
-    fn send(&mut self, hash: u64, key: K, delta: i64, window_start: SystemTime) {
-        let count = Count {
-            key,
-            delta,
-            window_start,
-        };
-        self.in_flight.add(hash, &count);
-        self.rest.push(count);
     }
 }

@@ -3,28 +3,41 @@
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use buffer_core::{Batch, Flush, FlushError, async_trait};
 use buffer_stat::{Count, StatBuffer};
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
-/// A key whose code panics while its switch is on.
-struct Touchy {
-    name: u32,
-    hash: Arc<AtomicBool>,
-    clone: Arc<AtomicBool>,
+/// When the code of keys panics.
+#[derive(Default)]
+struct Script {
+    hash: AtomicBool,
+    clone: AtomicBool,
+    /// The clones of the key `BAD` that go well before one panics, if one is to.
+    clones_of_bad: Mutex<Option<usize>>,
+    /// Whether the key `BAD` panics when it is dropped.
+    drop_of_bad: AtomicBool,
 }
 
-// Relaxed throughout: all on one thread.
+const BAD: u32 = 5;
+
+/// A key whose code panics by a script.
+struct Touchy {
+    name: u32,
+    script: Arc<Script>,
+}
+
+// Relaxed throughout: the threads are joined.
 fn trip(switch: &AtomicBool) {
     assert!(!switch.load(Ordering::Relaxed), "scripted");
 }
 
 impl Hash for Touchy {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        trip(&self.hash);
+        trip(&self.script.hash);
         self.name.hash(state);
     }
 }
@@ -39,41 +52,83 @@ impl Eq for Touchy {}
 
 impl Clone for Touchy {
     fn clone(&self) -> Self {
-        trip(&self.clone);
+        trip(&self.script.clone);
+        let mut left = self.script.clones_of_bad.lock();
+        if let Some(left) = left.as_mut().filter(|_| self.name == BAD) {
+            *left = left.checked_sub(1).expect("scripted");
+        }
         Self {
             name: self.name,
-            hash: Arc::clone(&self.hash),
-            clone: Arc::clone(&self.clone),
+            script: Arc::clone(&self.script),
         }
     }
 }
 
-struct Sum(Arc<AtomicI64>);
+impl Drop for Touchy {
+    fn drop(&mut self) {
+        if self.name == BAD && !std::thread::panicking() {
+            trip(&self.script.drop_of_bad);
+        }
+    }
+}
+
+/// Adds up what arrives; sums of `BAD` may be large.
+#[derive(Clone, Default)]
+struct Sums {
+    all: Arc<Mutex<i128>>,
+    of_bad: Arc<Mutex<i128>>,
+}
 
 #[async_trait]
-impl Flush<Count<Touchy>> for Sum {
+impl Flush<Count<Touchy>> for Sums {
     async fn flush(&self, batch: &mut Batch<Count<Touchy>>) -> Result<(), FlushError> {
-        let deltas = batch.iter().map(|count| count.delta);
-        self.0.fetch_add(deltas.sum(), Ordering::Relaxed);
+        for count in batch.iter() {
+            let sum = if count.key.name == BAD {
+                &self.of_bad
+            } else {
+                &self.all
+            };
+            *sum.lock() += i128::from(count.delta);
+        }
         Ok(())
     }
+}
+
+fn on(switch: &AtomicBool, on: bool) {
+    switch.store(on, Ordering::Relaxed);
+}
+
+/// Counters of such keys, and what makes a key.
+fn counters(
+    partitions: usize,
+    sums: &Sums,
+) -> (
+    StatBuffer<Touchy>,
+    Arc<Script>,
+    impl Fn(u32) -> Touchy + Sync + use<>,
+) {
+    let stats = StatBuffer::builder()
+        .partitions(partitions)
+        .build(sums.clone())
+        .unwrap();
+    let script = Arc::<Script>::default();
+    let of_keys = Arc::clone(&script);
+    let key = move |name| Touchy {
+        name,
+        script: Arc::clone(&of_keys),
+    };
+    (stats, script, key)
 }
 
 /// Fails when a sum is reset before its key was copied.
 #[tokio::test(start_paused = true)]
 async fn a_key_whose_hash_or_clone_panics_loses_no_sum() {
-    let (hash, clone, sum) = (Arc::default(), Arc::default(), Arc::default());
-    let stats = StatBuffer::builder().build(Sum(Arc::clone(&sum))).unwrap();
-    let key = |name| Touchy {
-        name,
-        hash: Arc::clone(&hash),
-        clone: Arc::clone(&clone),
-    };
-    let on = |switch: &AtomicBool, on| switch.store(on, Ordering::Relaxed);
+    let sums = Sums::default();
+    let (stats, script, key) = counters(2, &sums);
     for name in 0..10 {
         stats.increment(&key(name), 1).unwrap();
     }
-    for switch in [&hash, &clone] {
+    for switch in [&script.hash, &script.clone] {
         on(switch, true);
         assert!(catch_unwind(AssertUnwindSafe(|| stats.increment(&key(11), 1))).is_err());
         // Windows end, and callers ask.
@@ -84,10 +139,102 @@ async fn a_key_whose_hash_or_clone_panics_loses_no_sum() {
     }
     stats.increment(&key(11), 1).unwrap();
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(sum.load(Ordering::Relaxed), 13);
+    let all = || *sums.all.lock() + *sums.of_bad.lock();
+    assert_eq!(all(), 13);
     for name in 0..12 {
         assert_eq!(stats.outstanding(&key(name)), 0);
     }
     stats.close().await;
-    assert_eq!(sum.load(Ordering::Relaxed), 13);
+    assert_eq!(all(), 13);
+}
+
+/// Fails when an idle key that is forgotten at a window's end, or one that stands in two tables, takes the others along.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_destructor_panics_at_a_window_s_end_loses_no_sum() {
+    let sums = Sums::default();
+    let (stats, script, key) = counters(2, &sums);
+    for round in 1..=3 {
+        let (first, second) = (2 * (round - 1) * 8 * 9, 8 * 9);
+        // Threads have homes by turns: all keys stand in both tables.
+        for _ in 0..8 {
+            std::thread::scope(|scope| {
+                scope.spawn(|| (0..10).for_each(|name| stats.increment(&key(name), 1).unwrap()));
+            });
+        }
+        on(&script.drop_of_bad, true);
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(*sums.all.lock(), first + second, "the bad one stands twice");
+        on(&script.drop_of_bad, false);
+        for name in (0..10).filter(|name| *name != BAD) {
+            for _ in 0..8 {
+                std::thread::scope(|scope| {
+                    scope.spawn(|| stats.increment(&key(name), 1).unwrap());
+                });
+            }
+        }
+        on(&script.drop_of_bad, true);
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(*sums.all.lock(), first + 2 * second, "the bad one is idle");
+        on(&script.drop_of_bad, false);
+    }
+    assert_eq!(*sums.of_bad.lock(), 3 * 8);
+    assert_eq!(stats.close().await.ledger.pending, 0);
+}
+
+/// Fails when an idle key that is dropped at the close takes the others along.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_destructor_panics_at_the_close_loses_no_sum() {
+    let sums = Sums::default();
+    let (stats, script, key) = counters(1, &sums);
+    stats.increment(&key(BAD), 1).unwrap();
+    stats.flush().await;
+    for name in (0..100).filter(|name| *name != BAD) {
+        stats.increment(&key(name), 1).unwrap();
+    }
+    on(&script.drop_of_bad, true);
+    stats.close().await;
+    on(&script.drop_of_bad, false);
+    assert_eq!((*sums.all.lock(), *sums.of_bad.lock()), (99, 1));
+}
+
+/// Fails when a sum that can't be divided takes those behind it along, or is forgotten itself.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_clone_panics_while_its_sum_is_divided_loses_no_sum() {
+    let large = 3 * i128::from(i64::MAX);
+    // None of its clones, or the one for its second or its third part; those before are for the table and what is on its way.
+    for clones in 0..6 {
+        let sums = Sums::default();
+        let (stats, script, key) = counters(1, &sums);
+        for name in 0..100 {
+            stats.increment(&key(name), 1).unwrap();
+        }
+        for _ in 0..3 {
+            stats.increment(&key(BAD), i64::MAX).unwrap();
+        }
+        stats.increment(&key(BAD), -1).unwrap();
+        *script.clones_of_bad.lock() = Some(clones);
+        stats.flush().await;
+        assert_eq!(*sums.all.lock(), 99, "{clones} clones");
+        let outstanding = i128::from(stats.outstanding(&key(BAD)));
+        assert_eq!(outstanding, (large - *sums.of_bad.lock()).min(i64::MAX.into()));
+        *script.clones_of_bad.lock() = None;
+        stats.flush().await;
+        assert_eq!(*sums.of_bad.lock(), large, "{clones} clones");
+        stats.close().await;
+    }
+}
+
+/// Fails when a sum that can't be divided takes the others along, for which there is no other time.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_clone_panics_at_the_close_costs_itself_alone() {
+    let sums = Sums::default();
+    let (stats, script, key) = counters(1, &sums);
+    for name in 0..100 {
+        stats.increment(&key(name), 1).unwrap();
+    }
+    stats.increment(&key(BAD), i64::MAX).unwrap();
+    *script.clones_of_bad.lock() = Some(0);
+    stats.close().await;
+    assert_eq!((*sums.all.lock(), *sums.of_bad.lock()), (99, 0));
+    assert_eq!(stats.outstanding(&key(BAD)), i64::MAX);
 }

@@ -1,0 +1,47 @@
+//! What increments changed besides sums, for whoever turns the windows.
+
+use crate::table::Added;
+
+/// What increments changed besides sums.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Changes {
+    /// This may be the begin of a window.
+    pub(crate) first: bool,
+    /// A key that was flushed by hand has changed.
+    pub(crate) fresh: bool,
+    /// There are too many keys, and they should leave early.
+    pub(crate) crowded: bool,
+}
+
+impl Changes {
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self {
+            first,
+            fresh,
+            crowded,
+        } = other;
+        self.first |= first;
+        self.fresh |= fresh;
+        self.crowded |= crowded;
+    }
+
+    /// Whether there is anything to tell.
+    pub(crate) fn is_any(self) -> bool {
+        let Self {
+            first,
+            fresh,
+            crowded,
+        } = self;
+        first || fresh || crowded
+    }
+}
+
+impl From<Added> for Changes {
+    fn from(added: Added) -> Self {
+        Self {
+            first: added == Added::First,
+            fresh: added == Added::Fresh,
+            crowded: false,
+        }
+    }
+}

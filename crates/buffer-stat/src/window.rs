@@ -1,0 +1,113 @@
+//! The window that is to end next: its number, and the counts of the one before, which are on their way.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use crate::caught::{caught, drop_caught};
+use crate::count::{Count, fitting};
+use crate::in_flight::InFlight;
+use crate::table::Taken;
+
+pub(crate) struct Window<K> {
+    /// How many windows have ended.
+    pub(crate) number: u64,
+    /// The begin of the last window that has ended.
+    last: SystemTime,
+    /// When the running window began, where that is earlier than its driver knows.
+    pub(crate) from: Option<Instant>,
+    /// Counts that no partition of the buffer was free for yet.
+    pub(crate) rest: Vec<Count<K>>,
+    /// How many callers of a flush hand the rest on, so that it is in their reports; without them the driver does.
+    pub(crate) flushers: usize,
+    pub(crate) in_flight: InFlight<K>,
+    pub(crate) turned: Turned,
+    pub(crate) closed: bool,
+    send_zero_sums: bool,
+}
+
+/// Numbers that no ledger of counts shows.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Turned {
+    pub(crate) merged_back: u64,
+    pub(crate) ended_early: u64,
+}
+
+impl<K> Window<K> {
+    pub(crate) fn new(send_zero_sums: bool) -> Self {
+        Self {
+            number: 0,
+            last: SystemTime::UNIX_EPOCH,
+            from: None,
+            rest: Vec::new(),
+            flushers: 0,
+            in_flight: InFlight::new(),
+            turned: Turned::default(),
+            closed: false,
+            send_zero_sums,
+        }
+    }
+
+    /// Whether there is a rest that nobody but the driver hands on.
+    pub(crate) fn has_orphaned_rest(&self) -> bool {
+        !self.rest.is_empty() && self.flushers == 0
+    }
+
+    /// When a window began that ends now: later than the one before, whatever the system's clock does.
+    pub(crate) fn next_start(&mut self, begun: Option<SystemTime>) -> SystemTime {
+        let begun = begun.unwrap_or_else(SystemTime::now);
+        self.last = begun.max(self.last + Duration::from_nanos(1));
+        self.last
+    }
+
+    /// Offers the rest to `insert`, `batch_size` counts at a time, until it leaves some. Says whether there is a rest still.
+    pub(crate) fn offer(&mut self, batch_size: usize, mut insert: impl FnMut(&mut Vec<Count<K>>)) -> bool {
+        while !self.rest.is_empty() {
+            let kept = self.rest.len().saturating_sub(batch_size);
+            let mut offered = self.rest.split_off(kept);
+            insert(&mut offered);
+            if !offered.is_empty() {
+                self.rest.append(&mut offered);
+                return true;
+            }
+        }
+        self.rest = Vec::new();
+        false
+    }
+}
+
+impl<K: Eq + Clone> Window<K> {
+    /// Makes counts of a sum: one, and for what does not fit into it more, in windows of their own. Hands back what it could make
+    /// none of, as the key can't be cloned for them.
+    pub(crate) fn add(&mut self, taken: Taken<K>, mut window_start: SystemTime) -> Option<Taken<K>> {
+        let Taken { hash, key, mut sum } = taken;
+        if sum == 0 && !self.send_zero_sums {
+            drop_caught(key);
+            return None;
+        }
+        loop {
+            let delta = fitting(sum);
+            let left = sum - i128::from(delta);
+            if left == 0 {
+                self.send(hash, key, delta, window_start);
+                return None;
+            }
+            let Some(copy) = caught(|| key.clone()) else {
+                return Some(Taken { hash, key, sum });
+            };
+            self.send(hash, copy, delta, window_start);
+            sum = left;
+            window_start = self.next_start(None);
+        }
+    }
+
+    fn send(&mut self, hash: u64, key: K, delta: i64, window_start: SystemTime) {
+        let count = Count {
+            key,
+            delta,
+            window_start,
+        };
+        self.in_flight.add(hash, &count);
+        self.rest.push(count);
+    }
+}
