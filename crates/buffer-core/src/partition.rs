@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::attempt::AttemptResult;
 use crate::barrier::{Barrier, Wait};
 use crate::caught::caught;
-use crate::info::{PartitionInfo, Stats};
+use crate::info::{PartitionInfo, Reading, Stats};
 use crate::open::Sealed;
 use crate::outcome::{Ledger, Outcome, Tally};
 use crate::overflow::Overflow;
@@ -82,8 +82,17 @@ impl<T> Partition<T> {
         }
     }
 
-    /// Admits an item unless the lock is taken.
+    /// Admits an item that is neither weighed nor waited for, and about which nothing has to be looked at; hands it back where
+    /// something has. It is the way of most items.
     #[inline]
+    pub(crate) fn admit_unchecked(&self, item: T) -> Result<(), T> {
+        match self.state.try_lock() {
+            Some(mut state) => state.join_unchecked(item),
+            None => Err(item),
+        }
+    }
+
+    /// Admits an item unless the lock is taken.
     pub(crate) fn try_admit(
         &self,
         item: T,
@@ -97,7 +106,6 @@ impl<T> Partition<T> {
     }
 
     /// Admits an item, and with it the waiter, if there is one.
-    #[inline]
     pub(crate) fn admit(
         &self,
         item: T,
@@ -107,7 +115,6 @@ impl<T> Partition<T> {
         self.admit_locked(self.state.lock(), item, bytes, waiter)
     }
 
-    #[inline]
     fn admit_locked(
         &self,
         mut state: MutexGuard<'_, State<T>>,
@@ -124,6 +131,9 @@ impl<T> Partition<T> {
             let waiter = waiter.take();
             to_wake |= state.open.items().is_empty() || waiter.is_some();
             to_wake |= state.join(item, bytes, waiter, &self.triggers);
+            if bytes.is_none() {
+                state.look_ahead(&self.capacity);
+            }
             Ok(())
         } else {
             to_wake = state.flush_for_room();
@@ -399,15 +409,7 @@ impl<T> Partition<T> {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let state = self.state.lock();
-        let attempts = state.attempts.iter().sum();
-        Stats {
-            ledger: state.ledger(),
-            attempts,
-            failed_attempts: attempts - state.attempts[AttemptResult::Ok as usize],
-            ended: state.attempts,
-            sealed: state.seals,
-        }
+        self.state.lock().stats()
     }
 
     pub(crate) fn pending(&self) -> Size {
@@ -416,18 +418,24 @@ impl<T> Partition<T> {
 
     pub(crate) fn info(&self, now: Instant) -> PartitionInfo {
         let state = self.state.lock();
-        let sealed = state.sealed().map(|sealed| sealed.items.len() as u64).sum();
-        let open = state.open.items().len() as u64;
-        let in_hand = state.pending.items - open - sealed;
-        let oldest = state.in_hand.filter(|_| in_hand > 0);
-        let oldest = oldest.or_else(|| state.sealed().next().map(|sealed| sealed.opened));
-        let oldest = oldest.or(state.open.opened());
+        let (open, sealed) = (state.open.items().len() as u64, state.sealed_items());
+        let oldest = state.oldest();
         PartitionInfo {
             pending: state.pending,
             open,
             sealed,
-            in_hand,
+            in_hand: state.pending.items - open - sealed,
             oldest: oldest.map(|opened| now.saturating_duration_since(opened)),
+        }
+    }
+
+    /// What is reported of it, under one lock: producers want it, too.
+    pub(crate) fn reading(&self) -> Reading {
+        let state = self.state.lock();
+        Reading {
+            stats: state.stats(),
+            pending: state.pending,
+            oldest: state.oldest(),
         }
     }
 
