@@ -11,9 +11,10 @@ use tokio::runtime::Handle;
 
 use crate::count::Count;
 use crate::count_sink::CountSink;
+use crate::counters::Counters;
 use crate::driver::Driver;
 use crate::max_keys::{MaxKeys, Places};
-use crate::stat_buffer::{Counters, StatBuffer};
+use crate::stat_buffer::StatBuffer;
 use crate::sums::Sums;
 use crate::windows::Windows;
 

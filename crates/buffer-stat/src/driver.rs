@@ -8,8 +8,8 @@ use rand::RngExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use crate::caught::caught;
+use crate::counters::Counters;
 use crate::metrics::Reporter;
-use crate::stat_buffer::Counters;
 use crate::windows::{HandedOver, Turn, Windows};
 
 /// The one task of a [`StatBuffer`](crate::StatBuffer). It holds no handle, so that the last drop is seen, and no sums, so that

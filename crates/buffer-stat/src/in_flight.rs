@@ -1,16 +1,22 @@
-//! What was taken from the sums and is not settled: by key, for whoever asks what is outstanding.
+//! What was taken from the sums and is not settled, by key: for whoever asks what is outstanding, and to merge what was taken from
+//! several tables.
 
 use hashbrown::HashTable;
 
 use crate::caught::{caught, drop_caught};
 use crate::count::Count;
+use crate::taken::Taken;
 
-/// The deltas on their way, by key.
+/// The sums on their way, by key.
 pub(crate) struct InFlight<K> {
     keys: HashTable<Key<K>>,
     /// The counts that are not settled. Where it comes to zero `keys` is emptied, whatever it holds then: a sink that took
     /// counts out has left nothing to find them by.
     counts: u64,
+    /// The sums of the window that ends, each key once.
+    gathered: Vec<Taken<K>>,
+    /// Counts the windows that have ended.
+    window: u64,
 }
 
 struct Key<K> {
@@ -18,6 +24,34 @@ struct Key<K> {
     key: K,
     sum: i128,
     counts: u32,
+    /// The last window that it was gathered in, and its place there.
+    window: u64,
+    place: usize,
+}
+
+/// What becomes of a key that has a count on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnItsWay {
+    /// It waits until that is settled.
+    Waits,
+    /// It is sent all the same: there is no other time.
+    Goes,
+}
+
+/// A sum that was not gathered.
+pub(crate) enum Refused<K> {
+    /// A count of its key is on its way.
+    OnItsWay(Taken<K>),
+    /// Its key could not be cloned.
+    Uncloned(Taken<K>),
+}
+
+impl<K> Refused<K> {
+    pub(crate) fn into_sum(self) -> Taken<K> {
+        match self {
+            Self::OnItsWay(taken) | Self::Uncloned(taken) => taken,
+        }
+    }
 }
 
 impl<K> InFlight<K> {
@@ -25,56 +59,120 @@ impl<K> InFlight<K> {
         Self {
             keys: HashTable::new(),
             counts: 0,
+            gathered: Vec::new(),
+            window: 0,
         }
+    }
+
+    /// A window ends, which is likely to have so many keys.
+    pub(crate) fn begin_window(&mut self, expected: usize) {
+        self.window += 1;
+        self.keys.reserve(expected, |key| key.hash);
+        self.gathered.reserve(expected);
+    }
+
+    /// What was gathered of the window that ends.
+    pub(crate) fn gathered(&mut self) -> Vec<Taken<K>> {
+        std::mem::take(&mut self.gathered)
+    }
+
+    /// A count was made of what was gathered.
+    pub(crate) fn send(&mut self) {
+        self.counts += 1;
+    }
+
+    /// Whether so many counts are all that there are.
+    pub(crate) fn is_all(&self, counts: usize) -> bool {
+        self.counts <= counts as u64
     }
 
     /// So many counts were settled.
     pub(crate) fn settle(&mut self, counts: usize) {
         self.counts = self.counts.saturating_sub(counts as u64);
         if self.counts == 0 {
-            std::mem::take(&mut self.keys).into_iter().for_each(drop_caught);
+            let keys = std::mem::replace(&mut self.keys, HashTable::new());
+            keys.into_iter().for_each(drop_caught);
         }
     }
 }
 
 impl<K: Eq + Clone> InFlight<K> {
-    /// A count goes on its way.
-    pub(crate) fn add(&mut self, hash: u64, count: &Count<K>) {
-        self.counts += 1;
-        let delta = i128::from(count.delta);
-        // A key whose code panics is not shown, and nothing else depends on it.
-        let _ = caught(|| {
-            if let Some(found) = self
-                .keys
-                .find_mut(hash, |other| other.hash == hash && other.key == count.key)
-            {
-                found.sum += delta;
-                found.counts += 1;
-                return;
+    /// Adds to what is gathered of the window that ends, as one count of each key.
+    pub(crate) fn gather(&mut self, taken: Taken<K>, on_its_way: OnItsWay) -> Result<(), Refused<K>> {
+        let Self {
+            keys,
+            gathered,
+            window,
+            ..
+        } = self;
+        // A key whose comparison panics is like no other.
+        let found = caught(|| {
+            keys.find_mut(taken.hash, |other| {
+                other.hash == taken.hash && other.key == taken.key
+            })
+        });
+        if let Some(Some(found)) = found {
+            if found.window == *window {
+                found.sum += taken.sum;
+                gathered[found.place].sum += taken.sum;
+                drop_caught(taken.key);
+                return Ok(());
             }
-            let key = Key {
-                hash,
-                key: count.key.clone(),
-                sum: delta,
-                counts: 1,
-            };
-            self.keys.insert_unique(hash, key, |key| key.hash);
+            if on_its_way == OnItsWay::Waits {
+                return Err(Refused::OnItsWay(taken));
+            }
+            (found.window, found.place) = (*window, gathered.len());
+            found.sum += taken.sum;
+            found.counts += 1;
+            gathered.push(taken);
+            return Ok(());
+        }
+        let Some(key) = caught(|| taken.key.clone()) else {
+            if on_its_way == OnItsWay::Waits {
+                return Err(Refused::Uncloned(taken));
+            }
+            // It is not shown as outstanding, and goes.
+            gathered.push(taken);
+            return Ok(());
+        };
+        let key = Key {
+            hash: taken.hash,
+            key,
+            sum: taken.sum,
+            counts: 1,
+            window: *window,
+            place: gathered.len(),
+        };
+        keys.insert_unique(taken.hash, key, |key| key.hash);
+        gathered.push(taken);
+        Ok(())
+    }
+
+    /// Of what was gathered of a key so many counts were made, and so much was not sent.
+    pub(crate) fn revise(&mut self, hash: u64, key: &K, counts: u32, unsent: i128) {
+        self.change(hash, key, |found| {
+            found.counts = found.counts + counts - 1;
+            found.sum -= unsent;
         });
     }
 
     /// A count is on its way no more.
     pub(crate) fn remove(&mut self, hash: u64, count: &Count<K>) {
+        self.change(hash, &count.key, |found| {
+            found.counts -= 1;
+            found.sum -= i128::from(count.delta);
+        });
+    }
+
+    fn change(&mut self, hash: u64, key: &K, change: impl FnOnce(&mut Key<K>)) {
+        // A key whose code panics is not shown, and nothing else depends on it.
         let _ = caught(|| {
-            let Ok(mut found) = self
+            let found = self
                 .keys
-                .find_entry(hash, |other| other.hash == hash && other.key == count.key)
-            else {
-                return;
-            };
-            let Key { sum, counts, .. } = found.get_mut();
-            *sum -= i128::from(count.delta);
-            *counts -= 1;
-            if *counts == 0 {
+                .find_entry(hash, |other| other.hash == hash && other.key == *key);
+            let Ok(mut found) = found else { return };
+            change(found.get_mut());
+            if found.get().counts == 0 {
                 found.remove();
             }
         });

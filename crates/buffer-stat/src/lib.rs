@@ -58,6 +58,7 @@
 
 // The models compile the sums and the windows alone: under them buffer-core has no buffer.
 mod begin;
+mod beyond;
 #[cfg(not(buffer_loom))]
 mod builder;
 mod caught;
@@ -66,11 +67,13 @@ mod count;
 #[cfg(not(buffer_loom))]
 mod count_sink;
 #[cfg(not(buffer_loom))]
+mod counters;
+#[cfg(not(buffer_loom))]
 mod driver;
 mod error;
 mod in_flight;
+mod marked;
 mod max_keys;
-mod merge;
 #[cfg(not(buffer_loom))]
 pub mod metrics;
 #[cfg(all(test, buffer_loom))]
@@ -80,6 +83,9 @@ mod stat_buffer;
 mod sums;
 mod sync;
 mod table;
+mod tables;
+mod take;
+mod taken;
 mod tallies;
 mod window;
 mod windows;

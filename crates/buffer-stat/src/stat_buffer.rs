@@ -6,14 +6,15 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer_core::{Buffer, FlushReport, Ledger, Summary};
+use buffer_core::{FlushReport, Ledger, Summary};
 
 use crate::count::{Count, fitting};
+use crate::counters::Counters;
 use crate::error::{IncrementError, IncrementManyError};
 use crate::sync::Ordering::Relaxed;
 use crate::tallies::Tallies;
 use crate::window::Turned;
-use crate::windows::{HandedOver, Turn, Windows};
+use crate::windows::{HandedOver, Turn};
 
 /// Counters by key: increments are summed in memory and flushed once a window.
 ///
@@ -52,14 +53,6 @@ pub struct StatBuffer<K> {
     pub(crate) counters: Arc<Counters<K>>,
 }
 
-/// What all clones of a [`StatBuffer`] hold.
-pub(crate) struct Counters<K> {
-    pub(crate) windows: Arc<Windows<K>>,
-    pub(crate) buffer: Buffer<Count<K>>,
-    /// The buffer's.
-    pub(crate) batch_size: usize,
-}
-
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// Adds `n` to the sum of `key`, which may be negative. The key is cloned only when it is new in a partition; a busy key
     /// keeps its place from window to window.
@@ -75,6 +68,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// # Examples
     ///
     /// See the [crate's page](crate).
+    #[inline]
     pub fn increment<Q>(&self, key: &Q, n: i64) -> Result<(), IncrementError>
     where
         K: Borrow<Q>,
@@ -314,15 +308,5 @@ impl<K> fmt::Debug for StatBuffer<K> {
         f.debug_struct("StatBuffer")
             .field("buffer", &self.counters.buffer)
             .finish_non_exhaustive()
-    }
-}
-
-impl<K: Hash + Eq + Clone + Send + 'static> Counters<K> {
-    /// Ends the window as `turn` says, and moves to the buffer a batch for each partition in which nothing is pending.
-    pub(crate) fn hand_over(&self, turn: Turn) -> HandedOver {
-        self.windows.hand_over(turn, self.batch_size, |counts| {
-            // Full, closed: they stay, and whoever settles or closes comes for them.
-            while !counts.is_empty() && self.buffer.try_insert_batch_when_idle(counts).is_ok() {}
-        })
     }
 }

@@ -8,22 +8,22 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
 
-use buffer_core::Router;
-use crossbeam_utils::CachePadded;
 use hashbrown::DefaultHashBuilder;
 
 use crate::caught::{caught, drop_caught};
 use crate::changes::Changes;
 use crate::error::{IncrementError, IncrementManyError};
+use crate::marked::unmarked;
 use crate::max_keys::{MaxKeys, NoPlace, Places};
-use crate::merge::merged;
-use crate::sync::{Mutex, MutexGuard, Ordering::Relaxed};
-use crate::table::{Keep, Spare, Table, Taken};
+use crate::sync::{Mutex, Ordering::Relaxed};
+use crate::table::{Added, Table};
+use crate::tables::Tables;
+use crate::take::{Progress, Spare};
+use crate::taken::Taken;
 
 /// The sums of all partitions.
 pub(crate) struct Sums<K> {
-    router: Router,
-    tables: Box<[CachePadded<Mutex<Table<K>>>]>,
+    tables: Tables<K>,
     hasher: DefaultHashBuilder,
     pub(crate) places: Places<K>,
 }
@@ -33,23 +33,22 @@ const HASHED_AT_ONCE: usize = 64;
 
 impl<K: Hash + Eq + Clone> Sums<K> {
     pub(crate) fn new(partitions: NonZeroUsize, places: Places<K>) -> Self {
-        let table = || CachePadded::new(Mutex::new(Table::new()));
         Self {
-            router: Router::new(partitions),
-            tables: (0..partitions.get()).map(|_| table()).collect(),
+            tables: Tables::new(partitions),
             hasher: DefaultHashBuilder::default(),
             places,
         }
     }
 
     /// Adds to a key's sum at home, or in the next table that is not locked.
+    #[inline]
     pub(crate) fn add<Q>(&self, key: &Q, n: i64) -> Result<Changes, IncrementError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let hash = self.hasher.hash_one(key);
-        self.add_to(&mut *self.table(), hash, key, n)
+        let hash = self.hash(key);
+        self.add_to(&mut self.tables.free(), hash, key, n)
     }
 
     /// Adds to several sums, with few locks.
@@ -63,11 +62,11 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         for chunk in increments.chunks(HASHED_AT_ONCE) {
             let mut hashes = [0; HASHED_AT_ONCE];
             for (hash, (key, _)) in hashes.iter_mut().zip(chunk) {
-                *hash = self.hasher.hash_one(*key);
+                *hash = self.hash(*key);
             }
-            let mut table = self.table();
+            let mut table = self.tables.free();
             for (hash, (key, n)) in hashes.into_iter().zip(chunk) {
-                match self.add_to(&mut *table, hash, *key, *n) {
+                match self.add_to(&mut table, hash, *key, *n) {
                     Ok(changes) => all.add(changes),
                     Err(error) => return (all, Err(IncrementManyError { counted, error })),
                 }
@@ -77,26 +76,28 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         (all, Ok(()))
     }
 
-    /// The table at home, or the next that is not locked.
-    fn table(&self) -> MutexGuard<'_, Table<K>> {
-        let free = self
-            .router
-            .order()
-            .find_map(|index| self.tables[index].try_lock());
-        free.unwrap_or_else(|| self.tables[self.router.home()].lock())
+    #[inline]
+    fn add_to<Q>(&self, table: &mut Table<K>, hash: u64, key: &Q, n: i64) -> Result<Changes, IncrementError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        match table.add(hash, |other| other.borrow() == key, n) {
+            Some(Added::Sum) => Ok(Changes::default()),
+            Some(added) => Ok(added.into()),
+            None => self.add_new(table, hash, key, n),
+        }
     }
 
-    fn add_to<Q>(&self, table: &mut Table<K>, hash: u64, key: &Q, n: i64) -> Result<Changes, IncrementError>
+    /// Adds to the sum of a key that is new in a table.
+    #[cold]
+    fn add_new<Q>(&self, table: &mut Table<K>, hash: u64, key: &Q, n: i64) -> Result<Changes, IncrementError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         if table.closed {
             return Err(IncrementError::Closed);
-        }
-        let n = i128::from(n);
-        if let Some(added) = table.add(hash, |other| other.borrow() == key, n) {
-            return Ok(added.into());
         }
         // Cloned before a place is taken: it is user code, and may panic.
         let owned = key.to_owned();
@@ -116,7 +117,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
             MaxKeys::FoldInto(overflow) => {
                 // Before anything is counted: its destructor is user code.
                 drop(owned);
-                let hash = self.hasher.hash_one(overflow);
+                let hash = self.hash(overflow);
                 let added = match table.add(hash, |other| other == overflow, n) {
                     Some(added) => added,
                     None => {
@@ -138,14 +139,15 @@ impl<K: Hash + Eq + Clone> Sums<K> {
 
     /// Adds sums back that were taken before. The tables are open: they are closed by the same caller that takes.
     pub(crate) fn add_back(&self, sums: impl IntoIterator<Item = Taken<K>>) {
-        let mut table = self.tables[self.router.home()].lock();
+        let mut table = self.tables.home().lock();
         for taken in sums {
             table.add_back(taken, &self.places);
         }
     }
 
+    #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.hasher.hash_one(key)
+        unmarked(self.hasher.hash_one(key))
     }
 
     /// The key's sum.
@@ -154,7 +156,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let is_key = |other: &K| other.borrow() == key;
         self.tables
             .iter()
@@ -173,37 +175,53 @@ impl<K: Hash + Eq + Clone> Sums<K> {
 
     /// Forgets the keys that were not incremented since the last take, and gives their room back.
     pub(crate) fn forget_idle(&self) {
-        for table in &self.tables {
+        for table in self.tables.iter() {
             table.lock().forget_idle(&self.places);
         }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.tables[0].lock().closed
+        self.tables.home().lock().closed
     }
 
-    /// Takes the sums that changed, merged by key.
-    pub(crate) fn take(&self, spare: Spare, keep: Keep) -> Vec<Taken<K>> {
-        let tables = self.tables.iter();
-        merged(tables.map(|table| table.lock().take(spare, keep, &self.places)))
+    /// Hands the sums that changed to `each`, a key as often as it is in tables. The places of their keys stay, for the next
+    /// increment. No lock is held while `each` runs.
+    pub(crate) fn take(&self, spare: Spare, mut each: impl FnMut(Taken<K>)) {
+        let mut taken = Vec::new();
+        for table in self.tables.iter() {
+            let mut progress = Progress::new(spare);
+            let mut more = true;
+            while more {
+                more = table.lock().take_some(&mut progress, &self.places, &mut taken);
+                taken.drain(..).for_each(&mut each);
+            }
+        }
     }
 
-    /// Takes all sums, merged by key, and refuses increments from then on.
-    pub(crate) fn take_last(&self) -> Vec<Taken<K>> {
-        let tables = self.tables.iter();
-        merged(tables.map(|table| {
+    /// Hands all sums to `each`, and frees the places of their keys.
+    pub(crate) fn take_all(&self, mut each: impl FnMut(Taken<K>)) {
+        for table in self.tables.iter() {
+            let taken = table.lock().take_all(&self.places);
+            taken.into_iter().for_each(&mut each);
+        }
+    }
+
+    /// Hands all sums to `each`, and refuses increments from then on.
+    pub(crate) fn take_last(&self, mut each: impl FnMut(Taken<K>)) {
+        for table in self.tables.iter() {
             let mut table = table.lock();
             table.closed = true;
-            table.take_all(&self.places)
-        }))
+            let taken = table.take_all(&self.places);
+            drop(table);
+            taken.into_iter().for_each(&mut each);
+        }
     }
 
     /// Takes one key's sum; what is added to it from now on belongs to a window of its own.
     pub(crate) fn take_key(&self, hash: u64, key: &K) -> Option<Taken<K>> {
         // A comparison that panics must not cost what was taken from the tables before.
-        let take = |table: &CachePadded<Mutex<Table<K>>>| {
-            caught(|| table.lock().take_key(hash, key, &self.places)).flatten()
-        };
+        let take =
+            |table: &Mutex<Table<K>>| caught(|| table.lock().take_key(hash, key, &self.places)).flatten();
         let taken = self.tables.iter().filter_map(take);
         taken.reduce(|mut sum, other| {
             sum.sum += other.sum;
@@ -215,6 +233,8 @@ impl<K: Hash + Eq + Clone> Sums<K> {
 
 #[cfg(all(test, not(buffer_loom)))]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn sums(partitions: usize) -> Sums<String> {
@@ -223,14 +243,15 @@ mod tests {
     }
 
     fn take(sums: &Sums<String>) -> Vec<(String, i128)> {
-        let taken = sums.take(Spare::Fresh, Keep::Busy).into_iter();
-        let mut sorted: Vec<_> = taken.map(|taken| (taken.key, taken.sum)).collect();
-        sorted.sort();
-        sorted
+        let mut merged = BTreeMap::new();
+        sums.take(Spare::Fresh, |taken| {
+            *merged.entry(taken.key).or_default() += taken.sum
+        });
+        merged.into_iter().collect()
     }
 
     #[test]
-    fn sums_of_all_threads_are_merged_by_key() {
+    fn no_increment_of_any_thread_is_missing() {
         let sums = sums(3);
         std::thread::scope(|scope| {
             for thread in 0..6 {
@@ -261,7 +282,8 @@ mod tests {
     fn what_is_added_back_goes_on_summing() {
         let sums = sums(2);
         sums.add("a", 2).expect("open");
-        let taken = sums.take(Spare::Fresh, Keep::Busy);
+        let mut taken = Vec::new();
+        sums.take(Spare::Fresh, |sum| taken.push(sum));
         sums.add("a", 3).expect("open");
         sums.add_back(taken);
         assert_eq!(take(&sums), [("a".to_owned(), 5)]);
@@ -271,7 +293,7 @@ mod tests {
     #[test]
     fn a_busy_key_keeps_its_place_and_an_idle_one_loses_it_after_a_window() {
         let sums = sums(1);
-        let entries = || sums.tables[0].lock().places_taken();
+        let entries = || sums.keys();
         for _ in 0..3 {
             sums.add("busy", 1).expect("open");
             take(&sums);
@@ -293,7 +315,7 @@ mod tests {
                     .map(|_| scope.spawn(|| (0..).take_while(|_| sums.add("a", 1).is_ok()).count() as i128))
                     .collect();
                 let mut taken: i128 = take(&sums).into_iter().map(|(_, sum)| sum).sum();
-                taken += sums.take_last().into_iter().map(|taken| taken.sum).sum::<i128>();
+                sums.take_last(|last| taken += last.sum);
                 let added = producers.into_iter();
                 let added = added.map(|producer| producer.join().expect("no panic"));
                 (added.sum::<i128>(), taken)

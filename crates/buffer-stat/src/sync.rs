@@ -3,8 +3,12 @@
 #[cfg(not(buffer_loom))]
 mod production {
     pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     pub(crate) use tokio::sync::Notify;
+
+    /// How often a lock is looked at that is free soon: for about as long as a take holds it.
+    pub(crate) const SPINS: usize = 64;
 }
 
 #[cfg(not(buffer_loom))]
@@ -15,7 +19,11 @@ pub(crate) use production::*;
 mod model {
     pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+    pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::MutexGuard;
+
+    /// Looking twice shows no more than looking once.
+    pub(crate) const SPINS: usize = 1;
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::caught::{caught, drop_caught};
 use crate::count::{Count, fitting};
 use crate::in_flight::InFlight;
-use crate::table::Taken;
+use crate::taken::Taken;
 
 pub(crate) struct Window<K> {
     /// How many windows have ended.
@@ -21,6 +21,8 @@ pub(crate) struct Window<K> {
     /// How many callers of a flush hand the rest on, so that it is in their reports; without them the driver does.
     pub(crate) flushers: usize,
     pub(crate) in_flight: InFlight<K>,
+    /// How many counts the last window had: the next is likely to have as many.
+    pub(crate) expected: usize,
     pub(crate) turned: Turned,
     pub(crate) closed: bool,
     send_zero_sums: bool,
@@ -42,6 +44,7 @@ impl<K> Window<K> {
             rest: Vec::new(),
             flushers: 0,
             in_flight: InFlight::new(),
+            expected: 0,
             turned: Turned::default(),
             closed: false,
             send_zero_sums,
@@ -77,37 +80,51 @@ impl<K> Window<K> {
 }
 
 impl<K: Eq + Clone> Window<K> {
+    /// Makes counts of all sums that were gathered, of the window that began at `start`. Hands back what it could make none of.
+    pub(crate) fn send_gathered(&mut self, start: SystemTime) -> Vec<Taken<K>> {
+        let gathered = self.in_flight.gathered();
+        self.rest.reserve(gathered.len());
+        let left = gathered.into_iter().filter_map(|taken| self.send(taken, start));
+        left.collect()
+    }
+
     /// Makes counts of a sum: one, and for what does not fit into it more, in windows of their own. Hands back what it could make
     /// none of, as the key can't be cloned for them.
-    pub(crate) fn add(&mut self, taken: Taken<K>, mut window_start: SystemTime) -> Option<Taken<K>> {
+    fn send(&mut self, taken: Taken<K>, mut window_start: SystemTime) -> Option<Taken<K>> {
         let Taken { hash, key, mut sum } = taken;
         if sum == 0 && !self.send_zero_sums {
+            self.in_flight.revise(hash, &key, 0, 0);
             drop_caught(key);
             return None;
         }
+        let mut counts = 0;
         loop {
             let delta = fitting(sum);
             let left = sum - i128::from(delta);
             if left == 0 {
-                self.send(hash, key, delta, window_start);
+                if counts > 0 {
+                    self.in_flight.revise(hash, &key, counts + 1, 0);
+                }
+                self.push(key, delta, window_start);
                 return None;
             }
             let Some(copy) = caught(|| key.clone()) else {
+                self.in_flight.revise(hash, &key, counts, sum);
                 return Some(Taken { hash, key, sum });
             };
-            self.send(hash, copy, delta, window_start);
+            self.push(copy, delta, window_start);
+            counts += 1;
             sum = left;
             window_start = self.next_start(None);
         }
     }
 
-    fn send(&mut self, hash: u64, key: K, delta: i64, window_start: SystemTime) {
-        let count = Count {
+    fn push(&mut self, key: K, delta: i64, window_start: SystemTime) {
+        self.in_flight.send();
+        self.rest.push(Count {
             key,
             delta,
             window_start,
-        };
-        self.in_flight.add(hash, &count);
-        self.rest.push(count);
+        });
     }
 }

@@ -17,9 +17,11 @@ use crate::begin::Begin;
 use crate::caught::caught;
 use crate::changes::Changes;
 use crate::count::Count;
+use crate::in_flight::{OnItsWay, Refused};
 use crate::sums::Sums;
 use crate::sync::{Mutex, Notify};
-use crate::table::{Keep, Spare, Taken};
+use crate::take::Spare;
+use crate::taken::Taken;
 use crate::window::{Turned, Window};
 
 /// The sums, and what is known of their window. The handles, the driver, the sink and the buffer's `last_items` share it.
@@ -80,6 +82,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     }
 
     /// Notes what increments changed besides sums. It is nothing for all but a window's first, so they touch nothing shared.
+    #[inline]
     pub(crate) fn note(&self, changes: Changes) {
         if changes.is_any() && self.begin.note(changes) {
             self.wake.notify_one();
@@ -152,7 +155,11 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
         if let Some(taken) = self.sums.take_key(hash, &key) {
             let start = window.next_start(None);
-            self.sums.add_back(window.add(taken, start));
+            window.in_flight.begin_window(1);
+            let refused = window.in_flight.gather(taken, OnItsWay::Waits).err();
+            let left = window.send_gathered(start);
+            self.sums
+                .add_back(refused.map(Refused::into_sum).into_iter().chain(left));
         }
         false
     }
@@ -186,13 +193,17 @@ impl<K: Hash + Eq + Clone> Windows<K> {
 
     /// So many counts were settled, these among them.
     pub(crate) fn settle(&self, settled: usize, counts: &[Count<K>]) {
-        // Hashed before the lock: it is user code, whose panic must not keep the others on their way.
-        let hash = |count: &Count<K>| caught(|| self.sums.hash(&count.key));
-        let hashes: Vec<Option<u64>> = counts.iter().map(hash).collect();
         let mut window = self.current.lock();
-        for (hash, count) in hashes.into_iter().zip(counts) {
-            if let Some(hash) = hash {
-                window.in_flight.remove(hash, count);
+        if !window.in_flight.is_all(settled) {
+            drop(window);
+            // Hashed before the lock: it is user code, whose panic must not keep the others on their way.
+            let hash = |count: &Count<K>| caught(|| self.sums.hash(&count.key));
+            let hashes: Vec<Option<u64>> = counts.iter().map(hash).collect();
+            window = self.current.lock();
+            for (hash, count) in hashes.into_iter().zip(counts) {
+                if let Some(hash) = hash {
+                    window.in_flight.remove(hash, count);
+                }
             }
         }
         window.in_flight.settle(settled);
@@ -220,8 +231,14 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         let mut window = self.current.lock();
         window.closed = true;
         let start = window.next_start(self.begin.take().at);
-        let taken = self.sums.take_last().into_iter();
-        let left: Vec<_> = taken.filter_map(|taken| window.add(taken, start)).collect();
+        let expected = window.expected;
+        window.in_flight.begin_window(expected);
+        let mut refused = Vec::new();
+        self.sums.take_last(|taken| {
+            let gathered = window.in_flight.gather(taken, OnItsWay::Goes);
+            refused.extend(gathered.err().map(Refused::into_sum));
+        });
+        let left = refused.into_iter().chain(window.send_gathered(start));
         // They stay outstanding: increments are refused, but the tables can be looked at.
         self.sums.add_back(left);
         let last = std::mem::take(&mut window.rest);
@@ -234,25 +251,28 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     fn turn(&self, window: &mut Window<K>, turn: Turn) -> bool {
         // Before the tables: an increment that comes in between tells of itself for the next window, or does not have to.
         let begin = self.begin.take();
-        let (spare, keep) = match turn {
-            Turn::InTime => (Spare::Fresh, Keep::Busy),
-            Turn::Now | Turn::Not => (Spare::Nothing, Keep::Busy),
-            Turn::Early => (Spare::Nothing, Keep::Nothing),
-        };
-        window.from = begin.fresh.filter(|_| spare == Spare::Fresh);
+        window.from = begin.fresh.filter(|_| turn == Turn::InTime);
         window.turned.ended_early += u64::from(turn == Turn::Early);
         window.number += 1;
         let start = window.next_start(begin.at);
+        let expected = window.expected;
+        window.in_flight.begin_window(expected);
         let mut left = Vec::new();
         let mut spared = false;
-        for taken in self.sums.take(spare, keep) {
-            if window.in_flight.has(taken.hash, &taken.key) {
-                spared = true;
-                left.push(taken);
-            } else {
-                left.extend(window.add(taken, start));
+        let gather = |taken| match window.in_flight.gather(taken, OnItsWay::Waits) {
+            Ok(()) => {}
+            Err(refused) => {
+                spared |= matches!(refused, Refused::OnItsWay(_));
+                left.push(refused.into_sum());
             }
+        };
+        match turn {
+            Turn::InTime => self.sums.take(Spare::Fresh, gather),
+            Turn::Now | Turn::Not => self.sums.take(Spare::Nothing, gather),
+            Turn::Early => self.sums.take_all(gather),
         }
+        left.append(&mut window.send_gathered(start));
+        window.expected = window.rest.len();
         self.sums.add_back(left);
         spared
     }

@@ -232,9 +232,19 @@ async fn a_key_whose_clone_panics_at_the_close_costs_itself_alone() {
     for name in 0..100 {
         stats.increment(&key(name), 1).unwrap();
     }
-    stats.increment(&key(BAD), i64::MAX).unwrap();
+    for _ in 0..9 {
+        stats.increment(&key(BAD), i64::MAX).unwrap();
+    }
     *script.clones_of_bad.lock() = Some(0);
     stats.close().await;
-    assert_eq!((*sums.all.lock(), *sums.of_bad.lock()), (99, 0));
-    assert_eq!(stats.outstanding(&key(BAD)), i64::MAX);
+    assert_eq!(*sums.all.lock(), 99);
+    assert!(
+        *sums.of_bad.lock() < 9 * i128::from(i64::MAX),
+        "not all of it can be sent"
+    );
+    assert_eq!(
+        stats.outstanding(&key(BAD)),
+        i64::MAX,
+        "the nearest to what is left"
+    );
 }

@@ -1,0 +1,27 @@
+//! The sums and the buffer behind them, and the way from the ones to the other.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use buffer_core::Buffer;
+
+use crate::count::Count;
+use crate::windows::{HandedOver, Turn, Windows};
+
+/// What all clones of a [`StatBuffer`](crate::StatBuffer) hold.
+pub(crate) struct Counters<K> {
+    pub(crate) windows: Arc<Windows<K>>,
+    pub(crate) buffer: Buffer<Count<K>>,
+    /// The buffer's.
+    pub(crate) batch_size: usize,
+}
+
+impl<K: Hash + Eq + Clone + Send + 'static> Counters<K> {
+    /// Ends the window as `turn` says, and moves to the buffer a batch for each partition in which nothing is pending.
+    pub(crate) fn hand_over(&self, turn: Turn) -> HandedOver {
+        self.windows.hand_over(turn, self.batch_size, |counts| {
+            // Full, closed: they stay, and whoever settles or closes comes for them.
+            while !counts.is_empty() && self.buffer.try_insert_batch_when_idle(counts).is_ok() {}
+        })
+    }
+}

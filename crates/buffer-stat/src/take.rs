@@ -1,0 +1,260 @@
+//! Takes the sums out of a table: some after the other, so that nobody waits long for its lock.
+
+use crate::caught::{caught, drop_caught};
+use crate::marked::State;
+use crate::max_keys::{NoPlace, Places};
+use crate::table::{Entry, Table};
+use crate::taken::Taken;
+
+/// Which sums a take leaves where they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spare {
+    /// Those of keys that were flushed by hand in this window.
+    Fresh,
+    Nothing,
+}
+
+/// How far a take of the sums has come.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    spare: Spare,
+    /// The next place to look at; none before the first.
+    next: Option<usize>,
+    /// Whether keys that were idle lose their place. Where entries have moved it can't be told who was.
+    forgets: bool,
+}
+
+/// The places that a take looks at under one lock: a thread that increments waits for no longer.
+const PLACES_AT_ONCE: usize = 32;
+
+impl Progress {
+    pub(crate) fn new(spare: Spare) -> Self {
+        Self {
+            spare,
+            next: None,
+            forgets: true,
+        }
+    }
+}
+
+impl<K: Eq + Clone> Table<K> {
+    /// Takes the sums of some keys that have changed. Says whether there are more; increments may come in between, and belong to
+    /// this window or to the next.
+    pub(crate) fn take_some(
+        &mut self,
+        progress: &mut Progress,
+        places: &Places<K>,
+        taken: &mut Vec<Taken<K>>,
+    ) -> bool {
+        let moved = std::mem::replace(&mut self.moved, false);
+        let first = match progress.next {
+            Some(next) if !moved => next,
+            begun => {
+                // Whatever changes from now on is told anew.
+                self.changed = false;
+                progress.forgets &= begun.is_none();
+                taken.extend(self.beyond.take());
+                0
+            }
+        };
+        let end = self.entries.num_buckets().min(first + PLACES_AT_ONCE);
+        let before = self.entries.len();
+        for place in first..end {
+            self.take_at(place, progress, taken);
+        }
+        places.give_back(before - self.entries.len());
+        progress.next = Some(end);
+        if end < self.entries.num_buckets() {
+            return true;
+        }
+        self.shrink();
+        false
+    }
+
+    fn take_at(&mut self, place: usize, progress: &Progress, taken: &mut Vec<Taken<K>>) {
+        let Some(entry) = self.entries.get_bucket_mut(place) else {
+            return;
+        };
+        match (entry.marked.state(), progress.spare) {
+            (State::Idle, _) if progress.forgets => {
+                if let Ok(idle) = self.entries.get_bucket_entry(place) {
+                    drop_caught(idle.remove().0);
+                }
+            }
+            (State::Idle, _) => {}
+            (State::Fresh, _) => entry.marked.set(State::Idle),
+            (State::ChangedFresh, Spare::Fresh) => {
+                entry.marked.set(State::Changed);
+                self.changed = true;
+            }
+            (State::Changed, _) | (State::ChangedFresh, Spare::Nothing) => {
+                // By invariant 2.
+                let Some(key) = caught(|| entry.key.clone()) else {
+                    self.changed = true;
+                    return;
+                };
+                let sum = std::mem::take(&mut entry.sum).into();
+                entry.marked.set(State::Idle);
+                let hash = entry.marked.hash();
+                taken.push(Taken { hash, key, sum });
+            }
+        }
+    }
+
+    /// Takes all sums with their keys; the table is empty then.
+    pub(crate) fn take_all(&mut self, places: &Places<K>) -> Vec<Taken<K>> {
+        let entries = std::mem::take(&mut self.entries);
+        places.give_back(entries.len());
+        self.changed = false;
+        self.moved = true;
+        let mut taken = Vec::with_capacity(entries.len());
+        taken.extend(self.beyond.take());
+        for Entry { key, marked, sum } in entries {
+            let (hash, sum) = (marked.hash(), sum.into());
+            match marked.state() {
+                State::Changed | State::ChangedFresh => taken.push(Taken { hash, key, sum }),
+                // One by one: the destructor of a key must not cost the sums of the others.
+                State::Idle | State::Fresh => drop_caught(key),
+            }
+        }
+        taken
+    }
+
+    /// Takes one key's sum, if it has changed, and begins a fresh window for it.
+    pub(crate) fn take_key(&mut self, hash: u64, key: &K, places: &Places<K>) -> Option<Taken<K>> {
+        let is_key = |entry: &Entry<K>| entry.marked.hash() == hash && entry.key == *key;
+        let taken = match self.entries.find_mut(hash, is_key) {
+            Some(entry) => {
+                let changed = matches!(entry.marked.state(), State::Changed | State::ChangedFresh);
+                let taken = changed.then(|| Taken {
+                    hash,
+                    key: key.clone(),
+                    sum: entry.sum.into(),
+                });
+                entry.sum = 0;
+                entry.marked.set(State::Fresh);
+                taken
+            }
+            None => {
+                // Its next increment may come here. Where there is no place, it joins the running window.
+                // Cloned before a place is taken: it is user code, and may panic.
+                let key = key.clone();
+                if let Ok(()) = places.take().map_err(|NoPlace| ()) {
+                    self.insert_as(hash, key, 0, State::Fresh);
+                }
+                None
+            }
+        };
+        // A comparison that panics must not cost what was taken before.
+        match (taken, caught(|| self.beyond.take_key(hash, key)).flatten()) {
+            (Some(mut taken), Some(beyond)) => {
+                taken.sum += beyond.sum;
+                drop_caught(beyond.key);
+                Some(taken)
+            }
+            (taken, beyond) => taken.or(beyond),
+        }
+    }
+}
+
+#[cfg(all(test, not(buffer_loom)))]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::marked::unmarked;
+    use crate::max_keys::MaxKeys;
+
+    fn places() -> Places<u64> {
+        Places::new(usize::MAX, MaxKeys::FlushEarly)
+    }
+
+    /// Any numbers serve as hashes, if their lowest and their highest bits differ.
+    fn hash(key: u64) -> u64 {
+        unmarked(key.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    fn add(table: &mut Table<u64>, key: u64) {
+        if table.add(hash(key), |other| *other == key, 1).is_none() {
+            table.insert(hash(key), key, 1);
+        }
+    }
+
+    /// Takes all sums, with `between` after each part.
+    fn take(table: &mut Table<u64>, mut between: impl FnMut(&mut Table<u64>)) -> BTreeMap<u64, i128> {
+        let (mut progress, mut taken) = (Progress::new(Spare::Nothing), Vec::new());
+        while table.take_some(&mut progress, &places(), &mut taken) {
+            between(table);
+        }
+        let mut sums = BTreeMap::new();
+        for Taken { key, sum, .. } in taken {
+            *sums.entry(key).or_default() += sum;
+        }
+        sums
+    }
+
+    /// Fails when the take goes on where it was though the entries have moved.
+    #[test]
+    fn a_take_misses_no_key_though_the_table_grows_under_it() {
+        let mut table = Table::new();
+        (0..200).for_each(|key| add(&mut table, key));
+        let mut new = 1_000..2_000;
+        let mut taken = take(&mut table, |table| {
+            new.by_ref().take(20).for_each(|key| add(table, key));
+        });
+        assert!((0..200).all(|key| taken.get(&key) == Some(&1)), "{taken:?}");
+        assert!(new.start > 1_200, "the table has grown");
+        for (key, sum) in take(&mut table, |_| {}) {
+            assert_eq!(taken.insert(key, sum), None);
+        }
+        assert_eq!(taken.len(), 200 + (new.start - 1_000) as usize);
+    }
+
+    /// Fails when a table that gives its room back does not tell.
+    #[test]
+    fn a_take_misses_no_key_though_the_table_shrinks_under_it() {
+        let mut table = Table::new();
+        (0..5_000).for_each(|key| add(&mut table, key));
+        take(&mut table, |_| {});
+        (0..200).for_each(|key| add(&mut table, key));
+        let mut parts = 0;
+        let taken = take(&mut table, |table| {
+            parts += 1;
+            if parts == 50 {
+                table.forget_idle(&places());
+            }
+        });
+        assert!((0..200).all(|key| taken.get(&key) == Some(&1)), "{taken:?}");
+        assert!(parts < 100, "the table has shrunk");
+    }
+
+    #[test]
+    fn what_comes_during_a_take_is_in_it_or_in_the_next() {
+        let mut table = Table::new();
+        (0..200).for_each(|key| add(&mut table, key));
+        let mut added = 200;
+        let mut taken = take(&mut table, |table| {
+            (0..200).for_each(|key| add(table, key));
+            added += 200;
+        });
+        assert!(table.has_changed());
+        for (key, sum) in take(&mut table, |_| {}) {
+            *taken.entry(key).or_default() += sum;
+        }
+        assert_eq!(taken.values().sum::<i128>(), added);
+        assert!(!table.has_changed());
+    }
+
+    #[test]
+    fn a_sum_that_leaves_the_range_of_an_entry_and_comes_back_is_exact() {
+        let mut table = Table::new();
+        add(&mut table, 7);
+        for n in [i64::MAX, i64::MAX, i64::MIN, i64::MIN, i64::MIN, 5] {
+            table.add(hash(7), |key| *key == 7, n);
+        }
+        let exact = 1 + 2 * i128::from(i64::MAX) + 3 * i128::from(i64::MIN) + 5;
+        assert_eq!(table.sum(hash(7), |key| *key == 7), exact);
+        assert_eq!(take(&mut table, |_| {}), BTreeMap::from([(7, exact)]));
+        assert_eq!(table.sum(hash(7), |key| *key == 7), 0);
+    }
+}
