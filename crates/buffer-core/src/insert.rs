@@ -33,7 +33,9 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// A future that is dropped while it waits has inserted nothing; the item is dropped with it and not counted.
     pub async fn insert(&self, item: T) -> Result<(), InsertError<T>> {
-        let Err(item) = self.shared().admit_unchecked(item) else { return Ok(()) };
+        let Err(item) = self.shared().admit_unchecked(item) else {
+            return Ok(());
+        };
         self.insert_from(&mut Some(item), &mut None).await
     }
 
@@ -65,7 +67,9 @@ impl<T: Send + 'static> Buffer<T> {
     /// # }
     /// ```
     pub async fn insert_timeout(&self, item: T, limit: Duration) -> Result<(), InsertTimeoutError<T>> {
-        let Err(item) = self.shared().admit_unchecked(item) else { return Ok(()) };
+        let Err(item) = self.shared().admit_unchecked(item) else {
+            return Ok(());
+        };
         let mut waiting = Some(item);
         match tokio::time::timeout(limit, self.insert_from(&mut waiting, &mut None)).await {
             Ok(inserted) => inserted.map_err(|refused| match refused {
