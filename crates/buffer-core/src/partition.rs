@@ -5,7 +5,9 @@
 //!    leave in the order in which they were admitted.
 //! 2. `closed` is set, and the open batch sealed, in one step: no item can be admitted after the worker saw the end.
 //! 3. An item is pending from the step that stores it to the step that counts its outcome.
-//! 4. A full partition that drops its oldest batches has one to drop: the worker has at most one in hand, and the capacity is two
+//! 4. Items may join the open batch unchecked only as long as a look at everything would have let them. They are counted
+//!    before anything else is done.
+//! 5. A full partition that drops its oldest batches has one to drop: the worker has at most one in hand, and the capacity is two
 //!    at least.
 
 use crossbeam_utils::CachePadded;
