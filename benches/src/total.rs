@@ -19,6 +19,11 @@ impl Total {
         self.sum.fetch_add(items.iter().sum(), Relaxed);
     }
 
+    /// How many have arrived by now.
+    pub fn arrived(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
     /// Panics unless all of `0..items` arrived.
     pub fn check(&self, items: u64) {
         assert_eq!(self.count.load(Relaxed), items);
