@@ -1,11 +1,13 @@
 //! How long a single insert takes, beside channels: `cargo bench -p buffer-benches --bench latency`.
 //!
-//! Each producer inserts an item every 20 microseconds, and in between spins, as if it made the next one. That is slow enough for
-//! the other side of a channel to have taken the item before and gone to sleep, which is how services run most of the time; a sender
-//! then has to wake it, and that is what its slow sends are. Who collects on the producer's side wakes somebody once a batch.
-//! The clock is looked at before and after each call: one look, some 25 ns, is in every figure. What a producer waits for
-//! the processor while it inserts is in there too: with as many producers as cores the other side takes the processor from one of
-//! them.
+//! Each producer inserts an item every 50 microseconds on average, after a gap that is drawn evenly from zero to twice as much; in the
+//! gaps it spins, as if it made the next item. So it is with services: items come at random, mostly one at a time, and the other
+//! side of a channel has taken the one before and has gone to sleep, or is about to. A sender then has to wake it, and that is what its
+//! slow sends are. (At a pace of a few microseconds without gaps it never sleeps, and the row shows nothing.) Who collects
+//! on the producer's side wakes somebody once a batch.
+//!
+//! The clock is looked at before and after each call: one look, some 25 ns, is in every figure. So is what a producer waits for the
+//! processor in the midst of an insert: with as many producers as cores, whatever else runs takes it from one of them.
 //!
 //! Batches are of 5,000. Nobody waits for room. Every total is checked.
 
@@ -27,8 +29,8 @@ use crate::pace::Latencies;
 const BATCH: usize = 5_000;
 /// Ours holds ten batches for each of its two partitions at most, and so may all others.
 const CAPACITY: usize = 20 * BATCH;
-const ITEMS: u64 = 25_000;
-const PACE: Duration = Duration::from_micros(20);
+const ITEMS: u64 = 20_000;
+const PACE: Duration = Duration::from_micros(50);
 
 /// What a contender is given: how many producers insert how many items each, and how fast.
 #[derive(Clone, Copy)]
@@ -45,7 +47,7 @@ fn main() {
         .enable_time()
         .build();
     let runtime = runtime.expect("a runtime can be built");
-    let mut bench = Bench::new("latency", "One insert at an even pace", "ns");
+    let mut bench = Bench::new("latency", "One insert at a time", "ns");
     for producers in [1, 2] {
         let load = Load {
             runtime: &runtime,

@@ -1,4 +1,4 @@
-//! Inserts at an even pace, and looks at the clock before and after each.
+//! Inserts at a pace, and looks at the clock before and after each.
 
 use std::hint::spin_loop;
 use std::ops::Range;
@@ -18,7 +18,7 @@ impl Latencies {
     }
 }
 
-/// Runs `producers` threads, each of which inserts its share of `0..items`, one every `pace`. `insert` is told which producer calls.
+/// Runs `producers` threads, each of which inserts its share of `0..items`, one every `pace` on average. `insert` is told which producer calls.
 pub(crate) fn paced(
     producers: u64,
     items: u64,
@@ -40,15 +40,28 @@ pub(crate) fn paced(
 fn one(numbers: Range<u64>, pace: Duration, insert: impl Fn(u64)) -> Vec<u32> {
     // Written once, so that no page is missing later.
     let mut own = vec![u32::MAX; (numbers.end - numbers.start) as usize];
+    let mut gaps = gaps(numbers.start, pace);
     for (number, latency) in numbers.zip(&mut own) {
         let begin = Instant::now();
         insert(number);
         let end = Instant::now();
         *latency = (end - begin).as_nanos() as u32;
-        // Stands for the work that an item comes from.
-        while begin.elapsed() < pace {
+        let gap = gaps.next().expect("there is always another");
+        while end.elapsed() < gap {
             spin_loop();
         }
     }
     own
+}
+
+/// Gaps between zero and twice the pace, the same for each contender.
+fn gaps(seed: u64, pace: Duration) -> impl Iterator<Item = Duration> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
+        // A linear congruential generator, of which the upper bits are good enough.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        2 * pace * (state >> 48) as u32 / (1 << 16)
+    })
 }
