@@ -17,6 +17,8 @@ mod picture;
 mod produce;
 mod results;
 mod table;
+mod total;
 
 pub use crate::bench::{Bench, Contender};
-pub use crate::produce::produce;
+pub use crate::produce::{produce, produce_in_tasks};
+pub use crate::total::Total;

@@ -17,10 +17,14 @@ use crate::weights::in_bytes;
 /// The open batch, the sealed ones, and the counts.
 pub(crate) struct State<T> {
     pub(crate) open: OpenBatch<T>,
-    /// How many more items may join the open batch before anything else has to be looked at: it is open and not empty, none of
-    /// them fills it, and there is room for all of them. Whatever makes it untrue sets it to zero.
+    /// How many more items may join the open batch before anything else has to be looked at: it is not empty, none of them
+    /// fills it, and there is room for all of them. Whatever makes that untrue sets it to zero.
     unchecked: u64,
+    /// What it was when the counts were right: those that have joined since are not in them.
+    counted: u64,
     pub(crate) queue: VecDeque<Entry<T>>,
+    /// The worker waits without a timer, so a first item has to wake it. Otherwise it comes by itself, sooner or later.
+    pub(crate) worker_rests: bool,
     /// When the batch was opened that the worker has in hand.
     pub(crate) in_hand: Option<Instant>,
     /// Every item that was ever accepted: what is pending and what is settled.
@@ -46,7 +50,9 @@ impl<T> State<T> {
         Self {
             open: OpenBatch::new(),
             unchecked: 0,
+            counted: 0,
             queue: VecDeque::new(),
+            worker_rests: false,
             in_hand: None,
             accepted: 0,
             pending: Size::default(),
@@ -88,19 +94,26 @@ impl<T> State<T> {
             return Err(item);
         }
         self.unchecked -= 1;
-        self.accepted += 1;
-        self.pending.items += 1;
         self.open.join_unchecked(item);
         Ok(())
+    }
+
+    /// Counts the items that have joined unchecked. Whoever comes to do something else than that calls it first.
+    pub(crate) fn count_unchecked(&mut self) {
+        let joined = self.counted - self.unchecked;
+        self.counted = self.unchecked;
+        self.accepted += joined;
+        self.pending.items += joined;
+    }
+
+    fn let_join(&mut self, unchecked: u64) {
+        (self.unchecked, self.counted) = (unchecked, unchecked);
     }
 
     /// Looks ahead, so that the next items need no look.
     pub(crate) fn look_ahead(&mut self, capacity: &Size) {
         let room = capacity.items.saturating_sub(self.pending.items);
-        self.unchecked = match self.closed {
-            true => 0,
-            false => room.min(self.open.before_full()),
-        };
+        self.let_join(room.min(self.open.before_full()));
     }
 
     /// Stores an item, and seals the open batch if that is full with it; says whether it was.
@@ -111,7 +124,7 @@ impl<T> State<T> {
         waiter: Option<Waiter>,
         triggers: &Triggers,
     ) -> bool {
-        self.unchecked = 0;
+        self.let_join(0);
         self.accepted += 1;
         self.pending.items += 1;
         self.pending.bytes = self.pending.bytes.saturating_add(in_bytes(bytes));
@@ -121,7 +134,7 @@ impl<T> State<T> {
 
     /// Stores items that were not weighed, and seals the open batch as often as it is full.
     pub(crate) fn join_many(&mut self, mut items: impl ExactSizeIterator<Item = T>, triggers: &Triggers) {
-        self.unchecked = 0;
+        self.let_join(0);
         self.accepted += items.len() as u64;
         self.pending.items += items.len() as u64;
         while items.len() > 0 {
@@ -133,7 +146,7 @@ impl<T> State<T> {
 
     /// Seals the open batch, if there is one.
     pub(crate) fn seal(&mut self, trigger: Trigger) -> bool {
-        self.unchecked = 0;
+        self.let_join(0);
         let Some(sealed) = self.open.seal(trigger) else {
             return false;
         };
