@@ -74,6 +74,7 @@ impl<T: Send + 'static> Lane<T> {
                     () = sleep_until(due) => {}
                 },
                 Next::Wait => self.partition().woken().await,
+                Next::Gather => tokio::task::yield_now().await,
                 Next::End => return ControlFlow::Continue(()),
             }
             // A sink that is always ready would keep other tasks off this thread.

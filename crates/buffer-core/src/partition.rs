@@ -24,7 +24,7 @@ use crate::parcel::Parcel;
 use crate::reason::DropReason;
 use crate::size::Size;
 use crate::slot::Slot;
-use crate::state::{Entry, State};
+use crate::state::{Entry, Sleep, State};
 use crate::sync::{Mutex, MutexGuard, Notify};
 use crate::trigger::{Trigger, Triggers};
 use crate::waiters::Waiter;
@@ -58,6 +58,8 @@ pub(crate) enum Next<T> {
     /// The open batch is due then, or something is sealed before.
     WaitUntil(Instant),
     Wait,
+    /// Somebody waits for an item of the open batch: whoever is about to insert just now may join it.
+    Gather,
     End,
 }
 
@@ -101,6 +103,13 @@ impl<T> Partition<T> {
         }
     }
 
+    /// The same for many items at once, of which none is left then. Says whether they were admitted.
+    #[inline]
+    pub(crate) fn admit_many_unchecked(&self, items: &mut Vec<T>) -> bool {
+        let state = self.state.try_lock();
+        state.is_some_and(|mut state| state.join_many_unchecked(items))
+    }
+
     /// Admits an item unless the lock is taken.
     pub(crate) fn try_admit(
         &self,
@@ -141,7 +150,11 @@ impl<T> Partition<T> {
         let admitted = if state.has_room(bytes, &self.capacity) {
             to_wake = state.part_from_heavy(bytes, &self.triggers);
             let waiter = waiter.take();
-            to_wake |= std::mem::take(&mut state.worker_rests) || waiter.is_some();
+            to_wake |= match state.sleep {
+                Sleep::Awake => false,
+                Sleep::UntilDue => waiter.is_some(),
+                Sleep::Sound => true,
+            };
             to_wake |= state.join(item, bytes, waiter, &self.triggers);
             if bytes.is_none() {
                 state.look_ahead(&self.capacity);
@@ -151,6 +164,9 @@ impl<T> Partition<T> {
             to_wake = state.flush_for_room();
             Err(Refused::Full(item))
         };
+        if to_wake {
+            state.sleep = Sleep::Awake;
+        }
         drop(state);
         if to_wake {
             self.wake.notify_one();
@@ -304,6 +320,12 @@ impl<T> Partition<T> {
         }
     }
 
+    /// Whether a new batch begins while the worker has not come to take a full one.
+    pub(crate) fn is_ahead(&self) -> bool {
+        let state = self.lock();
+        state.open.items().is_empty() && state.sealed().next().is_some()
+    }
+
     pub(crate) fn batch_size(&self) -> usize {
         self.triggers.batch_size
     }
@@ -328,7 +350,7 @@ impl<T> Partition<T> {
 
     fn next_locked(state: &mut State<T>, now: Instant, reached: &mut Vec<Barrier>) -> Next<T> {
         state.in_hand = None;
-        state.worker_rests = false;
+        state.sleep = Sleep::Awake;
         while let Some(entry) = state.queue.pop_front() {
             match entry {
                 Entry::Sealed(sealed) => return Next::Flush(state.hand_out(sealed)),
@@ -341,7 +363,11 @@ impl<T> Partition<T> {
             && due > now
             && !waited
         {
+            state.sleep = Sleep::UntilDue;
             return Next::WaitUntil(due);
+        }
+        if waited && !std::mem::replace(&mut state.has_gathered, true) {
+            return Next::Gather;
         }
         state.seal(if waited {
             Trigger::Request
@@ -355,7 +381,7 @@ impl<T> Partition<T> {
             state.ended = true;
             return Next::End;
         }
-        state.worker_rests = true;
+        state.sleep = Sleep::Sound;
         Next::Wait
     }
 

@@ -23,8 +23,9 @@ pub(crate) struct State<T> {
     /// What it was when the counts were right: those that have joined since are not in them.
     counted: u64,
     pub(crate) queue: VecDeque<Entry<T>>,
-    /// The worker waits without a timer, so a first item has to wake it. Otherwise it comes by itself, sooner or later.
-    pub(crate) worker_rests: bool,
+    pub(crate) sleep: Sleep,
+    /// Whether the worker has let others join the open batch, in which somebody waits for an item.
+    pub(crate) has_gathered: bool,
     /// When the batch was opened that the worker has in hand.
     pub(crate) in_hand: Option<Instant>,
     /// Every item that was ever accepted: what is pending and what is settled.
@@ -36,6 +37,17 @@ pub(crate) struct State<T> {
     pub(crate) closed: bool,
     /// The worker is gone: nobody takes from the queue any more.
     pub(crate) ended: bool,
+}
+
+/// Whether the worker has to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sleep {
+    /// It comes by itself, or was woken before.
+    Awake,
+    /// Until the open batch is due.
+    UntilDue,
+    /// Without a timer.
+    Sound,
 }
 
 /// What the worker finds in the queue.
@@ -52,7 +64,8 @@ impl<T> State<T> {
             unchecked: 0,
             counted: 0,
             queue: VecDeque::new(),
-            worker_rests: false,
+            sleep: Sleep::Awake,
+            has_gathered: false,
             in_hand: None,
             accepted: 0,
             pending: Size::default(),
@@ -96,6 +109,18 @@ impl<T> State<T> {
         self.unchecked -= 1;
         self.open.join_unchecked(item);
         Ok(())
+    }
+
+    /// The same for many items at once: all of them or none. Says which.
+    #[inline]
+    pub(crate) fn join_many_unchecked(&mut self, items: &mut Vec<T>) -> bool {
+        let count = items.len() as u64;
+        let joins = count <= self.unchecked;
+        if joins {
+            self.unchecked -= count;
+            self.open.join_many_unchecked(items);
+        }
+        joins
     }
 
     /// Counts the items that have joined unchecked. Whoever comes to do something else than that calls it first.
@@ -150,6 +175,7 @@ impl<T> State<T> {
         let Some(sealed) = self.open.seal(trigger) else {
             return false;
         };
+        self.has_gathered = false;
         self.seals[trigger as usize] += 1;
         self.queue.push_back(Entry::Sealed(sealed));
         true
