@@ -9,7 +9,7 @@ mod contenders;
 mod item;
 
 use buffer_benches::{Bench, Contender};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::contenders as by;
 use crate::item::{Item, Record};
@@ -25,7 +25,9 @@ pub(crate) struct Load<'a> {
 }
 
 fn main() {
-    let runtime = Runtime::new().expect("a runtime can be built");
+    // The other side is one thread, for everybody.
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime can be built");
     let mut bench = Bench::new(
         "ingest",
         "Insert from threads",
