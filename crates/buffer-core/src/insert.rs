@@ -24,7 +24,8 @@ use crate::waiters::{NotDelivered, Waiter};
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
     ///
-    /// Another [`Overflow`] policy than `Wait` drops items instead, and then nothing waits.
+    /// A task that inserts faster than the worker takes gives way to it once a batch. Another [`Overflow`] policy than `Wait` drops
+    /// items instead, and then nothing waits.
     ///
     /// # Errors
     ///
@@ -32,7 +33,7 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped while it waits has inserted nothing; the item is dropped with it and not counted.
+    /// A future that is dropped while it waits, or gives way, has inserted nothing; the item is dropped with it and not counted.
     pub async fn insert(&self, item: T) -> Result<(), InsertError<T>> {
         let Err(item) = self.shared().admit_unchecked(item) else {
             return Ok(());

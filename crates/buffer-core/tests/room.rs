@@ -215,3 +215,37 @@ async fn insert_blocking_waits_on_a_plain_thread_and_is_refused_inside_a_runtime
         .unwrap();
     assert_eq!(refused, Err(InsertBlockingError::Closed(9)));
 }
+
+/// A worker that a task has woken may wait behind that very task, where no other thread gets at it.
+#[tokio::test]
+async fn a_task_that_inserts_without_a_pause_lets_the_worker_take_each_full_batch() {
+    let sink = ScriptedSink::new([]);
+    let builder = Buffer::builder().partitions(1).batch_size(10).capacity(1_000);
+    let buffer = builder.build(sink.clone()).unwrap();
+    for item in 0..50 {
+        buffer.insert(item).await.unwrap();
+    }
+    assert_eq!(sink.delivered(), (0..40).collect::<Vec<_>>());
+    for first in (50..500).step_by(10) {
+        buffer
+            .insert_batch(&mut (first..first + 10).collect())
+            .await
+            .unwrap();
+    }
+    assert!(sink.delivered().len() >= 480);
+}
+
+#[tokio::test]
+async fn an_insert_that_is_dropped_while_it_gives_way_has_inserted_nothing() {
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .capacity(10)
+        .build(ScriptedSink::new([]))
+        .unwrap();
+    buffer.try_insert(1).unwrap();
+    let mut items = vec![2, 3];
+    assert_pending!(task::spawn(buffer.insert(4)).poll());
+    assert_pending!(task::spawn(buffer.insert_batch(&mut items)).poll());
+    assert_eq!((buffer.ledger().accepted, items), (1, vec![2, 3]));
+}

@@ -46,6 +46,27 @@ async fn one_who_waits_alone_is_answered_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_who_waits_takes_along_what_waited_for_the_interval() {
+    let sink = ScriptedSink::new([]);
+    let buffer = buffer(&sink);
+    let begin = Instant::now();
+    buffer.try_insert(1).unwrap();
+    // The worker goes to sleep until the interval is over.
+    tokio::task::yield_now().await;
+    buffer.insert_and_wait(2).await.unwrap();
+    assert_eq!((sink.delivered(), begin.elapsed()), (vec![1, 2], Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_are_about_to_insert_share_the_batch_of_the_first() {
+    let sink = ScriptedSink::new([]);
+    let buffer = buffer(&sink);
+    let waiting = wait_for(&buffer, 0..9);
+    assert_eq!(answers(waiting).await, [Ok(()); 9]);
+    assert_eq!(sink.attempts().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn those_who_come_while_a_flush_is_in_flight_share_the_next_batch() {
     let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = buffer(&sink);
