@@ -42,7 +42,7 @@ fn main() {
                         map.insert(key, 1_i64);
                     })
                 })
-                .at_most(1.0),
+                .at_most(1.3),
                 Contender::new("HashMap i64", || {
                     bytes_per_key(keys, HashMap::with_hasher(RandomState::default()), |map, key| {
                         map.insert(key, 1_i64);
