@@ -30,6 +30,18 @@ impl<T> Shared<T> {
         }
     }
 
+    /// The same for many items at once, of which none is left then. Says whether they were admitted.
+    #[inline]
+    pub(crate) fn admit_many_unchecked(&self, items: &mut Vec<T>) -> bool {
+        self.is_plain && self.partitions[self.router.home()].admit_many_unchecked(items)
+    }
+
+    /// Whether an inserting task is to give way before it goes on: it would begin another batch before the worker has come to take
+    /// a full one. A worker that a task has woken may wait behind that very task, where no other thread gets at it.
+    pub(crate) fn is_ahead(&self, route: Route) -> bool {
+        self.overflow == Overflow::Wait && self.partitions[self.one_of(route)].is_ahead()
+    }
+
     /// Weighs an item, if this buffer does.
     pub(crate) fn weigh(&self, item: &T) -> Result<Option<usize>, Oversized> {
         let Some(weigh) = &self.weigh else { return Ok(None) };

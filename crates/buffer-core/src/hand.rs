@@ -44,6 +44,11 @@ impl<T> Hand<T> {
         self.parts.pop_front();
     }
 
+    /// Gives back the room of what it held.
+    pub(crate) fn shrink(&mut self) {
+        self.parts.shrink_to_fit();
+    }
+
     /// Splits the first part in halves, which take its place; a single item stays one part, to be tried alone.
     pub(crate) fn split(&mut self, policy: &Policy) -> Result<(), Undivided> {
         self.splits_left = self.splits_left.checked_sub(1).ok_or(Undivided)?;

@@ -7,6 +7,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::task::yield_now;
 
 use crate::attempt::RefusalReason;
 use crate::buffer::Buffer;
@@ -98,6 +99,14 @@ impl<T: Send + 'static> Buffer<T> {
             return Err(InsertError::Oversized(item));
         };
         let route = shared.router.route(&shared.routing, &item);
+        let item = if shared.is_ahead(route) {
+            *waiting = Some(item);
+            yield_now().await;
+            let Some(item) = waiting.take() else { return Ok(()) };
+            item
+        } else {
+            item
+        };
         match shared.admit_or_drop(route, item, bytes, waiter) {
             Ok(()) => return Ok(()),
             Err(Refused::Closed(item)) => {
@@ -299,6 +308,9 @@ impl<T: Send + 'static> Buffer<T> {
     /// ```
     pub async fn insert_batch(&self, items: &mut Vec<T>) -> Result<(), InsertBatchError> {
         let shared = self.shared();
+        if shared.admit_many_unchecked(items) {
+            return Ok(());
+        }
         let parts = shared.route_many(items);
         let weighed = shared.weigh_many(items);
         let weights = weighed.map_err(|index| {
@@ -308,6 +320,9 @@ impl<T: Send + 'static> Buffer<T> {
         let mut parcel = Parcel::new(items, weights);
         for (mut route, mut count) in parts {
             while count > 0 {
+                if shared.is_ahead(route) {
+                    yield_now().await;
+                }
                 let before = parcel.len();
                 let admitted = with_room(shared.room(route), || {
                     match shared.admit_many_or_drop(route, &mut parcel, count) {
@@ -340,6 +355,9 @@ impl<T: Send + 'static> Buffer<T> {
     /// is closed, [`TryInsertBatchError::Oversized`] when an item is too heavy, before any is accepted.
     pub fn try_insert_batch(&self, items: &mut Vec<T>) -> Result<(), TryInsertBatchError> {
         let shared = self.shared();
+        if shared.admit_many_unchecked(items) {
+            return Ok(());
+        }
         let parts = shared.route_many(items);
         let weighed = shared.weigh_many(items);
         let weights = weighed.map_err(|index| {

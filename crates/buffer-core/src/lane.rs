@@ -73,7 +73,11 @@ impl<T: Send + 'static> Lane<T> {
                     () = self.partition().woken() => {}
                     () = sleep_until(due) => {}
                 },
-                Next::Wait => self.partition().woken().await,
+                Next::Wait => {
+                    self.hand.shrink();
+                    self.partition().woken().await;
+                }
+                Next::Gather => tokio::task::yield_now().await,
                 Next::End => return ControlFlow::Continue(()),
             }
             // A sink that is always ready would keep other tasks off this thread.

@@ -61,6 +61,7 @@ fn take(partition: &Partition<u32>, taken: &mut Vec<u32>) -> bool {
     match partition.next(Instant::now() + Duration::from_secs(3_600)) {
         Next::Flush(sealed) => taken.extend(sealed.items),
         Next::WaitUntil(_) => unreachable!("every batch is due at once"),
+        Next::Gather => {}
         Next::Wait => loom::future::block_on(partition.woken()),
         Next::End => return true,
     }

@@ -126,6 +126,12 @@ impl<T> OpenBatch<T> {
         self.items.push(item);
     }
 
+    /// Joins items to it that were not weighed, and do not fill it.
+    #[inline]
+    pub(crate) fn join_many_unchecked(&mut self, items: &mut Vec<T>) {
+        self.items.append(items);
+    }
+
     /// How many more items may join it of which none fills it; none while it is empty, as the first one draws the limits.
     pub(crate) fn before_full(&self) -> u64 {
         self.first.map_or(0, |First { limits, .. }| {

@@ -10,7 +10,8 @@
 //! 5. A full partition that drops its oldest batches has one to drop: the worker has at most one in hand, and the capacity is two
 //!    at least.
 
-use crossbeam_utils::CachePadded;
+use std::collections::VecDeque;
+
 use tokio::time::Instant;
 
 use crate::attempt::AttemptResult;
@@ -24,14 +25,14 @@ use crate::parcel::Parcel;
 use crate::reason::DropReason;
 use crate::size::Size;
 use crate::slot::Slot;
-use crate::state::{Entry, State};
-use crate::sync::{Mutex, MutexGuard, Notify};
+use crate::state::{Entry, Locked, Sleep, State};
+use crate::sync::{MutexGuard, Notify};
 use crate::trigger::{Trigger, Triggers};
 use crate::waiters::Waiter;
 
 /// A lane: many threads admit, one worker takes.
 pub(crate) struct Partition<T> {
-    state: CachePadded<Mutex<State<T>>>,
+    state: Locked<T>,
     /// Wakes the worker: something was sealed, or there is a first item to time.
     wake: Notify,
     /// Wakes who waits for room in this very partition.
@@ -58,6 +59,8 @@ pub(crate) enum Next<T> {
     /// The open batch is due then, or something is sealed before.
     WaitUntil(Instant),
     Wait,
+    /// Somebody waits for an item of the open batch: whoever is about to insert just now may join it.
+    Gather,
     End,
 }
 
@@ -74,7 +77,7 @@ pub(crate) struct Waiting {
 impl<T> Partition<T> {
     pub(crate) fn new(triggers: Triggers, capacity: Size, overflow: Overflow, slot: Option<Slot<T>>) -> Self {
         Self {
-            state: CachePadded::new(Mutex::new(State::new())),
+            state: Locked::new(),
             wake: Notify::new(),
             room: Notify::new(),
             slot,
@@ -84,21 +87,17 @@ impl<T> Partition<T> {
         }
     }
 
-    /// The state, with right counts.
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        let mut state = self.state.lock();
-        state.count_unchecked();
-        state
-    }
-
     /// Admits an item that is neither weighed nor waited for, and about which nothing has to be looked at; hands it back where
     /// something has. It is the way of most items.
     #[inline]
     pub(crate) fn admit_unchecked(&self, item: T) -> Result<(), T> {
-        match self.state.try_lock() {
-            Some(mut state) => state.join_unchecked(item),
-            None => Err(item),
-        }
+        self.state.join_unchecked(item)
+    }
+
+    /// The same for many items at once, of which none is left then. Says whether they were admitted.
+    #[inline]
+    pub(crate) fn admit_many_unchecked(&self, items: &mut Vec<T>) -> bool {
+        self.state.join_many_unchecked(items)
     }
 
     /// Admits an item unless the lock is taken.
@@ -109,10 +108,7 @@ impl<T> Partition<T> {
         waiter: &mut Option<Waiter>,
     ) -> Result<(), Refused<T>> {
         match self.state.try_lock() {
-            Some(mut state) => {
-                state.count_unchecked();
-                self.admit_locked(state, item, bytes, waiter)
-            }
+            Some(state) => self.admit_locked(state, item, bytes, waiter),
             None => Err(Refused::Taken(item)),
         }
     }
@@ -124,7 +120,7 @@ impl<T> Partition<T> {
         bytes: Option<usize>,
         waiter: &mut Option<Waiter>,
     ) -> Result<(), Refused<T>> {
-        self.admit_locked(self.lock(), item, bytes, waiter)
+        self.admit_locked(self.state.lock(), item, bytes, waiter)
     }
 
     fn admit_locked(
@@ -141,7 +137,11 @@ impl<T> Partition<T> {
         let admitted = if state.has_room(bytes, &self.capacity) {
             to_wake = state.part_from_heavy(bytes, &self.triggers);
             let waiter = waiter.take();
-            to_wake |= std::mem::take(&mut state.worker_rests) || waiter.is_some();
+            to_wake |= match state.sleep {
+                Sleep::Awake => false,
+                Sleep::UntilDue => waiter.is_some(),
+                Sleep::Sound => true,
+            };
             to_wake |= state.join(item, bytes, waiter, &self.triggers);
             if bytes.is_none() {
                 state.look_ahead(&self.capacity);
@@ -151,6 +151,9 @@ impl<T> Partition<T> {
             to_wake = state.flush_for_room();
             Err(Refused::Full(item))
         };
+        if to_wake {
+            state.sleep = Sleep::Awake;
+        }
         drop(state);
         if to_wake {
             self.wake.notify_one();
@@ -161,11 +164,11 @@ impl<T> Partition<T> {
     /// Admits as many of the next `count` items of a parcel as there is room for; the others stay. Full means that there was
     /// room for none.
     pub(crate) fn admit_many(&self, parcel: &mut Parcel<'_, T>, count: usize) -> Result<(), Refused<()>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             return Err(Refused::Closed(()));
         }
-        let before = parcel.len();
+        let (before, queued) = (parcel.len(), state.queue.len());
         if parcel.is_weighed() {
             while before - parcel.len() < count {
                 let bytes = parcel.next_bytes();
@@ -181,9 +184,16 @@ impl<T> Partition<T> {
             let room = self.capacity.items - state.pending.items.min(self.capacity.items);
             let room = usize::try_from(room).unwrap_or(usize::MAX);
             state.join_many(parcel.take(count.min(room)), &self.triggers);
+            state.look_ahead(&self.capacity);
+        }
+        let to_wake = state.queue.len() > queued || state.sleep == Sleep::Sound;
+        if to_wake {
+            state.sleep = Sleep::Awake;
         }
         drop(state);
-        self.wake.notify_one();
+        if to_wake {
+            self.wake.notify_one();
+        }
         if parcel.len() == before && count > 0 {
             return Err(Refused::Full(()));
         }
@@ -236,7 +246,7 @@ impl<T> Partition<T> {
     /// Makes room for an item by dropping the oldest batches that the worker does not have in hand, which are counted; none if
     /// there is room by now.
     pub(crate) fn evict(&self, bytes: Option<usize>) -> Vec<(DropReason, Sealed<T>)> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let mut evicted = Vec::new();
         // For an insert that will find it closed nothing has to go.
         while !state.closed && !state.has_room(bytes, &self.capacity) {
@@ -260,7 +270,7 @@ impl<T> Partition<T> {
     /// Counts items that there is no room for as accepted and dropped at once. Says how many of them, from the first on, have a
     /// place on the way to the dead-letter sink, or would have if there were one.
     pub(crate) fn drop_newcomers(&self, items: usize) -> Result<usize, Refused<()>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             return Err(Refused::Closed(()));
         }
@@ -277,13 +287,13 @@ impl<T> Partition<T> {
 
     /// Seals the open batch at somebody's request.
     pub(crate) fn seal_on_request(&self) {
-        self.lock().seal(Trigger::Request);
+        self.state.lock().seal(Trigger::Request);
         self.wake.notify_one();
     }
 
     /// Seals the open batch and marks the place behind it.
     pub(crate) fn place_barrier(&self) -> Waiting {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let newcomers_overflow = self.overflow == Overflow::DropNewest;
         let wait = (!state.ended).then(|| state.place_barrier(newcomers_overflow));
         let waiting = Waiting {
@@ -298,7 +308,7 @@ impl<T> Partition<T> {
 
     /// Closes the partition behind `last`, which is admitted whatever the capacity.
     pub(crate) fn close(&self, last: Vec<(T, Option<usize>)>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.closed {
             for (item, bytes) in last {
                 state.part_from_heavy(bytes, &self.triggers);
@@ -315,18 +325,24 @@ impl<T> Partition<T> {
         }
     }
 
+    /// Whether a new batch begins while the worker has not come to take a full one.
+    pub(crate) fn is_ahead(&self) -> bool {
+        let state = self.state.lock();
+        state.open.items().is_empty() && state.sealed().next().is_some()
+    }
+
     pub(crate) fn batch_size(&self) -> usize {
         self.triggers.batch_size
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.state.lock().closed
     }
 
     /// What the worker, which has nothing in hand, does next.
     pub(crate) fn next(&self, now: Instant) -> Next<T> {
         let mut reached = Vec::new();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let next = Self::next_locked(&mut state, now, &mut reached);
         let tally = state.tally;
         drop(state);
@@ -339,7 +355,7 @@ impl<T> Partition<T> {
 
     fn next_locked(state: &mut State<T>, now: Instant, reached: &mut Vec<Barrier>) -> Next<T> {
         state.in_hand = None;
-        state.worker_rests = false;
+        state.sleep = Sleep::Awake;
         while let Some(entry) = state.queue.pop_front() {
             match entry {
                 Entry::Sealed(sealed) => return Next::Flush(state.hand_out(sealed)),
@@ -352,7 +368,11 @@ impl<T> Partition<T> {
             && due > now
             && !waited
         {
+            state.sleep = Sleep::UntilDue;
             return Next::WaitUntil(due);
+        }
+        if waited && !std::mem::replace(&mut state.has_gathered, true) {
+            return Next::Gather;
         }
         state.seal(if waited {
             Trigger::Request
@@ -366,13 +386,15 @@ impl<T> Partition<T> {
             state.ended = true;
             return Next::End;
         }
-        state.worker_rests = true;
+        state.sleep = Sleep::Sound;
+        // What a burst took is given back.
+        state.queue = VecDeque::new();
         Next::Wait
     }
 
     /// Ends the partition where it is: closes it and takes everything that is left, in order.
     pub(crate) fn end(&self) -> Vec<Sealed<T>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.seal(Trigger::Close);
         state.closed = true;
         state.ended = true;
@@ -399,7 +421,7 @@ impl<T> Partition<T> {
 
     /// Counts items as settled, then wakes who waits for their room.
     pub(crate) fn settle(&self, outcome: Outcome, size: Size) {
-        self.lock().settle(outcome, size);
+        self.state.lock().settle(outcome, size);
         // After the count, or the woken one could find the partition full and sleep on.
         self.wake_for_room(&self.room);
     }
@@ -414,35 +436,35 @@ impl<T> Partition<T> {
     }
 
     pub(crate) fn count_attempt(&self, result: AttemptResult) {
-        self.lock().attempts[result as usize] += 1;
+        self.state.lock().attempts[result as usize] += 1;
     }
 
     pub(crate) fn count_dead_lettered(&self, items: usize) {
-        self.lock().tally.dead_lettered += items as u64;
+        self.state.lock().tally.dead_lettered += items as u64;
     }
 
     pub(crate) fn count_retry(&self, items: usize) {
-        self.lock().tally.retried += items as u64;
+        self.state.lock().tally.retried += items as u64;
     }
 
     pub(crate) fn tally(&self) -> Tally {
-        self.lock().tally
+        self.state.lock().tally
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        self.lock().ledger()
+        self.state.lock().ledger()
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.lock().stats()
+        self.state.lock().stats()
     }
 
     pub(crate) fn pending(&self) -> Size {
-        self.lock().pending
+        self.state.lock().pending
     }
 
     pub(crate) fn info(&self, now: Instant) -> PartitionInfo {
-        let state = self.lock();
+        let state = self.state.lock();
         let (open, sealed) = (state.open.items().len() as u64, state.sealed_items());
         let oldest = state.oldest();
         PartitionInfo {
@@ -456,7 +478,7 @@ impl<T> Partition<T> {
 
     /// What is reported of it, under one lock: producers want it, too.
     pub(crate) fn reading(&self) -> Reading {
-        let state = self.lock();
+        let state = self.state.lock();
         Reading {
             stats: state.stats(),
             pending: state.pending,
@@ -470,7 +492,7 @@ impl<T> Partition<T> {
     where
         T: Clone,
     {
-        let state = self.lock();
+        let state = self.state.lock();
         let waiting = state.sealed().flat_map(|sealed| &sealed.items);
         let mut waiting_items = 0;
         for item in waiting.chain(state.open.items()) {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crossbeam_utils::CachePadded;
 use tokio::time::Instant;
 
 use crate::attempt::AttemptResult;
@@ -10,9 +11,48 @@ use crate::info::{Ends, Seals, Stats};
 use crate::open::{OpenBatch, Sealed};
 use crate::outcome::{Ledger, Outcome, Tally};
 use crate::size::Size;
+use crate::sync::{Mutex, MutexGuard};
 use crate::trigger::{Trigger, Triggers};
 use crate::waiters::Waiter;
 use crate::weights::in_bytes;
+
+/// The lock, which is taken in no other way than with right counts, or to let items join unchecked.
+pub(crate) struct Locked<T>(CachePadded<Mutex<State<T>>>);
+
+impl<T> Locked<T> {
+    pub(crate) fn new() -> Self {
+        Self(CachePadded::new(Mutex::new(State::new())))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<T>> {
+        let mut state = self.0.lock();
+        state.count_unchecked();
+        state
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State<T>>> {
+        let mut state = self.0.try_lock()?;
+        state.count_unchecked();
+        Some(state)
+    }
+
+    /// Stores an item for which nothing has to be looked at; hands it back where something has. Items that are weighed, or
+    /// waited for, do not come here.
+    #[inline]
+    pub(crate) fn join_unchecked(&self, item: T) -> Result<(), T> {
+        match self.0.try_lock() {
+            Some(mut state) => state.join_unchecked(item),
+            None => Err(item),
+        }
+    }
+
+    /// The same for many items at once: all of them or none. Says which.
+    #[inline]
+    pub(crate) fn join_many_unchecked(&self, items: &mut Vec<T>) -> bool {
+        let state = self.0.try_lock();
+        state.is_some_and(|mut state| state.join_many_unchecked(items))
+    }
+}
 
 /// The open batch, the sealed ones, and the counts.
 pub(crate) struct State<T> {
@@ -23,8 +63,9 @@ pub(crate) struct State<T> {
     /// What it was when the counts were right: those that have joined since are not in them.
     counted: u64,
     pub(crate) queue: VecDeque<Entry<T>>,
-    /// The worker waits without a timer, so a first item has to wake it. Otherwise it comes by itself, sooner or later.
-    pub(crate) worker_rests: bool,
+    pub(crate) sleep: Sleep,
+    /// Whether the worker has let others join the open batch, in which somebody waits for an item.
+    pub(crate) has_gathered: bool,
     /// When the batch was opened that the worker has in hand.
     pub(crate) in_hand: Option<Instant>,
     /// Every item that was ever accepted: what is pending and what is settled.
@@ -38,6 +79,17 @@ pub(crate) struct State<T> {
     pub(crate) ended: bool,
 }
 
+/// Whether the worker has to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sleep {
+    /// It comes by itself, or was woken before.
+    Awake,
+    /// Until the open batch is due.
+    UntilDue,
+    /// Without a timer.
+    Sound,
+}
+
 /// What the worker finds in the queue.
 pub(crate) enum Entry<T> {
     Sealed(Sealed<T>),
@@ -46,13 +98,14 @@ pub(crate) enum Entry<T> {
 }
 
 impl<T> State<T> {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             open: OpenBatch::new(),
             unchecked: 0,
             counted: 0,
             queue: VecDeque::new(),
-            worker_rests: false,
+            sleep: Sleep::Awake,
+            has_gathered: false,
             in_hand: None,
             accepted: 0,
             pending: Size::default(),
@@ -86,10 +139,8 @@ impl<T> State<T> {
         all_is_open && self.seal(Trigger::Bytes)
     }
 
-    /// Stores an item for which nothing has to be looked at; hands it back where something has. Items that are weighed, or
-    /// waited for, do not come here.
     #[inline]
-    pub(crate) fn join_unchecked(&mut self, item: T) -> Result<(), T> {
+    fn join_unchecked(&mut self, item: T) -> Result<(), T> {
         if self.unchecked == 0 {
             return Err(item);
         }
@@ -98,8 +149,19 @@ impl<T> State<T> {
         Ok(())
     }
 
-    /// Counts the items that have joined unchecked. Whoever comes to do something else than that calls it first.
-    pub(crate) fn count_unchecked(&mut self) {
+    #[inline]
+    fn join_many_unchecked(&mut self, items: &mut Vec<T>) -> bool {
+        let count = items.len() as u64;
+        let joins = count <= self.unchecked;
+        if joins {
+            self.unchecked -= count;
+            self.open.join_many_unchecked(items);
+        }
+        joins
+    }
+
+    /// Counts the items that have joined unchecked.
+    fn count_unchecked(&mut self) {
         let joined = self.counted - self.unchecked;
         self.counted = self.unchecked;
         self.accepted += joined;
@@ -150,6 +212,7 @@ impl<T> State<T> {
         let Some(sealed) = self.open.seal(trigger) else {
             return false;
         };
+        self.has_gathered = false;
         self.seals[trigger as usize] += 1;
         self.queue.push_back(Entry::Sealed(sealed));
         true
