@@ -1,21 +1,28 @@
 //! What an increment costs beside the maps that services count in today: `cargo bench -p buffer-benches --bench increment`.
 //!
 //! Threads increment 27-byte string keys as fast as they can, uniformly or by Zipf's law, while another thread takes the sums every
-//! 100 ms; all sums are checked at the end. The contenders run in every round, one after the other, and ratios are medians over the
-//! rounds of the ratio within a round; the times of a shared machine mean nothing by themselves.
+//! 100 ms. All sums are checked at the end.
 //!
-//! `BENCH_KEYS`, `BENCH_THREADS` and `BENCH_ROUNDS` narrow it down: `BENCH_KEYS=1,100 BENCH_THREADS=2`.
+//! With the arguments `once with` or `once without` it increments some keys that are there already and ends, with Prometheus' recorder
+//! or without one, for an instruction counter: `.ci/instructions` compares the two.
 
 #[path = "increment/contenders.rs"]
 mod contenders;
+#[path = "increment/exporter.rs"]
+mod exporter;
 #[path = "increment/keys.rs"]
 mod keys;
+#[path = "increment/once.rs"]
+mod once;
+#[path = "increment/papaya.rs"]
+mod papaya;
 
-use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use buffer_benches::{Bench, Contender};
 
 use crate::contenders::{CONTENDERS, Counter};
 use crate::keys::{Draw, Load};
@@ -24,61 +31,65 @@ const INCREMENTS: usize = 4_000_000;
 const WINDOW: Duration = Duration::from_millis(100);
 
 fn main() {
-    let list = |name: &str, default: &[usize]| -> Vec<usize> {
-        let given = env::var(name).ok();
-        let parsed = given.map(|list| list.split(',').map(|n| n.parse().expect("a number")).collect());
-        parsed.unwrap_or_else(|| default.to_vec())
-    };
-    let rounds = list("BENCH_ROUNDS", &[5])[0];
-    let names: Vec<&str> = CONTENDERS.iter().map(|(name, _)| *name).collect();
-    println!("ns per increment (wall, all threads together), and in brackets buffer-stat / this\n");
-    println!("| keys | threads | {} |", names.join(" | "));
-    println!("|---|---|{}", "---|".repeat(names.len()));
-    for keys in list("BENCH_KEYS", &[1, 100, 1_000, 10_000, 100_000, 1_000_000]) {
-        let draws: &[Draw] = if keys == 1 {
-            &[Draw::Uniform]
-        } else {
-            &[Draw::Uniform, Draw::Zipf]
-        };
-        for draw in draws {
-            for threads in list("BENCH_THREADS", &[1, 2, 4, 8]) {
-                let load = Arc::new(Load::new(keys, *draw, threads, INCREMENTS));
-                let cells = cells(&load, rounds);
-                println!("| {keys} {draw:?} | {threads} | {} |", cells.join(" | "));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let ["once", with] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        return once::once(with == "with");
+    }
+    let mut bench = Bench::new(
+        "increment",
+        "Increment from threads, windows of 100 ms",
+        "ns per increment, all threads together",
+    );
+    for (keys, name) in [
+        (1, "1 key"),
+        (100, "100 keys"),
+        (1_000, "1 k keys"),
+        (10_000, "10 k keys"),
+        (100_000, "100 k keys"),
+        (1_000_000, "1 M keys"),
+    ] {
+        for threads in [1, 2, 4, 8] {
+            if keys == 1 {
+                of_load(&mut bench, name, keys, Draw::Uniform, threads);
+                continue;
+            }
+            for (draw, law) in [(Draw::Uniform, "uniform"), (Draw::Zipf, "zipf")] {
+                of_load(&mut bench, &format!("{name}, {law}"), keys, draw, threads);
             }
         }
     }
+    bench.finish();
 }
 
-/// The results of all contenders under one load.
-fn cells(load: &Arc<Load>, rounds: usize) -> Vec<String> {
-    let mut times: Vec<Vec<f64>> = Vec::new();
-    // The first round warms up.
-    for _ in 0..=rounds {
-        let round = CONTENDERS.map(|(_, make)| measure(load, make()).as_secs_f64());
-        times.push(round.to_vec());
+fn of_load(bench: &mut Bench, name: &str, keys: usize, draw: Draw, threads: usize) {
+    let name = format!("{name}, {threads} threads");
+    if !bench.has(&name) {
+        return;
     }
-    times.remove(0);
-    let cell = |index: usize| {
-        let ns = median(
-            times
-                .iter()
-                .map(|round| round[index] * 1e9 / load.increments() as f64),
-        );
-        let ratio = median(times.iter().map(|round| round[0] / round[index]));
-        format!("{ns:.1} ({ratio:.2})")
+    let load = Arc::new(Load::new(keys, draw, threads, INCREMENTS));
+    // Two cores judge what one and two threads do.
+    let judged = threads <= 2;
+    let at_most = |contender: &str| match contender {
+        "bound: home map, mutex" => Some(1.2),
+        "DashMap i64" if keys == 1 && threads == 2 => Some(0.4),
+        _ => None,
     };
-    (0..CONTENDERS.len()).map(cell).collect()
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    let mut contenders: Vec<Contender<'_>> = CONTENDERS
+        .iter()
+        .map(|(name, make)| {
+            let load = &load;
+            let contender = Contender::new(name, move || measure(load, make()));
+            match at_most(name) {
+                Some(ratio) => contender.at_most_where(judged, ratio),
+                None => contender,
+            }
+        })
+        .collect();
+    bench.load(&name, &mut contenders);
 }
 
 /// Runs the threads and the windows, measures until all increments are made, and checks what they came to.
-fn measure(load: &Arc<Load>, counter: Box<dyn Counter>) -> Duration {
+fn measure(load: &Arc<Load>, counter: Box<dyn Counter>) -> f64 {
     let counter: Arc<dyn Counter> = Arc::from(counter);
     let start = Barrier::new(load.threads() + 1);
     let done = Arc::new(AtomicBool::new(false));
@@ -114,5 +125,5 @@ fn measure(load: &Arc<Load>, counter: Box<dyn Counter>) -> Duration {
     windows.thread().unpark();
     windows.join().expect("the windows do not panic");
     assert_eq!(counter.total(), load.increments() as i64);
-    elapsed
+    elapsed.as_secs_f64() * 1e9 / load.increments() as f64
 }

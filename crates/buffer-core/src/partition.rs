@@ -216,7 +216,18 @@ impl<T> Partition<T> {
         }
         // A whole batch finds room: the capacity holds one at least.
         let before = parcel.len();
-        while before - parcel.len() < count {
+        if !parcel.is_weighed() {
+            // So many fit into any batch, and need no look at each.
+            let Triggers {
+                batch_size,
+                batch_size_jitter,
+                ..
+            } = self.triggers;
+            let fitting = count.min(batch_size - batch_size_jitter);
+            state.join_many(parcel.take(fitting), &self.triggers);
+        }
+        let is_sealed = parcel.len() < before && state.open.items().is_empty();
+        while !is_sealed && before - parcel.len() < count {
             let bytes = parcel.next_bytes();
             if state.part_from_heavy(bytes, &self.triggers) {
                 break;

@@ -79,6 +79,33 @@ async fn a_partition_is_not_idle_before_the_last_of_its_items_is_settled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_is_as_large_as_its_jitter_says_and_never_two() {
+    let sink = ScriptedSink::new([]);
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(10)
+        .batch_size_jitter(6)
+        .build(sink.clone())
+        .unwrap();
+    let mut items: Vec<u32> = (0..1_000).collect();
+    while !items.is_empty() {
+        let before = items.len();
+        buffer.try_insert_batch_when_idle(&mut items).unwrap();
+        let batch = before - items.len();
+        assert!((4..=10).contains(&batch) || items.is_empty(), "{batch}");
+        assert_eq!(buffer.info()[0].sealed + buffer.info()[0].in_hand, batch as u64);
+        buffer.flush().await;
+    }
+    let sizes: Vec<usize> = sink
+        .attempts()
+        .iter()
+        .map(|attempt| attempt.items.len())
+        .collect();
+    assert!(sizes.contains(&4) && sizes.contains(&10), "{sizes:?}");
+    assert_eq!(sink.delivered(), (0..1_000).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_batch_by_weight_is_no_heavier_than_it_may_be() {
     let sink = ScriptedSink::new([]);
     let buffer = Buffer::builder()

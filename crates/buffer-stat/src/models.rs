@@ -4,6 +4,7 @@
 //! that it was seen to fail on.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -155,4 +156,53 @@ fn there_are_never_more_keys_than_the_bound_and_their_places_come_back() {
         windows.sums.forget_idle();
         assert_eq!(increment(&windows, 9), Ok(()));
     });
+}
+
+/// How many executions loom tells apart of two threads that both have their key in a table of their own.
+fn executions(hits: usize, also: fn(&Windows<u32>)) -> usize {
+    static EXECUTIONS: AtomicUsize = AtomicUsize::new(0);
+    let hit = |windows: &Windows<u32>, table: usize| {
+        let mut table = windows
+            .sums
+            .tables
+            .iter()
+            .nth(table)
+            .expect("there are two")
+            .lock();
+        let hash = windows.sums.hash(&7);
+        let changes = windows.sums.add_to(&mut table, hash, &7, 1);
+        drop(table);
+        windows.note(changes.expect("open"));
+    };
+    // Relaxed: loom's threads are one.
+    EXECUTIONS.store(0, Relaxed);
+    check(move || {
+        EXECUTIONS.fetch_add(1, Relaxed);
+        let windows = windows(10);
+        (0..2).for_each(|table| hit(&windows, table));
+        let threads: Vec<_> = (0..2)
+            .map(|table| {
+                let windows = Arc::clone(&windows);
+                thread::spawn(move || {
+                    (0..hits).for_each(|_| hit(&windows, table));
+                    also(&windows);
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+    EXECUTIONS.load(Relaxed)
+}
+
+/// Whatever threads share they can do in more than one order, and loom tries all of them. Fails when a hit looks at the window.
+#[test]
+fn hits_of_two_threads_at_home_share_nothing() {
+    let without = executions(0, |_| {});
+    assert_eq!(executions(3, |_| {}), without);
+    assert!(
+        executions(3, |windows| {
+            windows.number();
+        }) > without,
+        "loom sees what is shared"
+    );
 }

@@ -19,7 +19,7 @@ use crate::windows::{HandedOver, Turn};
 /// Counters by key: increments are summed in memory and flushed once a window.
 ///
 /// Clones are handles to the same counters. When the last one is dropped, the sums drain like the items of a
-/// [`Buffer`].
+/// [`Buffer`](buffer_core::Buffer).
 ///
 /// # Examples
 ///

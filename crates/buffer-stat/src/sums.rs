@@ -23,7 +23,7 @@ use crate::taken::Taken;
 
 /// The sums of all partitions.
 pub(crate) struct Sums<K> {
-    tables: Tables<K>,
+    pub(crate) tables: Tables<K>,
     hasher: DefaultHashBuilder,
     pub(crate) places: Places<K>,
 }
@@ -76,8 +76,15 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         (all, Ok(()))
     }
 
+    /// Adds in this table.
     #[inline]
-    fn add_to<Q>(&self, table: &mut Table<K>, hash: u64, key: &Q, n: i64) -> Result<Changes, IncrementError>
+    pub(crate) fn add_to<Q>(
+        &self,
+        table: &mut Table<K>,
+        hash: u64,
+        key: &Q,
+        n: i64,
+    ) -> Result<Changes, IncrementError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
