@@ -19,8 +19,18 @@ use crate::weights::in_bytes;
 pub(crate) struct Oversized;
 
 impl<T> Shared<T> {
-    /// Weighs an item, if this buffer does.
+    /// Admits an item about which nothing has to be asked: it is not weighed, it may go home, and nothing but its place there has
+    /// to change. Hands it back where there is more to do. It is the way of most items.
     #[inline]
+    pub(crate) fn admit_unchecked(&self, item: T) -> Result<(), T> {
+        if self.is_plain {
+            self.partitions[self.router.home()].admit_unchecked(item)
+        } else {
+            Err(item)
+        }
+    }
+
+    /// Weighs an item, if this buffer does.
     pub(crate) fn weigh(&self, item: &T) -> Result<Option<usize>, Oversized> {
         let Some(weigh) = &self.weigh else { return Ok(None) };
         let bytes = Some(weigh(item));
@@ -31,7 +41,6 @@ impl<T> Shared<T> {
     }
 
     /// Admits an item where its route says.
-    #[inline]
     pub(crate) fn admit(
         &self,
         route: Route,
@@ -46,7 +55,6 @@ impl<T> Shared<T> {
     }
 
     /// Admits an item at home, or where there is room.
-    #[inline]
     fn admit_anywhere(
         &self,
         item: T,

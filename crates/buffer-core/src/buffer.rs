@@ -43,6 +43,8 @@ use crate::size::Size;
 /// # }
 /// ```
 pub struct Buffer<T> {
+    /// Beside the handle and not behind it: an insert waits for each step on the way to its partition.
+    shared: Arc<Shared<T>>,
     handle: Arc<Handle<T>>,
 }
 
@@ -254,19 +256,21 @@ fn settled_since<T>(partition: &Partition<T>, waiting: &Waiting) -> Tally {
 
 impl<T> Buffer<T> {
     pub(crate) fn new(shared: Arc<Shared<T>>) -> Self {
-        Self {
-            handle: Arc::new(Handle { shared }),
-        }
+        let handle = Arc::new(Handle {
+            shared: Arc::clone(&shared),
+        });
+        Self { shared, handle }
     }
 
     pub(crate) fn shared(&self) -> &Shared<T> {
-        &self.handle.shared
+        &self.shared
     }
 }
 
 impl<T> Clone for Buffer<T> {
     fn clone(&self) -> Self {
         Self {
+            shared: Arc::clone(&self.shared),
             handle: Arc::clone(&self.handle),
         }
     }
@@ -327,7 +331,11 @@ pub struct WeakBuffer<T> {
 impl<T> WeakBuffer<T> {
     /// The buffer, unless its last handle is gone.
     pub fn upgrade(&self) -> Option<Buffer<T>> {
-        self.handle.upgrade().map(|handle| Buffer { handle })
+        let handle = self.handle.upgrade()?;
+        Some(Buffer {
+            shared: Arc::clone(&handle.shared),
+            handle,
+        })
     }
 }
 

@@ -384,6 +384,7 @@ impl<T: Send + 'static> Builder<T> {
                 .map(|_| Partition::new(triggers.clone(), capacity, overflow, slot()))
                 .collect(),
             router: Router::new(partitions),
+            is_plain: self.weigh.is_none() && matches!(self.routing, Routing::ThreadHome),
             routing: self.routing,
             weigh: self.weigh,
             heaviest: triggers.batch_bytes.min(capacity.bytes),

@@ -3,6 +3,8 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::attempt::AttemptResult;
 use crate::outcome::Ledger;
 use crate::size::Size;
@@ -126,6 +128,15 @@ impl AddAssign for Stats {
             *sum += batches;
         }
     }
+}
+
+/// One partition, as it is reported.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reading {
+    pub(crate) stats: Stats,
+    pub(crate) pending: Size,
+    /// When the batch was opened that the oldest pending item is in.
+    pub(crate) oldest: Option<Instant>,
 }
 
 /// Copies of pending items: see [`Buffer::dump`](crate::Buffer::dump).

@@ -33,6 +33,9 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// A future that is dropped while it waits has inserted nothing; the item is dropped with it and not counted.
     pub async fn insert(&self, item: T) -> Result<(), InsertError<T>> {
+        let Err(item) = self.shared().admit_unchecked(item) else {
+            return Ok(());
+        };
         self.insert_from(&mut Some(item), &mut None).await
     }
 
@@ -64,6 +67,9 @@ impl<T: Send + 'static> Buffer<T> {
     /// # }
     /// ```
     pub async fn insert_timeout(&self, item: T, limit: Duration) -> Result<(), InsertTimeoutError<T>> {
+        let Err(item) = self.shared().admit_unchecked(item) else {
+            return Ok(());
+        };
         let mut waiting = Some(item);
         match tokio::time::timeout(limit, self.insert_from(&mut waiting, &mut None)).await {
             Ok(inserted) => inserted.map_err(|refused| match refused {
@@ -185,7 +191,16 @@ impl<T: Send + 'static> Buffer<T> {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn try_insert(&self, item: T) -> Result<(), TryInsertError<T>> {
+        match self.shared().admit_unchecked(item) {
+            Ok(()) => Ok(()),
+            Err(item) => self.try_insert_checked(item),
+        }
+    }
+
+    #[inline(never)]
+    fn try_insert_checked(&self, item: T) -> Result<(), TryInsertError<T>> {
         let shared = self.shared();
         let Ok(bytes) = shared.weigh(&item) else {
             shared.meter.refused(RefusalReason::Oversized, 1);

@@ -1,13 +1,17 @@
 //! Takes a partition's batches one by one, and flushes each until it is settled.
 
 use std::error::Error as _;
+use std::future::poll_fn;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Instrument as _;
 
+use crate::attempt::AttemptResult;
 use crate::batch::{Batch, Causes, Fate, Group, Marked};
 use crate::batch_id::BatchId;
 use crate::burial::Burial;
@@ -117,13 +121,16 @@ impl<T: Send + 'static> Lane<T> {
             self.shared.meter.attempt(verdict.outcome(), now - began);
             self.partition().count_attempt(result);
             let holds = self.shared.hold.report(self.index, sign, began, now);
-            if let Some(delay) = self.settle(verdict)
+            let again = self.settle(verdict);
+            match result {
+                AttemptResult::Ok => self.shared.report_partition(self.index),
+                _ => self.shared.report(),
+            }
+            if let Some(delay) = again
                 && !holds
             {
-                self.shared.report();
                 self.back_off(delay).await?;
             }
-            self.shared.report();
             // A sink that is always ready would keep other tasks off this thread.
             tokio::task::consume_budget().await;
         }
@@ -150,10 +157,10 @@ impl<T: Send + 'static> Lane<T> {
             trigger = %batch.trigger(),
         );
         let _in_flight = shared.meter.begin_attempt();
-        shared.report();
+        let attempt = flusher.attempt(flight).instrument(span);
         tokio::select! {
             biased;
-            attempted = flusher.attempt(flight).instrument(span) => Some(attempted),
+            attempted = at_first_wait(attempt, || shared.report()) => Some(attempted),
             () = shared.drain.deadline_passed() => None,
         }
     }
@@ -321,5 +328,21 @@ impl<T: Send + 'static> Lane<T> {
 
     fn partition(&self) -> &Partition<T> {
         &self.shared.partitions[self.index]
+    }
+}
+
+/// Calls `tell` when `future` does not end at once: an attempt that does is over before anybody could see it.
+///
+/// # Cancel safety
+///
+/// That of `future`.
+async fn at_first_wait<F: Future>(future: F, tell: impl FnOnce()) -> F::Output {
+    let mut future = pin!(future);
+    match poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
+        Poll::Ready(output) => output,
+        Poll::Pending => {
+            tell();
+            future.await
+        }
     }
 }

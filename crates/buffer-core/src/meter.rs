@@ -13,17 +13,17 @@ use std::time::Duration;
 
 use metrics::{Key, Label, Level, Metadata, Recorder, SharedString};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::attempt::{AttemptResult, BatchOutcome, RefusalReason};
 use crate::caught::caught;
-use crate::info::Stats;
+use crate::info::{Reading, Stats};
 use crate::metrics::{
     ACCEPTED, ALL, ATTEMPTS, BATCH_BYTES, BATCH_ITEMS, CAPACITY, DEAD_LETTERED, DELIVERED, DROPPED,
     FLUSH_DURATION, HELD, IN_FLIGHT, Metric, OLDEST, PANICS, PENDING, PENDING_BYTES, REFUSED, RETRIED,
     RETURNED, SEALED, describe,
 };
 use crate::reason::DropReason;
-use crate::size::Size;
 use crate::trigger::Trigger;
 
 const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
@@ -37,7 +37,7 @@ pub(crate) struct Meter {
 }
 
 struct Reported {
-    partitions: Vec<(Stats, Size)>,
+    partitions: Vec<Reading>,
     is_held: bool,
     is_retired: bool,
 }
@@ -119,28 +119,30 @@ impl Meter {
         });
     }
 
-    /// Reports the buffer as it is: each partition, whether it is held, and the age of its oldest item. Says whether it is held
-    /// now and was not before, or the other way round.
+    /// Reports the buffer: what was read of partitions, whether it is held, and the age of its oldest item as far as that is
+    /// known. Says whether it is held now and was not before, or the other way round.
     pub(crate) fn report(
         &self,
-        partitions: impl Iterator<Item = (Stats, Size)>,
+        readings: impl Iterator<Item = (usize, Reading)>,
         is_held: bool,
-        oldest: Option<Duration>,
+        now: Instant,
     ) -> bool {
         let mut reported = self.reported.lock();
         // A buffer that is through holds nothing back.
         let is_retired = reported.is_retired;
         let (held_before, is_held) = (reported.is_held, is_held && !is_retired);
         let mut sum = self.named.sum.lock();
-        for (before, now) in reported.partitions.iter_mut().zip(partitions) {
-            sum.stats.advance(&before.0, &now.0);
-            sum.pending = sum.pending + now.1.items - before.1.items;
-            sum.pending_bytes = sum.pending_bytes + u128::from(now.1.bytes) - u128::from(before.1.bytes);
-            *before = now;
+        for (index, read) in readings {
+            let before = std::mem::replace(&mut reported.partitions[index], read);
+            sum.stats.advance(&before.stats, &read.stats);
+            sum.pending = sum.pending + read.pending.items - before.pending.items;
+            sum.pending_bytes =
+                sum.pending_bytes + u128::from(read.pending.bytes) - u128::from(before.pending.bytes);
         }
+        let oldest = reported.partitions.iter().filter_map(|read| read.oldest).min();
         reported.is_held = is_held;
         sum.held = sum.held + u64::from(is_held) - u64::from(held_before);
-        sum.oldest = oldest.unwrap_or_default();
+        sum.oldest = oldest.map_or(Duration::ZERO, |opened| now.saturating_duration_since(opened));
         sum.version += 1;
         drop(sum);
         drop(reported);

@@ -42,7 +42,10 @@ fn partition(batch_size: usize, capacity: u64) -> Arc<Partition<u32>> {
 }
 
 fn admit(partition: &Partition<u32>, item: u32) -> Result<(), Refused<u32>> {
-    partition.admit(item, None, &mut None)
+    match partition.admit_unchecked(item) {
+        Ok(()) => Ok(()),
+        Err(item) => partition.admit(item, None, &mut None),
+    }
 }
 
 fn deliver(partition: &Partition<u32>, items: usize) {
@@ -86,6 +89,52 @@ fn every_admitted_item_is_taken_before_the_end() {
         closer.join().unwrap();
         assert_eq!(taken, producer.join().unwrap());
         assert!(matches!(admit(&partition, 9), Err(Refused::Closed(9))));
+    });
+}
+
+/// Fails when `seal` lets items join unchecked, and when `lock` does not count those that did.
+#[test]
+fn items_that_join_unchecked_are_taken_and_counted_like_others() {
+    check(|| {
+        let partition = partition(4, 10);
+        let producer = thread::spawn({
+            let partition = Arc::clone(&partition);
+            move || (0..3).filter(|item| admit(&partition, *item).is_ok()).count()
+        });
+        let closer = thread::spawn({
+            let partition = Arc::clone(&partition);
+            move || partition.close(Vec::new())
+        });
+        let mut taken = Vec::new();
+        while !take(&partition, &mut taken) {}
+        deliver(&partition, taken.len());
+        closer.join().unwrap();
+        let accepted = producer.join().unwrap();
+        assert!(taken.iter().eq((0..accepted as u32).collect::<Vec<_>>().iter()));
+        let ledger = partition.ledger();
+        assert_eq!(
+            (ledger.accepted, ledger.delivered),
+            (accepted as u64, accepted as u64)
+        );
+    });
+}
+
+/// Fails when `look_ahead` does not look at the room.
+#[test]
+fn items_that_join_unchecked_have_room() {
+    check(|| {
+        let partition = partition(10, 3);
+        let producers: Vec<_> = (0..2)
+            .map(|_| {
+                let partition = Arc::clone(&partition);
+                thread::spawn(move || (0..2).filter(|item| admit(&partition, *item).is_ok()).count())
+            })
+            .collect();
+        let accepted: usize = producers
+            .into_iter()
+            .map(|producer| producer.join().unwrap())
+            .sum();
+        assert_eq!((accepted, partition.ledger().pending), (3, 3));
     });
 }
 

@@ -77,7 +77,6 @@ impl<T> OpenBatch<T> {
     }
 
     /// How many items seal it; draws the limits if it is empty.
-    #[inline]
     fn limit(&mut self, triggers: &Triggers) -> usize {
         match self.first {
             Some(First { limits, .. }) => limits.items,
@@ -85,7 +84,6 @@ impl<T> OpenBatch<T> {
         }
     }
 
-    #[cold]
     fn draw_limits(&mut self, triggers: &Triggers) -> usize {
         let at = Instant::now();
         let limits = if std::mem::take(&mut self.is_first) {
@@ -100,7 +98,6 @@ impl<T> OpenBatch<T> {
     }
 
     /// Joins an item to it; says whether it is full now, and of what.
-    #[inline]
     pub(crate) fn join(
         &mut self,
         item: T,
@@ -121,6 +118,19 @@ impl<T> OpenBatch<T> {
         } else {
             None
         }
+    }
+
+    /// Joins an item to it that was not weighed, and does not fill it.
+    #[inline]
+    pub(crate) fn join_unchecked(&mut self, item: T) {
+        self.items.push(item);
+    }
+
+    /// How many more items may join it of which none fills it; none while it is empty, as the first one draws the limits.
+    pub(crate) fn before_full(&self) -> u64 {
+        self.first.map_or(0, |First { limits, .. }| {
+            limits.items.saturating_sub(self.items.len() + 1) as u64
+        })
     }
 
     /// Joins as many of `items`, which were not weighed, as it takes; says whether it is full now.

@@ -5,7 +5,9 @@
 //!    leave in the order in which they were admitted.
 //! 2. `closed` is set, and the open batch sealed, in one step: no item can be admitted after the worker saw the end.
 //! 3. An item is pending from the step that stores it to the step that counts its outcome.
-//! 4. A full partition that drops its oldest batches has one to drop: the worker has at most one in hand, and the capacity is two
+//! 4. Items may join the open batch unchecked only as long as a look at everything would have let them. They are counted
+//!    before anything else is done.
+//! 5. A full partition that drops its oldest batches has one to drop: the worker has at most one in hand, and the capacity is two
 //!    at least.
 
 use crossbeam_utils::CachePadded;
@@ -14,7 +16,7 @@ use tokio::time::Instant;
 use crate::attempt::AttemptResult;
 use crate::barrier::{Barrier, Wait};
 use crate::caught::caught;
-use crate::info::{PartitionInfo, Stats};
+use crate::info::{PartitionInfo, Reading, Stats};
 use crate::open::Sealed;
 use crate::outcome::{Ledger, Outcome, Tally};
 use crate::overflow::Overflow;
@@ -82,8 +84,24 @@ impl<T> Partition<T> {
         }
     }
 
-    /// Admits an item unless the lock is taken.
+    /// The state, with right counts.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        let mut state = self.state.lock();
+        state.count_unchecked();
+        state
+    }
+
+    /// Admits an item that is neither weighed nor waited for, and about which nothing has to be looked at; hands it back where
+    /// something has. It is the way of most items.
     #[inline]
+    pub(crate) fn admit_unchecked(&self, item: T) -> Result<(), T> {
+        match self.state.try_lock() {
+            Some(mut state) => state.join_unchecked(item),
+            None => Err(item),
+        }
+    }
+
+    /// Admits an item unless the lock is taken.
     pub(crate) fn try_admit(
         &self,
         item: T,
@@ -91,23 +109,24 @@ impl<T> Partition<T> {
         waiter: &mut Option<Waiter>,
     ) -> Result<(), Refused<T>> {
         match self.state.try_lock() {
-            Some(state) => self.admit_locked(state, item, bytes, waiter),
+            Some(mut state) => {
+                state.count_unchecked();
+                self.admit_locked(state, item, bytes, waiter)
+            }
             None => Err(Refused::Taken(item)),
         }
     }
 
     /// Admits an item, and with it the waiter, if there is one.
-    #[inline]
     pub(crate) fn admit(
         &self,
         item: T,
         bytes: Option<usize>,
         waiter: &mut Option<Waiter>,
     ) -> Result<(), Refused<T>> {
-        self.admit_locked(self.state.lock(), item, bytes, waiter)
+        self.admit_locked(self.lock(), item, bytes, waiter)
     }
 
-    #[inline]
     fn admit_locked(
         &self,
         mut state: MutexGuard<'_, State<T>>,
@@ -122,8 +141,11 @@ impl<T> Partition<T> {
         let admitted = if state.has_room(bytes, &self.capacity) {
             to_wake = state.part_from_heavy(bytes, &self.triggers);
             let waiter = waiter.take();
-            to_wake |= state.open.items().is_empty() || waiter.is_some();
+            to_wake |= std::mem::take(&mut state.worker_rests) || waiter.is_some();
             to_wake |= state.join(item, bytes, waiter, &self.triggers);
+            if bytes.is_none() {
+                state.look_ahead(&self.capacity);
+            }
             Ok(())
         } else {
             to_wake = state.flush_for_room();
@@ -139,7 +161,7 @@ impl<T> Partition<T> {
     /// Admits as many of the next `count` items of a parcel as there is room for; the others stay. Full means that there was
     /// room for none.
     pub(crate) fn admit_many(&self, parcel: &mut Parcel<'_, T>, count: usize) -> Result<(), Refused<()>> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed(()));
         }
@@ -171,7 +193,7 @@ impl<T> Partition<T> {
     /// Makes room for an item by dropping the oldest batches that the worker does not have in hand, which are counted; none if
     /// there is room by now.
     pub(crate) fn evict(&self, bytes: Option<usize>) -> Vec<(DropReason, Sealed<T>)> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let mut evicted = Vec::new();
         // For an insert that will find it closed nothing has to go.
         while !state.closed && !state.has_room(bytes, &self.capacity) {
@@ -195,7 +217,7 @@ impl<T> Partition<T> {
     /// Counts items that there is no room for as accepted and dropped at once. Says how many of them, from the first on, have a
     /// place on the way to the dead-letter sink, or would have if there were one.
     pub(crate) fn drop_newcomers(&self, items: usize) -> Result<usize, Refused<()>> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed(()));
         }
@@ -212,13 +234,13 @@ impl<T> Partition<T> {
 
     /// Seals the open batch at somebody's request.
     pub(crate) fn seal_on_request(&self) {
-        self.state.lock().seal(Trigger::Request);
+        self.lock().seal(Trigger::Request);
         self.wake.notify_one();
     }
 
     /// Seals the open batch and marks the place behind it.
     pub(crate) fn place_barrier(&self) -> Waiting {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let newcomers_overflow = self.overflow == Overflow::DropNewest;
         let wait = (!state.ended).then(|| state.place_barrier(newcomers_overflow));
         let waiting = Waiting {
@@ -233,7 +255,7 @@ impl<T> Partition<T> {
 
     /// Closes the partition behind `last`, which is admitted whatever the capacity.
     pub(crate) fn close(&self, last: Vec<(T, Option<usize>)>) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if !state.closed {
             for (item, bytes) in last {
                 state.part_from_heavy(bytes, &self.triggers);
@@ -255,13 +277,13 @@ impl<T> Partition<T> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.state.lock().closed
+        self.lock().closed
     }
 
     /// What the worker, which has nothing in hand, does next.
     pub(crate) fn next(&self, now: Instant) -> Next<T> {
         let mut reached = Vec::new();
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let next = Self::next_locked(&mut state, now, &mut reached);
         let tally = state.tally;
         drop(state);
@@ -274,6 +296,7 @@ impl<T> Partition<T> {
 
     fn next_locked(state: &mut State<T>, now: Instant, reached: &mut Vec<Barrier>) -> Next<T> {
         state.in_hand = None;
+        state.worker_rests = false;
         while let Some(entry) = state.queue.pop_front() {
             match entry {
                 Entry::Sealed(sealed) => return Next::Flush(state.hand_out(sealed)),
@@ -300,12 +323,13 @@ impl<T> Partition<T> {
             state.ended = true;
             return Next::End;
         }
+        state.worker_rests = true;
         Next::Wait
     }
 
     /// Ends the partition where it is: closes it and takes everything that is left, in order.
     pub(crate) fn end(&self) -> Vec<Sealed<T>> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.seal(Trigger::Close);
         state.closed = true;
         state.ended = true;
@@ -332,7 +356,7 @@ impl<T> Partition<T> {
 
     /// Counts items as settled, then wakes who waits for their room.
     pub(crate) fn settle(&self, outcome: Outcome, size: Size) {
-        self.state.lock().settle(outcome, size);
+        self.lock().settle(outcome, size);
         // After the count, or the woken one could find the partition full and sleep on.
         self.wake_for_room(&self.room);
     }
@@ -347,55 +371,53 @@ impl<T> Partition<T> {
     }
 
     pub(crate) fn count_attempt(&self, result: AttemptResult) {
-        self.state.lock().attempts[result as usize] += 1;
+        self.lock().attempts[result as usize] += 1;
     }
 
     pub(crate) fn count_dead_lettered(&self, items: usize) {
-        self.state.lock().tally.dead_lettered += items as u64;
+        self.lock().tally.dead_lettered += items as u64;
     }
 
     pub(crate) fn count_retry(&self, items: usize) {
-        self.state.lock().tally.retried += items as u64;
+        self.lock().tally.retried += items as u64;
     }
 
     pub(crate) fn tally(&self) -> Tally {
-        self.state.lock().tally
+        self.lock().tally
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        self.state.lock().ledger()
+        self.lock().ledger()
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let state = self.state.lock();
-        let attempts = state.attempts.iter().sum();
-        Stats {
-            ledger: state.ledger(),
-            attempts,
-            failed_attempts: attempts - state.attempts[AttemptResult::Ok as usize],
-            ended: state.attempts,
-            sealed: state.seals,
-        }
+        self.lock().stats()
     }
 
     pub(crate) fn pending(&self) -> Size {
-        self.state.lock().pending
+        self.lock().pending
     }
 
     pub(crate) fn info(&self, now: Instant) -> PartitionInfo {
-        let state = self.state.lock();
-        let sealed = state.sealed().map(|sealed| sealed.items.len() as u64).sum();
-        let open = state.open.items().len() as u64;
-        let in_hand = state.pending.items - open - sealed;
-        let oldest = state.in_hand.filter(|_| in_hand > 0);
-        let oldest = oldest.or_else(|| state.sealed().next().map(|sealed| sealed.opened));
-        let oldest = oldest.or(state.open.opened());
+        let state = self.lock();
+        let (open, sealed) = (state.open.items().len() as u64, state.sealed_items());
+        let oldest = state.oldest();
         PartitionInfo {
             pending: state.pending,
             open,
             sealed,
-            in_hand,
+            in_hand: state.pending.items - open - sealed,
             oldest: oldest.map(|opened| now.saturating_duration_since(opened)),
+        }
+    }
+
+    /// What is reported of it, under one lock: producers want it, too.
+    pub(crate) fn reading(&self) -> Reading {
+        let state = self.lock();
+        Reading {
+            stats: state.stats(),
+            pending: state.pending,
+            oldest: state.oldest(),
         }
     }
 
@@ -405,7 +427,7 @@ impl<T> Partition<T> {
     where
         T: Clone,
     {
-        let state = self.state.lock();
+        let state = self.lock();
         let waiting = state.sealed().flat_map(|sealed| &sealed.items);
         let mut waiting_items = 0;
         for item in waiting.chain(state.open.items()) {

@@ -1,5 +1,6 @@
 //! Picks the partition for the next item.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::num::NonZeroUsize;
@@ -140,8 +141,23 @@ pub struct Router {
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    // Relaxed: only uniqueness matters, nothing is published with the number.
-    static THREAD: usize = THREADS.fetch_add(1, Relaxed);
+    static HOME: Cell<Home> = const {
+        Cell::new(Home {
+            thread: None,
+            partitions: 0,
+            index: 0,
+        })
+    };
+}
+
+/// Where the thread was at home when it was asked last. Most threads are asked by routers of one size only, and so are spared a
+/// division for each item.
+#[derive(Clone, Copy)]
+struct Home {
+    /// The number of the thread, once it has one.
+    thread: Option<usize>,
+    partitions: usize,
+    index: usize,
 }
 
 impl Router {
@@ -160,10 +176,31 @@ impl Router {
 
     /// The calling thread's home partition.
     ///
-    /// Threads are numbered at their first use of any router, so that consecutive threads have different homes. A thread
-    /// that is being destroyed, and has no number any more, is at home in partition 0.
+    /// Threads are numbered at their first use of any router, so that consecutive threads have different homes.
+    #[inline]
     pub fn home(&self) -> usize {
-        THREAD.try_with(|thread| *thread % self.partitions).unwrap_or(0)
+        HOME.with(|home| {
+            let last = home.get();
+            if last.partitions == self.partitions() {
+                last.index
+            } else {
+                self.move_home(home)
+            }
+        })
+    }
+
+    #[cold]
+    fn move_home(&self, home: &Cell<Home>) -> usize {
+        // Relaxed: only uniqueness matters, nothing is published with the number.
+        let number = || THREADS.fetch_add(1, Relaxed);
+        let thread = home.get().thread.unwrap_or_else(number);
+        let index = thread % self.partitions;
+        home.set(Home {
+            thread: Some(thread),
+            partitions: self.partitions(),
+            index,
+        });
+        index
     }
 
     /// Every partition once, the calling thread's home first.

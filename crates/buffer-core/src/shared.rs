@@ -1,6 +1,7 @@
 //! What the handles and the workers of one buffer share: its partitions, and the places where items are settled.
 
 use std::error::Error;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Shared<T> {
     pub(crate) router: Router,
     pub(crate) routing: Routing<T>,
     pub(crate) weigh: Option<Weigh<T>>,
+    /// Whether items are not weighed and may go anywhere.
+    pub(crate) is_plain: bool,
     /// The most that an item may weigh.
     pub(crate) heaviest: u64,
     pub(crate) overflow: Overflow,
@@ -106,16 +109,20 @@ impl<T> Shared<T> {
 
     /// Reports the buffer as it is to the metrics recorder, and to the log when a hold has begun or ended.
     pub(crate) fn report(&self) {
-        let now = Instant::now();
-        let oldest = self
-            .partitions
-            .iter()
-            .filter_map(|partition| partition.info(now).oldest);
-        let oldest = oldest.max();
+        self.report_some(0..self.partitions.len());
+    }
+
+    /// Reports what has changed in one partition, and leaves the locks of the others to those who insert there.
+    pub(crate) fn report_partition(&self, index: usize) {
+        self.report_some(index..index + 1);
+    }
+
+    fn report_some(&self, indexes: Range<usize>) {
         let health = self.hold.health();
-        let partitions = self.partitions.iter();
-        let partitions = partitions.map(|partition| (partition.stats(), partition.pending()));
-        let has_turned = self.meter.report(partitions, health != Health::Well, oldest);
+        let readings = indexes.map(|index| (index, self.partitions[index].reading()));
+        let has_turned = self
+            .meter
+            .report(readings, health != Health::Well, Instant::now());
         if has_turned {
             // The subscriber is user code.
             let _ = caught(|| match &health {

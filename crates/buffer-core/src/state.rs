@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
+use crate::attempt::AttemptResult;
 use crate::barrier::{Barrier, Wait};
-use crate::info::{Ends, Seals};
+use crate::info::{Ends, Seals, Stats};
 use crate::open::{OpenBatch, Sealed};
 use crate::outcome::{Ledger, Outcome, Tally};
 use crate::size::Size;
@@ -16,7 +17,14 @@ use crate::weights::in_bytes;
 /// The open batch, the sealed ones, and the counts.
 pub(crate) struct State<T> {
     pub(crate) open: OpenBatch<T>,
+    /// How many more items may join the open batch before anything else has to be looked at: it is not empty, none of them
+    /// fills it, and there is room for all of them. Whatever makes that untrue sets it to zero.
+    unchecked: u64,
+    /// What it was when the counts were right: those that have joined since are not in them.
+    counted: u64,
     pub(crate) queue: VecDeque<Entry<T>>,
+    /// The worker waits without a timer, so a first item has to wake it. Otherwise it comes by itself, sooner or later.
+    pub(crate) worker_rests: bool,
     /// When the batch was opened that the worker has in hand.
     pub(crate) in_hand: Option<Instant>,
     /// Every item that was ever accepted: what is pending and what is settled.
@@ -41,7 +49,10 @@ impl<T> State<T> {
     pub(crate) fn new() -> Self {
         Self {
             open: OpenBatch::new(),
+            unchecked: 0,
+            counted: 0,
             queue: VecDeque::new(),
+            worker_rests: false,
             in_hand: None,
             accepted: 0,
             pending: Size::default(),
@@ -75,8 +86,37 @@ impl<T> State<T> {
         all_is_open && self.seal(Trigger::Bytes)
     }
 
-    /// Stores an item, and seals the open batch if that is full with it; says whether it was.
+    /// Stores an item for which nothing has to be looked at; hands it back where something has. Items that are weighed, or
+    /// waited for, do not come here.
     #[inline]
+    pub(crate) fn join_unchecked(&mut self, item: T) -> Result<(), T> {
+        if self.unchecked == 0 {
+            return Err(item);
+        }
+        self.unchecked -= 1;
+        self.open.join_unchecked(item);
+        Ok(())
+    }
+
+    /// Counts the items that have joined unchecked. Whoever comes to do something else than that calls it first.
+    pub(crate) fn count_unchecked(&mut self) {
+        let joined = self.counted - self.unchecked;
+        self.counted = self.unchecked;
+        self.accepted += joined;
+        self.pending.items += joined;
+    }
+
+    fn let_join(&mut self, unchecked: u64) {
+        (self.unchecked, self.counted) = (unchecked, unchecked);
+    }
+
+    /// Looks ahead, so that the next items need no look.
+    pub(crate) fn look_ahead(&mut self, capacity: &Size) {
+        let room = capacity.items.saturating_sub(self.pending.items);
+        self.let_join(room.min(self.open.before_full()));
+    }
+
+    /// Stores an item, and seals the open batch if that is full with it; says whether it was.
     pub(crate) fn join(
         &mut self,
         item: T,
@@ -84,6 +124,7 @@ impl<T> State<T> {
         waiter: Option<Waiter>,
         triggers: &Triggers,
     ) -> bool {
+        self.let_join(0);
         self.accepted += 1;
         self.pending.items += 1;
         self.pending.bytes = self.pending.bytes.saturating_add(in_bytes(bytes));
@@ -93,6 +134,7 @@ impl<T> State<T> {
 
     /// Stores items that were not weighed, and seals the open batch as often as it is full.
     pub(crate) fn join_many(&mut self, mut items: impl ExactSizeIterator<Item = T>, triggers: &Triggers) {
+        self.let_join(0);
         self.accepted += items.len() as u64;
         self.pending.items += items.len() as u64;
         while items.len() > 0 {
@@ -104,6 +146,7 @@ impl<T> State<T> {
 
     /// Seals the open batch, if there is one.
     pub(crate) fn seal(&mut self, trigger: Trigger) -> bool {
+        self.let_join(0);
         let Some(sealed) = self.open.seal(trigger) else {
             return false;
         };
@@ -168,6 +211,30 @@ impl<T> State<T> {
             "{ledger:?}"
         );
         ledger
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let attempts = self.attempts.iter().sum();
+        Stats {
+            ledger: self.ledger(),
+            attempts,
+            failed_attempts: attempts - self.attempts[AttemptResult::Ok as usize],
+            ended: self.attempts,
+            sealed: self.seals,
+        }
+    }
+
+    /// When the batch was opened that the oldest pending item is in.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let open = self.open.items().len() as u64;
+        let has_in_hand = self.pending.items > open + self.sealed_items();
+        let in_hand = self.in_hand.filter(|_| has_in_hand);
+        let sealed = || self.sealed().next().map(|sealed| sealed.opened);
+        in_hand.or_else(sealed).or(self.open.opened())
+    }
+
+    pub(crate) fn sealed_items(&self) -> u64 {
+        self.sealed().map(|sealed| sealed.items.len() as u64).sum()
     }
 
     pub(crate) fn sealed(&self) -> impl Iterator<Item = &Sealed<T>> {
