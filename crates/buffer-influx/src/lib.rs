@@ -37,6 +37,7 @@
 //!   crate `metrics`.
 
 mod answer_body;
+mod begun_line;
 mod body;
 mod byte_class;
 mod client;
