@@ -11,6 +11,8 @@ mod by_hand;
 mod contenders;
 #[path = "encode/readings.rs"]
 mod readings;
+#[path = "encode/special.rs"]
+mod special;
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -40,7 +42,7 @@ fn compare() {
     load(
         &mut bench,
         "all to escape",
-        &readings::special(),
+        &special::special(),
         by::questdb_unchecked,
     );
     bench.finish();

@@ -42,31 +42,6 @@ pub(crate) fn plain() -> Vec<Reading> {
         .collect()
 }
 
-/// The same with something to escape in every name, key and text.
-pub(crate) fn special() -> Vec<Reading> {
-    let mut noise = Noise(2);
-    (0..READINGS)
-        .map(|n| Reading {
-            measurement: "cpu, all",
-            tags: [
-                ("clus ter", "production, eu".to_owned()),
-                ("ho=st", format!("web {:03}", n % HOSTS)),
-                ("reg,ion", "eu central = 1".to_owned()),
-                ("ser vice", "check,out".to_owned()),
-            ],
-            floats: [
-                ("us er", noise.float() * 100.0),
-                ("sys=tem", noise.float() * 100.0),
-                ("lo,ad", noise.float() * 8.0),
-            ],
-            integer: ("proc esses", noise.integer(2_000)),
-            boolean: ("thrott,led", noise.integer(2) == 0),
-            text: ("gover=nor", r#"the "performance" one of C:\power"#.to_owned()),
-            nanoseconds: BEGIN + n as i64 * 1_000_000,
-        })
-        .collect()
-}
-
 /// A linear congruential generator: the same readings in every run.
 struct Noise(u64);
 
