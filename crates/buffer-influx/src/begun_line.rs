@@ -98,6 +98,7 @@ impl<'a> BegunLine<'a> {
     }
 
     /// A tag of the line's own, behind the default tags that come before it.
+    #[inline(always)]
     pub(crate) fn write_own_tag(&mut self, key: &str, value: &str) -> bool {
         if self.next != Next::TagOrFirstField || !self.is_behind_the_tags(key) {
             return false;
