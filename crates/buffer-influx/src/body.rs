@@ -50,9 +50,9 @@ impl Body {
 }
 
 fn join<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> Vec<u8> {
-    let mut text = Vec::with_capacity(lines.clone().map(|line| line.as_str().len() + 1).sum());
+    let mut text = Vec::with_capacity(lines.clone().map(|line| line.as_bytes().len() + 1).sum());
     for line in lines {
-        text.extend_from_slice(line.as_str().as_bytes());
+        text.extend_from_slice(line.as_bytes());
         text.push(b'\n');
     }
     text

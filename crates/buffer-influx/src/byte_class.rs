@@ -36,3 +36,31 @@ const fn classes(separators: &[u8]) -> [Class; 256] {
     }
     classes
 }
+
+/// Finds bytes of a name that are not copied as they are in every part of a line, in eight bytes at once: the result is not zero
+/// then. It finds most of what stands before the minus sign in ASCII, too, as that is rare in names.
+#[inline(always)]
+pub(crate) fn find_in_name(word: u64) -> u64 {
+    let found = below(word, b'-') | is(word, b'=') | is(word, b'\\') | word.wrapping_add(EVERY);
+    found & !word & (EVERY << 7)
+}
+
+/// Finds bytes of a text that are not copied as they are between its quotes, and all control characters.
+#[inline(always)]
+pub(crate) fn find_in_text(word: u64) -> u64 {
+    let found = below(word, b' ') | is(word, b'"') | is(word, b'\\');
+    found & !word & (EVERY << 7)
+}
+
+const EVERY: u64 = 0x0101_0101_0101_0101;
+
+/// For an ASCII character as `bound`.
+#[inline(always)]
+fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(EVERY * u64::from(bound))
+}
+
+#[inline(always)]
+fn is(word: u64, byte: u8) -> u64 {
+    below(word ^ (EVERY * u64::from(byte)), 1)
+}

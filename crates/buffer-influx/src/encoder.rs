@@ -1,21 +1,13 @@
 //! The encoder: turns points into lines in the dialect of one server.
 
-use std::cell::RefCell;
-
 use crate::dialect::Dialect;
-use crate::encode::push_point;
+use crate::encode::encode;
 use crate::line::Line;
+use crate::line_builder::LineBuilder;
 use crate::point::Point;
 use crate::point_error::PointError;
 use crate::rules::{ControlCharacters, LargeUnsigned, NonFinite, Rules, TrailingBackslash};
-
-thread_local! {
-    /// Where a line grows, so that the line itself is allocated once and at its exact size.
-    static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// What a thread keeps at most after a large point.
-const SCRATCH_BYTES: usize = 64 * 1024;
+use crate::series_key::SeriesKey;
 
 /// Turns points into lines in the dialect of one server; [`Client::encoder`](crate::Client::encoder) has the right one.
 ///
@@ -114,15 +106,54 @@ impl Encoder {
     /// A [`PointError`] that names the part which the server would refuse, misread or lose without an error, and what to do
     /// about it.
     pub fn encode(&self, point: &Point) -> Result<Line, PointError> {
-        SCRATCH
-            .try_with(|scratch| self.encode_by(point, &mut scratch.borrow_mut()))
-            .unwrap_or_else(|_thread_ends| self.encode_by(point, &mut String::new()))
+        encode(point, &self.default_tags, &self.rules)
     }
 
-    fn encode_by(&self, point: &Point, scratch: &mut String) -> Result<Line, PointError> {
-        scratch.clear();
-        scratch.shrink_to(SCRATCH_BYTES);
-        push_point(scratch, point, &self.default_tags, &self.rules)?;
-        Ok(Line::new(scratch.as_str()))
+    /// Begins a line from values that are at hand: the fast way from these to text, without a [`Point`] between.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_influx::{Dialect, Encoder};
+    ///
+    /// let encoder = Encoder::new(Dialect::Influx2).default_tag("host", "a");
+    /// let line = encoder.line("cpu").tag("core", "0").field("load", 0.5).timestamp_ns(7).finish()?;
+    /// assert_eq!(line.as_str(), "cpu,core=0,host=a load=0.5 7");
+    /// # Ok::<(), buffer_influx::PointError>(())
+    /// ```
+    #[inline]
+    pub fn line<'a>(&'a self, measurement: &str) -> LineBuilder<'a> {
+        LineBuilder::new(measurement, &self.default_tags, &self.rules)
+    }
+
+    /// Checks a measurement with its tags and encodes them once, for as many lines as will come.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Encoder::encode).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_influx::{Dialect, Encoder};
+    ///
+    /// let encoder = Encoder::new(Dialect::Influx1);
+    /// let load = encoder.series("load", [("host", "a b"), ("core", "0")])?;
+    /// assert_eq!(load.line().field("v", 0.5).timestamp_ns(7).finish()?.as_str(), r"load,core=0,host=a\ b v=0.5 7");
+    /// # Ok::<(), buffer_influx::PointError>(())
+    /// ```
+    pub fn series<'t>(
+        &self,
+        measurement: &str,
+        tags: impl IntoIterator<Item = (&'t str, &'t str)>,
+    ) -> Result<SeriesKey, PointError> {
+        let mut point = Point::new(measurement);
+        for (key, value) in &self.default_tags {
+            point = point.tag(key, value);
+        }
+        let point = tags
+            .into_iter()
+            .fold(point, |point, (key, value)| point.tag(key, value));
+        SeriesKey::new(point, self.rules)
     }
 }

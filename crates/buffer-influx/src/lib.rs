@@ -25,6 +25,8 @@
 //! * A [`Target`] is where points go: [`V1`], [`V2`] or [`V3`]. It fixes path, login, words and [`Dialect`].
 //! * A [`Point`] becomes a [`Line`] when an [`Encoder`] encodes it. What the server would refuse, misread or lose without an error is a
 //!   [`PointError`] then, so one bad point costs itself and no batch.
+//! * A [`LineBuilder`] makes the same line from values at hand, several times as fast, and a [`SeriesKey`] is a measurement with its
+//!   tags that is encoded once, for many lines.
 //! * [`Udp`] is a target without answers, with a [`UdpWriter`] of its own: its points are sent, and not delivered.
 //! * Every line has a timestamp, of the point or of the moment of encoding. A line that is written twice, as happens when an
 //!   answer is lost, overwrites itself.
@@ -35,6 +37,7 @@
 //!   crate `metrics`.
 
 mod answer_body;
+mod begun_line;
 mod body;
 mod byte_class;
 mod client;
@@ -45,23 +48,29 @@ mod counter;
 mod database;
 mod dialect;
 mod encode;
+mod encode_fields;
 mod encoder;
 mod error;
+mod field_keys;
 mod field_value;
 #[cfg(feature = "recorder")]
 mod gauge;
 #[cfg(feature = "recorder")]
 mod histogram;
+mod keys;
 mod kind;
 mod line;
+mod line_builder;
 mod login;
 mod meter;
 #[cfg(feature = "recorder")]
 mod metric_fields;
 pub mod metrics;
+mod moment;
 mod name;
 mod named_lines;
 mod parse;
+mod pen;
 mod point;
 mod point_error;
 mod precision;
@@ -85,8 +94,10 @@ mod registry;
 mod rejected_line;
 mod response;
 mod rules;
+mod scratch;
 #[cfg(feature = "recorder")]
 mod series;
+mod series_key;
 #[cfg(feature = "recorder")]
 mod series_settings;
 mod sink;
@@ -97,6 +108,7 @@ mod udp;
 mod udp_writer;
 #[cfg(feature = "recorder")]
 mod updates;
+mod usual;
 mod v1;
 mod v2;
 mod v3;
@@ -110,8 +122,9 @@ pub use crate::client_builder::ClientBuilder;
 pub use crate::dialect::Dialect;
 pub use crate::encoder::Encoder;
 pub use crate::error::{ClientError, WriteError};
-pub use crate::field_value::FieldValue;
+pub use crate::field_value::{FieldValue, FieldValueRef};
 pub use crate::line::Line;
+pub use crate::line_builder::LineBuilder;
 pub use crate::parse::ParseLineError;
 pub use crate::point::Point;
 pub use crate::point_error::{Element, PointError};
@@ -128,6 +141,7 @@ pub use crate::recorder_handle::{RecorderHandle, RecorderStats};
 pub use crate::refusal::{Refusal, RefusalKind};
 pub use crate::rejected_line::RejectedLine;
 pub use crate::rules::{ControlCharacters, LargeUnsigned, NonFinite, TrailingBackslash};
+pub use crate::series_key::SeriesKey;
 #[cfg(feature = "recorder")]
 pub use crate::series_settings::{Counters, Gauges};
 pub use crate::sink::InfluxSink;

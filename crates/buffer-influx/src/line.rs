@@ -18,27 +18,44 @@ use std::fmt;
 /// # Ok::<(), buffer_influx::PointError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Line(Box<str>);
+pub struct Line(Box<[u8]>);
 
 impl Line {
     pub(crate) fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into().into())
+    }
+
+    /// Of bytes that are known to be a text, though not to the compiler: what it costs to look is paid by who asks for a `str`.
+    #[inline]
+    pub(crate) fn of_bytes(text: &[u8]) -> Self {
         Self(text.into())
     }
 
     /// The line's text.
     pub fn as_str(&self) -> &str {
+        text_of(&self.0)
+    }
+
+    /// The line's text as the bytes that are sent.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
+/// The text of a line, or of its begin.
+pub(crate) fn text_of(line: &[u8]) -> &str {
+    std::str::from_utf8(line).expect("whole texts were written, with ASCII between them")
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Line({:?})", &self.0)
+        write!(f, "Line({:?})", self.as_str())
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Metered<S> {
 #[async_trait]
 impl<S: Flush<Line>> Flush<Line> for Metered<S> {
     async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
-        let bytes: usize = batch.iter().map(|line| line.as_str().len() + 1).sum();
+        let bytes: usize = batch.iter().map(|line| line.as_bytes().len() + 1).sum();
         self.meter.writes.fetch_add(1, Relaxed);
         let mut attempt = Attempt {
             meter: &self.meter,

@@ -77,7 +77,7 @@ impl<'a> NamedLines<'a> {
         for (index, line) in sent.iter().enumerate() {
             left.entry(line.as_str()).or_default().push(index);
         }
-        let longest = sent.iter().map(|line| line.as_str().len()).max().unwrap_or(0);
+        let longest = sent.iter().map(|line| line.as_bytes().len()).max().unwrap_or(0);
         let (mut rest, dropped) = split_dropped(message);
         let mut named = Self {
             lines: Vec::new(),

@@ -44,22 +44,10 @@ impl FromStr for Point {
     /// ```
     fn from_str(line: &str) -> Result<Self, ParseLineError> {
         let mut rest = Rest { line, at: 0 };
-        let mut point = Point::new(rest.name(b", ")?);
-        while rest.take(b',') {
-            let key = rest.name(b"=, ")?;
-            rest.expect(b'=', "a tag's key has no `=` behind it")?;
-            point = point.tag(key, rest.name(b", =")?);
-        }
+        let point = rest.series()?;
         rest.expect(b' ', "there is no space before the fields")?;
         rest.skip_spaces();
-        loop {
-            let key = rest.name(b"=, ")?;
-            rest.expect(b'=', "a field's key has no `=` behind it")?;
-            point = point.field(key, rest.value()?);
-            if !rest.take(b',') {
-                break;
-            }
-        }
+        let point = rest.fields(point)?;
         let before = rest.at;
         rest.skip_spaces();
         let end = rest.left().trim_end_matches([' ', '\r', '\n']);
@@ -74,6 +62,22 @@ impl FromStr for Point {
             None => Err(rest.error("the timestamp is no number of nanoseconds, or more than a line follows")),
         }
     }
+}
+
+/// Reads the point of a line that was only begun, whose series is known or at its begin.
+pub(crate) fn parse_begun(known: Option<(&Point, usize)>, text: &str) -> Result<Point, ParseLineError> {
+    let mut rest = Rest { line: text, at: 0 };
+    let point = match known {
+        Some((series, bytes)) => {
+            rest.at = bytes;
+            series.clone()
+        }
+        None => rest.series()?,
+    };
+    if rest.take(b' ') {
+        return rest.fields(point);
+    }
+    Ok(point)
 }
 
 /// What is not read yet.
@@ -102,6 +106,27 @@ impl<'a> Rest<'a> {
 
     fn skip_spaces(&mut self) {
         while self.take(b' ') {}
+    }
+
+    fn series(&mut self) -> Result<Point, ParseLineError> {
+        let mut point = Point::new(self.name(b", ")?);
+        while self.take(b',') {
+            let key = self.name(b"=, ")?;
+            self.expect(b'=', "a tag's key has no `=` behind it")?;
+            point = point.tag(key, self.name(b", =")?);
+        }
+        Ok(point)
+    }
+
+    fn fields(&mut self, mut point: Point) -> Result<Point, ParseLineError> {
+        loop {
+            let key = self.name(b"=, ")?;
+            self.expect(b'=', "a field's key has no `=` behind it")?;
+            point = point.field(key, self.value()?);
+            if !self.take(b',') {
+                return Ok(point);
+            }
+        }
     }
 
     /// Reads up to one of `ends` that has no backslash before it.

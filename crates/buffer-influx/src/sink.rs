@@ -217,7 +217,7 @@ fn reject(batch: &mut Batch<Line>, index: usize, refusal: &Refusal, reason: &str
 
 /// The bytes of these lines with their line breaks.
 fn bytes_of(batch: &Batch<Line>, part: &[usize]) -> usize {
-    part.iter().map(|index| batch[*index].as_str().len() + 1).sum()
+    part.iter().map(|index| batch[*index].as_bytes().len() + 1).sum()
 }
 
 fn deliver(batch: &mut Batch<Line>, part: &[usize]) {

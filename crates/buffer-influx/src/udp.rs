@@ -114,7 +114,7 @@ fn pack(lines: &[Line], most_bytes: usize) -> (Vec<u8>, usize) {
     let mut datagram = Vec::with_capacity(most_bytes);
     let mut packed = 0;
     for line in lines {
-        let text = line.as_str().as_bytes();
+        let text = line.as_bytes();
         if packed > 0 && datagram.len() + 1 + text.len() > most_bytes {
             break;
         }

@@ -189,6 +189,50 @@ impl Writer {
         })
     }
 
+    /// The writer's encoder, for lines that are built without a point.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use buffer_influx::{Client, InfluxSink, V1, Writer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::builder("http://localhost:8086", V1::new("metrics")).build()?;
+    /// let writer = Writer::builder(client.encoder()).build(InfluxSink::new(client))?;
+    /// let load = writer.encoder().series("load", [("host", "a")])?;
+    /// for value in [0.5, 0.25] {
+    ///     writer.write_line(load.line().field("value", value).finish()?).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Writes a line of the writer's [encoder](Writer::encoder), and waits while the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// An [`InsertError`], which hands the line back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`write`](Writer::write).
+    pub async fn write_line(&self, line: Line) -> Result<(), InsertError<Line>> {
+        self.buffer.insert(line).await
+    }
+
+    /// Writes a line of the writer's [encoder](Writer::encoder) if there is room. In other ways the [buffer](Writer::buffer) takes it.
+    ///
+    /// # Errors
+    ///
+    /// A [`TryInsertError`], which hands the line back.
+    pub fn try_write_line(&self, line: Line) -> Result<(), TryInsertError<Line>> {
+        self.buffer.try_insert(line)
+    }
+
     /// Flushes what is pending, and waits until all of it is settled; says what became of it.
     ///
     /// In an outage it waits.

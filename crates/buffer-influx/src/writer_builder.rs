@@ -51,7 +51,7 @@ impl WriterBuilder {
             buffer: Buffer::builder()
                 .name("influx")
                 .batch_size(5_000)
-                .weigh(|line: &Line| line.as_str().len() + 1)
+                .weigh(|line: &Line| line.as_bytes().len() + 1)
                 .batch_bytes(BATCH_BYTES)
                 .flush_interval(Duration::from_secs(1)),
         }

@@ -239,3 +239,31 @@ async fn a_batch_is_sealed_at_4_mib() {
     let lines = [server.request(), server.request()].map(|request| request.body.lines().count());
     assert_eq!(lines, [3, 3]);
 }
+
+#[tokio::test]
+async fn lines_that_are_built_go_with_the_points_and_come_back_where_there_is_no_room() {
+    let server = ScriptedServer::new([]);
+    let client = client(&server);
+    let writer = Writer::builder(client.encoder().default_tag("host", "a"))
+        .buffer(|buffer| buffer.partitions(1).batch_size(3).capacity(3))
+        .build(InfluxSink::new(client))
+        .expect("valid settings");
+    let load = writer.encoder().series("load", []).expect("a valid series");
+    let line = |value: i64| {
+        let line = load.line().field("v", value).timestamp_ns(value).finish();
+        line.expect("a valid point")
+    };
+    writer.write_line(line(0)).await.expect("there is room");
+    writer.write(good(1)).await.expect("a good point");
+    writer.try_write_line(line(2)).expect("there is room");
+    let refused = writer.try_write_line(line(3)).expect_err("three are pending");
+    assert_eq!(refused.into_item(), line(3));
+    assert_eq!(writer.flush().await.delivered, 3);
+    assert_eq!(
+        server.request().body,
+        "load,host=a v=0i 0\nm,host=a v=1i 1\nload,host=a v=2i 2\n"
+    );
+    writer.close().await;
+    let refused = writer.write_line(line(4)).await.expect_err("it is closed");
+    assert_eq!(refused.into_item(), line(4));
+}

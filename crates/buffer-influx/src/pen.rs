@@ -1,0 +1,180 @@
+//! Writes short texts into room that is there, in a few moves of fixed size: a call of `memcpy` would cost more than the copy.
+
+use crate::byte_class::{find_in_name, find_in_text};
+
+/// Writes into a slice. Whoever hands it out has seen to it that what comes has room, and [`Pen::SPARE`] bytes behind it.
+pub(crate) struct Pen<'a> {
+    room: &'a mut [u8],
+    /// A place of its own, and not the slice's begin: it stays in a register.
+    at: usize,
+}
+
+impl<'a> Pen<'a> {
+    /// What it may write behind the text's end.
+    pub(crate) const SPARE: usize = 16;
+
+    #[inline(always)]
+    pub(crate) fn new(room: &'a mut [u8], at: usize) -> Self {
+        Self { room, at }
+    }
+
+    /// Where it stands.
+    #[inline(always)]
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    #[inline(always)]
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.room[self.at] = byte;
+        self.at += 1;
+    }
+
+    /// Any bytes.
+    #[inline(always)]
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        write_unless(self.room, self.at, bytes, |_| 0);
+        self.at += bytes.len();
+    }
+
+    /// A name, and whether it has letters and nothing to escape; if not, nothing counts as written.
+    #[inline(always)]
+    pub(crate) fn plain_name(&mut self, name: &[u8]) -> bool {
+        let plain = write_plain_name(self.room, self.at, name);
+        self.at += if plain { name.len() } else { 0 };
+        plain
+    }
+
+    /// A text, and whether it has nothing to escape; if it has, nothing counts as written.
+    #[inline(always)]
+    pub(crate) fn plain_text(&mut self, text: &[u8]) -> bool {
+        let plain = write_unless(self.room, self.at, text, find_in_text);
+        self.at += if plain { text.len() } else { 0 };
+        plain
+    }
+}
+
+/// Called for every name, so that there is one copy of it to keep in the cache.
+#[inline(never)]
+fn write_plain_name(room: &mut [u8], at: usize, name: &[u8]) -> bool {
+    match name.len() {
+        0 => false,
+        1..=16 => write_unless(room, at, name, find_in_name),
+        _ => write_long_name(room, at, name),
+    }
+}
+
+#[inline(never)]
+fn write_long_name(room: &mut [u8], at: usize, name: &[u8]) -> bool {
+    write_unless(room, at, name, find_in_name)
+}
+
+/// Writes `bytes`, unless `find` finds something in any eight of them.
+///
+/// What is at least as long as a move takes two, one from the begin and one up to the end, which overlap.
+#[inline(always)]
+fn write_unless(room: &mut [u8], at: usize, bytes: &[u8], find: impl Fn(u64) -> u64) -> bool {
+    let room = &mut room[at..];
+    let length = bytes.len();
+    let found = match length {
+        0 => 0,
+        1..4 => {
+            // The same byte may come twice; then the second is behind the end.
+            let few = [bytes[0], bytes[length / 2], bytes[length - 1], b'x'];
+            write(room, 0, few);
+            find(joined(few, [b'x'; 4]))
+        }
+        4..8 => {
+            let (first, last) = ends::<4>(bytes);
+            write(room, 0, first);
+            write(room, length - 4, last);
+            find(joined(first, last))
+        }
+        8..=16 => {
+            let (first, last) = ends::<8>(bytes);
+            write(room, 0, first);
+            write(room, length - 8, last);
+            find(u64::from_le_bytes(first)) | find(u64::from_le_bytes(last))
+        }
+        17..=32 => {
+            let (first, last) = ends::<16>(bytes);
+            write(room, 0, first);
+            write(room, length - 16, last);
+            find_in_long(bytes, find)
+        }
+        _ => {
+            room[..length].copy_from_slice(bytes);
+            find_in_long(bytes, find)
+        }
+    };
+    found == 0
+}
+
+#[inline(always)]
+fn find_in_long(bytes: &[u8], find: impl Fn(u64) -> u64) -> u64 {
+    let (_, last) = ends::<8>(bytes);
+    let (words, _) = bytes.as_chunks();
+    words.iter().fold(find(u64::from_le_bytes(last)), |found, word| {
+        found | find(u64::from_le_bytes(*word))
+    })
+}
+
+#[inline(always)]
+fn write<const MOVE: usize>(room: &mut [u8], at: usize, bytes: [u8; MOVE]) {
+    room[at..at + MOVE].copy_from_slice(&bytes);
+}
+
+/// The first and the last bytes of at least as many.
+#[inline(always)]
+fn ends<const MOVE: usize>(bytes: &[u8]) -> ([u8; MOVE], [u8; MOVE]) {
+    match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => (*first, *last),
+        _ => unreachable!("the length was looked at before"),
+    }
+}
+
+#[inline(always)]
+fn joined(first: [u8; 4], last: [u8; 4]) -> u64 {
+    u64::from(u32::from_le_bytes(first)) | u64::from(u32::from_le_bytes(last)) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::byte_class::{Class, IN_KEY};
+
+    #[test]
+    fn bytes_of_every_length_are_written_and_nothing_before_them() {
+        let all: Vec<u8> = (1..=100).collect();
+        for length in 0..=all.len() {
+            let mut room = [0; 110 + Pen::SPARE];
+            let mut pen = Pen::new(&mut room, 5);
+            pen.bytes(&all[..length]);
+            pen.byte(0xff);
+            assert_eq!(pen.at(), 6 + length);
+            assert_eq!(&room[..5], [0; 5]);
+            assert_eq!(&room[5..5 + length], &all[..length]);
+            assert_eq!(room[5 + length], 0xff);
+        }
+    }
+
+    #[test]
+    fn a_byte_that_is_not_copied_is_found_at_every_place() {
+        let mut room = [0; 40 + Pen::SPARE];
+        for length in 1..40 {
+            for place in 0..length {
+                for byte in 0..=255_u8 {
+                    let mut bytes = vec![b'x'; length];
+                    bytes[place] = byte;
+                    let mut pen = Pen::new(&mut room, 0);
+                    let is_plain = matches!(IN_KEY[usize::from(byte)], Class::Plain) && byte >= b'-';
+                    assert_eq!(pen.plain_name(&bytes), is_plain, "{byte} {place} of {length}");
+                    assert_eq!(pen.at(), if is_plain { length } else { 0 });
+                    let is_text = byte >= 0x20 && !b"\"\\".contains(&byte);
+                    let mut pen = Pen::new(&mut room, 0);
+                    assert_eq!(pen.plain_text(&bytes), is_text, "{byte} {place} of {length}");
+                }
+            }
+        }
+    }
+}
