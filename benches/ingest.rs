@@ -47,25 +47,26 @@ fn main() {
 }
 
 fn of_type<T: Item>(bench: &mut Bench, load: Load<'_>) {
-    // Two cores judge what one and two threads do.
-    let (judged, at_2_on_u64) = (load.threads <= 2, load.threads == 2 && T::NAME == "u64");
+    // Two cores judge what one and two threads do; a single thread shares its handle with nobody.
+    let (few, shared) = (load.threads <= 2, load.threads == 2);
+    let at_most = |ratio| if T::NAME == "u64" { ratio } else { 1.0 };
+    let channel = |name, run: fn(Load<'_>) -> f64, ratio| {
+        Contender::new(name, move || run(load)).at_most_where(shared, ratio)
+    };
     let mut contenders = vec![
         Contender::new("buffer-core", || by::buffer::<T>(load)),
         Contender::new("bound: home Mutex<Vec>, handed over", || {
             by::handed_over::<T>(load)
         })
-        .at_most_where(judged, 1.25),
-        Contender::new("crossbeam-channel", || by::crossbeam::<T>(load))
-            .at_most_where(judged, if at_2_on_u64 { 0.6 } else { 1.0 }),
-        Contender::new("kanal", || by::kanal::<T>(load)).at_most_where(judged, 1.0),
-        Contender::new("flume", || by::flume::<T>(load)).at_most_where(judged, 1.0),
-        Contender::new("tokio mpsc", || by::tokio_mpsc::<T>(load))
-            .at_most_where(judged, if at_2_on_u64 { 0.1 } else { 1.0 }),
-        Contender::new("multistream-batch", || by::multistream::<T>(load)).at_most_where(judged, 1.0),
+        .at_most_where(few, 1.25),
+        channel("crossbeam-channel", by::crossbeam::<T>, at_most(0.6)),
+        channel("kanal", by::kanal::<T>, 1.0),
+        channel("flume", by::flume::<T>, 1.0),
+        channel("tokio mpsc", by::tokio_mpsc::<T>, at_most(0.1)),
+        channel("multistream-batch", by::multistream::<T>, 1.0),
     ];
     if T::NAME.contains("String") {
-        let appender = Contender::new("tracing-appender", || by::appender::<T>(load));
-        contenders.push(appender.at_most_where(judged, 1.0));
+        contenders.push(channel("tracing-appender", by::appender::<T>, 1.0));
     }
     let name = format!("{} threads, {}", load.threads, T::NAME);
     bench.load(&name, &mut contenders);
