@@ -274,7 +274,8 @@ impl<T> Batch<T> {
     ///
     /// Whatever the attempt ends in, be it `Ok`, an error or a time-out, it is the last, and they are
     /// [`Returned`](crate::Outcome::Returned): neither delivered nor dropped. Their room is freed then, and whoever waits for one has
-    /// [`InsertAndWaitError::Withdrawn`](crate::InsertAndWaitError::Withdrawn). The error still says how the sink is.
+    /// [`InsertAndWaitError::Withdrawn`](crate::InsertAndWaitError::Withdrawn). An error still says how the sink is; an
+    /// `Ok` does not, as nothing was written.
     /// [`deliver`](Batch::deliver) and [`reject`](Batch::reject) count as for [`take`](Batch::take), after which there is nothing
     /// to withdraw. What was withdrawn from a batch of dead letters stays dropped.
     ///
@@ -313,6 +314,11 @@ impl<T> Batch<T> {
     /// The number of items, those included that the sink has taken out.
     pub(crate) fn count(&self) -> usize {
         self.items.len() + self.taken
+    }
+
+    /// Whether the sink has withdrawn all of it, and so says nothing of itself.
+    pub(crate) fn was_withdrawn(&self) -> bool {
+        self.taken > 0 && self.withdrawn && !self.is_marked()
     }
 
     /// Whether the sink has taken the items out, to withdraw them or not.

@@ -192,7 +192,10 @@ impl<T: Send + 'static> Flusher<T> {
             return Attempted {
                 result: AttemptResult::Ok,
                 verdict: Verdict::Delivered,
-                sign: Sign::Answered,
+                sign: match batch.was_withdrawn() {
+                    true => Sign::Nothing,
+                    false => Sign::Answered,
+                },
             };
         };
         let result = result(&error);

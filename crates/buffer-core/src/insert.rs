@@ -1,5 +1,6 @@
 //! The ways in: insert, one by one or many at once, waiting or not.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -7,7 +8,6 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
-use tokio::task::yield_now;
 
 use crate::attempt::RefusalReason;
 use crate::buffer::Buffer;
@@ -78,11 +78,14 @@ impl<T: Send + 'static> Buffer<T> {
                 InsertError::Closed(item) => InsertTimeoutError::Closed(item),
                 InsertError::Oversized(item) => InsertTimeoutError::Oversized(item),
             }),
+            // It may have given way and not waited, so there may be room.
             Err(_) => {
-                self.shared().meter.refused(RefusalReason::Full, 1);
-                Err(InsertTimeoutError::TimedOut(
-                    waiting.expect("an item that waits is not inserted"),
-                ))
+                let item = waiting.expect("an item that waits is not inserted");
+                self.try_insert(item).map_err(|refused| match refused {
+                    TryInsertError::Full(item) => InsertTimeoutError::TimedOut(item),
+                    TryInsertError::Closed(item) => InsertTimeoutError::Closed(item),
+                    TryInsertError::Oversized(item) => InsertTimeoutError::Oversized(item),
+                })
             }
         }
     }
@@ -102,7 +105,7 @@ impl<T: Send + 'static> Buffer<T> {
         let route = shared.router.route(&shared.routing, &item);
         let item = if shared.is_ahead(route) {
             *waiting = Some(item);
-            yield_now().await;
+            give_way().await;
             let Some(item) = waiting.take() else { return Ok(()) };
             item
         } else {
@@ -322,7 +325,7 @@ impl<T: Send + 'static> Buffer<T> {
         for (mut route, mut count) in parts {
             while count > 0 {
                 if shared.is_ahead(route) {
-                    yield_now().await;
+                    give_way().await;
                 }
                 let before = parcel.len();
                 let admitted = with_room(shared.room(route), || {
@@ -413,6 +416,22 @@ async fn with_room<R>(room: &Notify, mut attempt: impl FnMut() -> Option<R>) -> 
         notified.await;
         waited = true;
     }
+}
+
+/// Lets others run once, above all the worker that was woken just now.
+///
+/// Not tokio's own way, which wakes only when the thread goes back to its scheduler: a task that blocks on this future would sleep
+/// for ever.
+async fn give_way() {
+    let mut gave_way = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut gave_way, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Drives a future that needs no runtime on this thread.

@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -348,18 +347,21 @@ impl<T: Send + 'static> Lane<T> {
     }
 }
 
-/// Calls `tell` when `future` does not end at once: an attempt that does is over before anybody could see it.
+/// Calls `tell` when `future` does not end at once: of an attempt that does, its end is reported.
 ///
 /// # Cancel safety
 ///
 /// That of `future`.
 async fn at_first_wait<F: Future>(future: F, tell: impl FnOnce()) -> F::Output {
-    let mut future = pin!(future);
-    match poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
-        Poll::Ready(output) => output,
-        Poll::Pending => {
+    let (mut future, mut tell) = (pin!(future), Some(tell));
+    poll_fn(|context| {
+        let polled = future.as_mut().poll(context);
+        if polled.is_pending()
+            && let Some(tell) = tell.take()
+        {
             tell();
-            future.await
         }
-    }
+        polled
+    })
+    .await
 }

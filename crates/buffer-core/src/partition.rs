@@ -325,10 +325,14 @@ impl<T> Partition<T> {
         }
     }
 
-    /// Whether a new batch begins while the worker has not come to take a full one.
+    /// Whether a new batch would begin here while the worker has not come to take a full one. Not where the lock is taken, or all
+    /// room: the item goes elsewhere then.
     pub(crate) fn is_ahead(&self) -> bool {
-        let state = self.state.lock();
-        state.open.items().is_empty() && state.sealed().next().is_some()
+        self.state.try_lock().is_some_and(|state| {
+            state.open.items().is_empty()
+                && state.pending.items < self.capacity.items
+                && state.sealed().next().is_some()
+        })
     }
 
     pub(crate) fn batch_size(&self) -> usize {

@@ -165,3 +165,33 @@ async fn threads_at_home_in_different_partitions_fill_different_batches() {
     partitions.sort_unstable();
     assert_eq!(partitions, [0, 1]);
 }
+
+/// Gives way once for each batch.
+struct Yields;
+
+#[buffer_core::async_trait]
+impl buffer_core::Flush<u32> for Yields {
+    async fn flush(&self, _: &mut buffer_core::Batch<u32>) -> Result<(), buffer_core::FlushError> {
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_gives_way_gives_others_a_turn() {
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .capacity(100)
+        .build(Yields)
+        .unwrap();
+    for item in 0..100 {
+        buffer.try_insert(item).unwrap();
+    }
+    let mut turns = 0;
+    while buffer.ledger().pending > 0 {
+        tokio::task::yield_now().await;
+        turns += 1;
+    }
+    assert!(turns >= 99, "{turns}");
+}

@@ -1,5 +1,7 @@
 //! What happens when a buffer is full: who waits, who is refused, and who is woken.
 
+use std::time::Duration;
+
 use buffer_core::testing::{Gate, ScriptedSink};
 use buffer_core::{
     Buffer, InsertBatchError, InsertBlockingError, InsertError, TryInsertBatchError, TryInsertError,
@@ -248,4 +250,36 @@ async fn an_insert_that_is_dropped_while_it_gives_way_has_inserted_nothing() {
     assert_pending!(task::spawn(buffer.insert(4)).poll());
     assert_pending!(task::spawn(buffer.insert_batch(&mut items)).poll());
     assert_eq!((buffer.ledger().accepted, items), (1, vec![2, 3]));
+}
+
+/// Who blocks on an insert in the midst of a task does not go back to the scheduler, which wakes whoever has yielded.
+#[tokio::test]
+async fn an_insert_that_gives_way_is_woken_without_the_scheduler() {
+    let builder = Buffer::builder().partitions(1).batch_size(1).capacity(10);
+    let buffer = builder.build(ScriptedSink::new([])).unwrap();
+    buffer.try_insert(1).unwrap();
+    let mut insert = task::spawn(buffer.insert(2));
+    assert_pending!(insert.poll());
+    assert!(insert.is_woken());
+    assert_ready!(insert.poll()).unwrap();
+}
+
+#[tokio::test]
+async fn an_insert_whose_home_is_full_goes_to_the_next_without_giving_way() {
+    let (sink, _gate) = ScriptedSink::new([]).gated();
+    let builder = Buffer::builder().partitions(2).batch_size(10).capacity(60);
+    let buffer = builder.build(sink.clone()).unwrap();
+    buffer.insert_batch(&mut (0..30).collect()).await.unwrap();
+    sink.attempted(1).await;
+    for item in 30..39 {
+        assert_ready!(task::spawn(buffer.insert(item)).poll()).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_insert_without_any_time_gets_in_while_there_is_room() {
+    let builder = Buffer::builder().partitions(1).batch_size(1).capacity(10);
+    let buffer = builder.build(ScriptedSink::new([])).unwrap();
+    buffer.try_insert(1).unwrap();
+    assert_eq!(buffer.insert_timeout(2, Duration::ZERO).await, Ok(()));
 }

@@ -1,11 +1,13 @@
 //! Sinks that take the items of a batch back for good.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use buffer_core::testing::{ScriptedSink, TestBatch};
 use buffer_core::{
-    Batch, Buffer, DropReason, Flush, FlushError, FlushReport, InsertAndWaitError, Outcome, async_trait,
+    Batch, Buffer, DropReason, Flush, FlushError, FlushReport, InsertAndWaitError, Outcome, Routing,
+    async_trait,
 };
 use parking_lot::Mutex;
 
@@ -155,4 +157,44 @@ async fn a_test_batch_tells_what_was_withdrawn_from_what_was_taken() {
         assert_eq!((flushed.withdrawn, flushed.taken), (3 - marked, 0), "{then:?}");
         assert!(batch.is_empty() && flushed.delivered.is_empty());
     }
+}
+
+/// Is out, and withdraws what is too old to be of use.
+struct Gauges {
+    withdraws: bool,
+    writes: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Flush<u32> for Gauges {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        if self.withdraws && batch.age() > Duration::from_secs(60) {
+            batch.withdraw();
+            return Ok(());
+        }
+        // Relaxed: read on the same thread.
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Err(FlushError::unavailable("scripted"))
+    }
+}
+
+async fn writes_in_an_hour_of_outage(withdraws: bool) -> usize {
+    let writes = Arc::new(AtomicUsize::new(0));
+    let gauges = Gauges {
+        withdraws,
+        writes: Arc::clone(&writes),
+    };
+    let builder = Buffer::builder().partitions(4).batch_size(1).capacity(10_000);
+    let buffer = builder.routing(Routing::PerCall).build(gauges).unwrap();
+    for second in 0..3_600 {
+        buffer.try_insert(second).unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    writes.load(Ordering::Relaxed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_withdraws_in_an_outage_is_not_taken_for_one_that_is_back() {
+    let without = writes_in_an_hour_of_outage(false).await;
+    assert!(writes_in_an_hour_of_outage(true).await <= 2 * without);
 }
