@@ -16,7 +16,7 @@ use crate::rules::Rules;
 /// A line that is written while it is built.
 ///
 /// [`Encoder::line`](crate::Encoder::line) and [`SeriesKey::line`](crate::SeriesKey::line) begin one. Setters, checks and
-/// errors are those of a [`Point`] and its encoder, and so is the line. What is usual is written at once: tags in the order
+/// errors are those of a [`Point`] and its encoder, and so is the line; texts are borrowed. What is usual is written at once: tags in the order
 /// of their keys, then fields, no key twice, names and texts without control characters. With anything else a point takes over,
 /// which costs what it costs there.
 ///

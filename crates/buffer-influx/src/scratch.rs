@@ -1,6 +1,7 @@
 //! Where a thread's lines grow, so that each is allocated once and at its exact size.
 
 use std::cell::Cell;
+use std::fmt;
 
 use crate::pen::Pen;
 
@@ -8,11 +9,10 @@ thread_local! {
     static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// What a thread has at least, and keeps at most after a large point.
+/// What a thread keeps at most after a large point.
 const KEPT_BYTES: usize = 64 * 1024;
 
 /// The thread's room, given back with the drop. A second one at the same time has room of its own.
-#[derive(Debug)]
 pub(crate) struct Scratch {
     /// All of it may be written to; what counts ends at `end`.
     room: Vec<u8>,
@@ -60,6 +60,14 @@ impl Scratch {
     #[cold]
     fn grow(&mut self, needed: usize) {
         self.room.resize(needed.next_power_of_two().max(1_024), 0);
+    }
+}
+
+/// What is written: behind it are lines of others.
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { room: _, end: _ } = self;
+        fmt::Debug::fmt(&String::from_utf8_lossy(self.written()), f)
     }
 }
 

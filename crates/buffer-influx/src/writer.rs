@@ -213,6 +213,9 @@ impl Writer {
 
     /// Writes a line of the writer's [encoder](Writer::encoder), and waits while the buffer is full.
     ///
+    /// A line of another dialect's encoder is taken as well, and the server may misread it and the line behind it: in a text for
+    /// InfluxDB a line break stands as it is, which ends the line for VictoriaMetrics.
+    ///
     /// # Errors
     ///
     /// An [`InsertError`], which hands the line back.

@@ -251,3 +251,18 @@ fn a_field_that_is_set_twice_is_noticed_among_any_number() {
         );
     }
 }
+
+#[test]
+fn a_line_that_is_printed_shows_nothing_of_others() {
+    let encoder = Encoder::new(Dialect::Influx1);
+    let mut other = encoder.line("m");
+    other.tag("token", "secret").field("v", 1).timestamp_ns(1);
+    drop(other.finish());
+    let mut line = encoder.line("n");
+    let printed = format!("{:?}", line.tag("a", "b"));
+    assert!(
+        printed.contains("n,a=b") && !printed.contains("secret"),
+        "{printed}"
+    );
+    assert!(!printed.contains("115, 101, 99"), "{printed}");
+}
