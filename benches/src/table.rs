@@ -15,7 +15,8 @@ pub(crate) fn table(title: &str, unit: &str, rounds: usize, rows: &[Row]) -> Str
     let mut table = format!(
         "{title}: {unit}, medians of {rounds} rounds; behind it in bold what ours cost in the same round, divided by it\n\n\
          | | {} |\n|---|{}\n",
-        contenders.join(" | "),
+        // What stands between angle brackets would not be shown.
+        contenders.join(" | ").replace('<', "\\<"),
         "---:|".repeat(contenders.len())
     );
     for Row { load, cells } in rows {
