@@ -37,8 +37,8 @@ pub(crate) struct Partition<T> {
     wake: Notify,
     /// Wakes who waits for room in this very partition.
     pub(crate) room: Notify,
-    /// Where what overflowed waits for the dead-letter sink, if there is one.
-    pub(crate) slot: Option<Slot<T>>,
+    /// Where what overflowed waits for the dead-letter sink, if there is one. Boxed, as it is large and most have none.
+    pub(crate) slot: Option<Box<Slot<T>>>,
     triggers: Triggers,
     capacity: Size,
     overflow: Overflow,
@@ -80,7 +80,7 @@ impl<T> Partition<T> {
             state: Locked::new(),
             wake: Notify::new(),
             room: Notify::new(),
-            slot,
+            slot: slot.map(Box::new),
             triggers,
             capacity,
             overflow,
