@@ -30,7 +30,8 @@ use crate::pace::Latencies;
 const BATCH: usize = 5_000;
 /// Ours holds ten batches for each of its two partitions at most, and so may all others.
 const CAPACITY: usize = 20 * BATCH;
-const ITEMS: u64 = 10_000;
+/// So many that a buffer's first batch, whose vector grows, is no large part of the slowest thousandth.
+const ITEMS: u64 = 20_000;
 const PACE: Duration = Duration::from_micros(50);
 
 /// What a contender is given: how many producers insert how many items each, and how fast.
