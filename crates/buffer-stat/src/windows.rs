@@ -3,7 +3,7 @@
 //! Invariants
 //! 1. A sum is in the tables, in `rest`, or with the buffer. It moves under the lock of `current`, so whoever holds that sees it
 //!    in one place, and a close misses none.
-//! 2. Nothing goes back to the tables after they were closed.
+//! 2. Nothing goes into the tables after they were closed, but what the last counts left.
 //! 3. No two counts of a key have the same window: every window begins later than the one before.
 //! 4. A key with a count that is not settled is not handed over again until the close: its increments go on summing. So a batch
 //!    that can't be settled stands in the way of no partition but its own, whatever is in it.
@@ -149,6 +149,10 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     {
         let (key, hash) = (key.to_owned(), self.sums.hash(key));
         let mut window = self.current.lock();
+        // By invariant 2: a key without a place would be given one.
+        if window.closed {
+            return false;
+        }
         // By invariant 4.
         if window.in_flight.has(hash, &key) {
             return true;

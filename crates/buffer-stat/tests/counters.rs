@@ -217,6 +217,21 @@ async fn a_close_takes_the_sums_along_and_refuses_what_comes_after() {
     assert_eq!(database.totals(), total("a", 7));
 }
 
+/// Fails when a closed table gives the key a place: increments of it are then accepted, and go nowhere.
+#[tokio::test(start_paused = true)]
+async fn a_flush_of_a_key_after_the_close_lets_no_increment_in() {
+    let database = Database::default();
+    let stats = StatBuffer::<String>::builder().build(database.clone()).unwrap();
+    stats.increment("a", 1).unwrap();
+    stats.close().await;
+    for key in ["a", "new"] {
+        assert_eq!(stats.flush_key(key).await.delivered, 0);
+        assert_eq!(stats.increment(key, 5), Err(IncrementError::Closed));
+        assert_eq!(stats.outstanding(key), 0);
+    }
+    assert_eq!(database.totals(), total("a", 1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_threads_on_the_same_keys_with_windows_turning_come_to_exact_totals() {
     let database = Database::default();
