@@ -3,11 +3,13 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use buffer_core::{FlushReport, Ledger, Summary};
 
+use crate::changes::Changes;
 use crate::count::{Count, fitting};
 use crate::counters::Counters;
 use crate::error::{IncrementError, IncrementManyError};
@@ -113,9 +115,12 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let windows = &self.counters.windows;
-        let (changes, counted) = windows.sums.add_many(increments);
+        let mut changes = Changes::default();
+        let add = AssertUnwindSafe(|| windows.sums.add_many(increments, &mut changes));
+        let counted = catch_unwind(add);
+        // Those before a panic are counted, and nobody else tells of them.
         windows.note(changes);
-        counted
+        counted.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// The sum of `key` in the running window, without what is on its way to the sink already.
