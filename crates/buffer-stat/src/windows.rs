@@ -277,6 +277,10 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
         left.append(&mut window.send_gathered(start));
         window.expected = window.rest.len();
+        if !left.is_empty() {
+            // They begin a window of which no increment tells.
+            self.wake.notify_one();
+        }
         self.sums.add_back(left);
         spared
     }
