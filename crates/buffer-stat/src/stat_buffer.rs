@@ -166,7 +166,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         fitting(self.counters.windows.outstanding(key))
     }
 
-    /// Ends the window and waits until its counts are settled; says what became of them.
+    /// Ends the window and waits until its counts are settled; says what became of them, and of all else that was settled
+    /// meanwhile.
     ///
     /// In an outage it waits. Where the sink certainly did not write counts, and their retries are spent, they go back to be
     /// summed on: they are in the report as returned, and the flush ends.
@@ -181,7 +182,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// Flushes the sum of one key, and begins a fresh window for it: its next increment is flushed an interval after that one,
     /// and not when the running window ends.
     ///
-    /// The report has other keys' counts in it that were on their way already.
+    /// The report has other keys' counts in it that were settled meanwhile.
     ///
     /// # Panics
     ///
@@ -227,15 +228,17 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     }
 
     async fn flush_all(&self, turn: Turn) -> FlushReport {
-        let mut report = FlushReport::default();
+        let buffer = &self.counters.buffer;
+        let before = buffer.ledger();
         let mut turn = turn;
-        let _adopted = self.counters.windows.adopt_rest();
         loop {
             let HandedOver { turned, spared, rest } = self.counters.hand_over(turn);
             if turned && !spared {
                 turn = Turn::Not;
             }
-            report += self.counters.buffer.flush().await;
+            buffer.flush().await;
+            // The driver hands the rest on, too, and what became of that is in no single flush.
+            let report = buffer.ledger().since(&before);
             if self.ends(&report) || (!rest && turn == Turn::Not) {
                 return report;
             }

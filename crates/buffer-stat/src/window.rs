@@ -19,8 +19,6 @@ pub(crate) struct Window<K> {
     pub(crate) from: Option<Instant>,
     /// Counts that no partition of the buffer was free for yet.
     pub(crate) rest: Vec<Count<K>>,
-    /// How many callers of a flush hand the rest on, so that it is in their reports; without them the driver does.
-    pub(crate) flushers: usize,
     pub(crate) in_flight: InFlight<K>,
     /// How many counts the last window had: the next is likely to have as many.
     pub(crate) expected: usize,
@@ -43,18 +41,12 @@ impl<K> Window<K> {
             last: SystemTime::UNIX_EPOCH,
             from: None,
             rest: Vec::new(),
-            flushers: 0,
             in_flight: InFlight::new(),
             expected: 0,
             turned: Turned::default(),
             closed: false,
             send_zero_sums,
         }
-    }
-
-    /// Whether there is a rest that nobody but the driver hands on.
-    pub(crate) fn has_orphaned_rest(&self) -> bool {
-        !self.rest.is_empty() && self.flushers == 0
     }
 
     /// When a window began that ends now: later than the one before, whatever the system's clock does.

@@ -61,16 +61,6 @@ pub(crate) struct HandedOver {
     pub(crate) rest: bool,
 }
 
-/// Somebody hands the rest on; made by [`Windows::adopt_rest`].
-pub(crate) struct Adopted<'a, K>(&'a Windows<K>);
-
-impl<K> Drop for Adopted<'_, K> {
-    fn drop(&mut self) {
-        self.0.current.lock().flushers -= 1;
-        self.0.wake.notify_one();
-    }
-}
-
 impl<K: Hash + Eq + Clone> Windows<K> {
     pub(crate) fn new(sums: Sums<K>, send_zero_sums: bool) -> Self {
         Self {
@@ -106,15 +96,9 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.begin.is_crowded()
     }
 
-    /// Whether there is a rest that nobody but the driver hands on.
-    pub(crate) fn has_orphaned_rest(&self) -> bool {
-        self.current.lock().has_orphaned_rest()
-    }
-
-    /// The caller hands the rest on from now until the guard is dropped.
-    pub(crate) fn adopt_rest(&self) -> Adopted<'_, K> {
-        self.current.lock().flushers += 1;
-        Adopted(self)
+    /// Whether there is a rest, which goes on as partitions come free, though a flush may wait for one that does not.
+    pub(crate) fn has_rest(&self) -> bool {
+        !self.current.lock().rest.is_empty()
     }
 
     pub(crate) fn turned(&self) -> Turned {
@@ -165,6 +149,9 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             self.sums
                 .add_back(refused.map(Refused::into_sum).into_iter().chain(left));
         }
+        drop(window);
+        // It forgets the key, if nothing comes of it.
+        self.wake.notify_one();
         false
     }
 
