@@ -166,6 +166,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
 
     /// Checks the settings and starts the counters.
     ///
+    /// The sink must not [take](buffer_core::Batch::take) or [withdraw](buffer_core::Batch::withdraw) counts, as the
+    /// [crate's page](crate) says: it borrows them.
+    ///
     /// # Errors
     ///
     /// A [`BuildError`] that names the setting to change, or says what is wrong with the runtime.

@@ -292,4 +292,5 @@ async fn a_flush_that_waits_for_a_key_at_which_the_sink_hangs_keeps_the_others_f
     let flush = stats.flush();
     assert!(tokio::time::timeout(HOUR, flush).await.is_err());
     assert!(keys.iter().all(|key| total(&sink, key) == 1));
+    assert_eq!(stats.close_within(Duration::ZERO).await.undelivered.len(), 1);
 }
