@@ -192,6 +192,15 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
+    /// Takes [`weigh`](Builder::weigh), `batch_bytes` and `capacity_bytes` back: for who builds on the settings of others, and can't
+    /// have an item refused for its weight.
+    pub fn unweighed(mut self) -> Self {
+        self.weigh = None;
+        self.settings.batch_bytes = None;
+        self.settings.capacity_bytes = None;
+        self
+    }
+
     /// What becomes of an item for which there is no room. Default: [`Overflow::Wait`], which drops nothing.
     ///
     /// What is dropped goes to the [dead-letter sink](Builder::dead_letters), beside the flushes and in an outage too. One

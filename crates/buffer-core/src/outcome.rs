@@ -123,6 +123,14 @@ impl Dropped {
     }
 }
 
+impl Dropped {
+    fn since(&self, earlier: &Self) -> Self {
+        Self(std::array::from_fn(|reason| {
+            self.0[reason].saturating_sub(earlier.0[reason])
+        }))
+    }
+}
+
 impl AddAssign for Dropped {
     fn add_assign(&mut self, other: Self) {
         for (sum, items) in self.0.iter_mut().zip(other.0) {
@@ -233,6 +241,16 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// What was settled since `earlier`, a ledger of the same buffer.
+    pub fn since(&self, earlier: &Self) -> FlushReport {
+        FlushReport {
+            delivered: self.delivered.saturating_sub(earlier.delivered),
+            dropped: self.dropped.since(&earlier.dropped),
+            returned: self.returned.saturating_sub(earlier.returned),
+            pending: 0,
+        }
+    }
+
     /// The ledger of one partition.
     pub(crate) fn of(accepted: u64, pending: u64, tally: Tally) -> Self {
         let Tally {

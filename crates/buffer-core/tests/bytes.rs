@@ -41,6 +41,17 @@ async fn a_batch_is_sealed_when_it_weighs_enough_and_never_heavier_than_it_may_b
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_weight_that_is_taken_back_bounds_nothing() {
+    let sink = ScriptedSink::new([]);
+    let buffer = weighing().unweighed().build(sink.clone()).unwrap();
+    for item in [4, 60, 900] {
+        buffer.insert(item).await.unwrap();
+    }
+    buffer.flush().await;
+    assert_eq!(batches(&sink), [vec![4, 60, 900]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_items_at_once_are_cut_by_their_weight_too() {
     let sink = ScriptedSink::new([]);
     let buffer = weighing().build(sink.clone()).unwrap();

@@ -146,3 +146,23 @@ async fn the_stats_count_attempts_and_what_sealed_the_batches() {
     let sealed = Trigger::ALL.map(|trigger| stats.sealed_by(trigger));
     assert_eq!(sealed, [1, 1, 1, 1, 1], "{stats:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_ledgers_say_what_was_settled_between_them() {
+    let sink = ScriptedSink::new([Reply::Ok, Reply::Permanent, Reply::Ok]);
+    let buffer = Buffer::builder().partitions(1).build(sink).unwrap();
+    let mut ledgers = vec![buffer.ledger()];
+    for item in 0..3 {
+        buffer.insert(item).await.unwrap();
+        buffer.flush().await;
+        ledgers.push(buffer.ledger());
+    }
+    let between = |from: usize, to: usize| {
+        let report = ledgers[to].since(&ledgers[from]);
+        (report.delivered, report.dropped.total())
+    };
+    assert_eq!(
+        (between(0, 3), between(1, 2), between(2, 2)),
+        ((2, 1), (0, 1), (0, 0))
+    );
+}

@@ -151,7 +151,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     /// Changes the settings of the buffer that the counts go through: its name, its dead-letter sink, its time limits, its backoff.
     ///
     /// What is set here decides instead of the buffer's `partitions`, `batch_size`, `capacity`, `retries`, `on_outcome`, `runtime`,
-    /// `last_items`, `overflow` and `routing`. With `give_up_after` a batch that an outage outlasts is dropped, and not summed on.
+    /// `last_items`, `overflow` and `routing`; `weigh`, `batch_bytes` and `capacity_bytes` have no effect: counts are bounded by
+    /// their number. With `give_up_after` a batch that an outage outlasts is dropped, and not summed on.
     pub fn buffer(mut self, change: impl FnOnce(Builder<Count<K>>) -> Builder<Count<K>>) -> Self {
         self.buffer = change(self.buffer);
         self
@@ -164,6 +165,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     }
 
     /// Checks the settings and starts the counters.
+    ///
+    /// The sink must not [take](buffer_core::Batch::take) or [withdraw](buffer_core::Batch::withdraw) counts, as the
+    /// [crate's page](crate) says: it borrows them.
     ///
     /// # Errors
     ///
@@ -205,6 +209,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
             .batch_size(self.batch_size)
             .batch_size_jitter(0)
             .capacity(self.batch_size.saturating_mul(self.partitions))
+            // A count that is refused for its weight would stand in the way of all behind it.
+            .unweighed()
             // The sink's shell counts them: what may have been written is never given up.
             .retries(u32::MAX)
             .overflow(Overflow::Wait)

@@ -100,7 +100,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
         if sums.is_closed() {
             return Err(Closed);
         }
-        if self.windows.has_orphaned_rest() {
+        if self.windows.has_rest() {
             self.hand_over(Turn::Not)?;
         }
         Ok(())

@@ -42,7 +42,8 @@
 //!   by the length of the outage, and nothing is counted twice.
 //! * So the sink's word counts: `transient` and `divisible` say that nothing of the batch is written, `divisible` of earlier attempts,
 //!   too. When in doubt it says `uncertain`, and stores the [id](buffer_core::Batch::id) of each batch in the transaction that adds
-//!   its deltas. A sink of counts borrows them: what it takes out of a batch and does not confirm, or withdraws, is gone.
+//!   its deltas. A sink of counts borrows them: what it takes out of a batch and does not confirm, or withdraws, is gone; and
+//!   the key of a count that was taken out stays on its way, and is not sent again, while any other count is not settled.
 //!
 //! ```sql
 //! WITH new AS (INSERT INTO counter_batches (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id)

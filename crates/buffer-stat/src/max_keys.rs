@@ -36,7 +36,7 @@ pub enum MaxKeys<K> {
     /// It loses nothing, so it is no hard bound: while the sink is out, keys stay, and more may come.
     #[default]
     FlushEarly,
-    /// It is counted under this key instead, which stands beside the bound.
+    /// It is counted under this key instead, which is let in beyond the bound, and counts towards it while it is in use.
     FoldInto(K),
     /// It is refused, with [`IncrementError::TooManyKeys`](crate::IncrementError::TooManyKeys).
     Refuse,

@@ -3,11 +3,13 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use buffer_core::{FlushReport, Ledger, Summary};
 
+use crate::changes::Changes;
 use crate::count::{Count, fitting};
 use crate::counters::Counters;
 use crate::error::{IncrementError, IncrementManyError};
@@ -113,9 +115,12 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let windows = &self.counters.windows;
-        let (changes, counted) = windows.sums.add_many(increments);
+        let mut changes = Changes::default();
+        let add = AssertUnwindSafe(|| windows.sums.add_many(increments, &mut changes));
+        let counted = catch_unwind(add);
+        // Those before a panic are counted, and nobody else tells of them.
         windows.note(changes);
-        counted
+        counted.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// The sum of `key` in the running window, without what is on its way to the sink already.
@@ -161,7 +166,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         fitting(self.counters.windows.outstanding(key))
     }
 
-    /// Ends the window and waits until its counts are settled; says what became of them.
+    /// Ends the window and waits until its counts are settled; says what became of them, and of all else that was settled
+    /// meanwhile.
     ///
     /// In an outage it waits. Where the sink certainly did not write counts, and their retries are spent, they go back to be
     /// summed on: they are in the report as returned, and the flush ends.
@@ -176,7 +182,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// Flushes the sum of one key, and begins a fresh window for it: its next increment is flushed an interval after that one,
     /// and not when the running window ends.
     ///
-    /// The report has other keys' counts in it that were on their way already.
+    /// The report has other keys' counts in it that were settled meanwhile.
     ///
     /// # Panics
     ///
@@ -222,15 +228,17 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     }
 
     async fn flush_all(&self, turn: Turn) -> FlushReport {
-        let mut report = FlushReport::default();
+        let buffer = &self.counters.buffer;
+        let before = buffer.ledger();
         let mut turn = turn;
-        let _adopted = self.counters.windows.adopt_rest();
         loop {
             let HandedOver { turned, spared, rest } = self.counters.hand_over(turn);
             if turned && !spared {
                 turn = Turn::Not;
             }
-            report += self.counters.buffer.flush().await;
+            buffer.flush().await;
+            // The driver hands the rest on, too, and what became of that is in no single flush.
+            let report = buffer.ledger().since(&before);
             if self.ends(&report) || (!rest && turn == Turn::Not) {
                 return report;
             }

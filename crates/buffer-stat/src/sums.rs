@@ -51,13 +51,16 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         self.add_to(&mut self.tables.free(), hash, key, n)
     }
 
-    /// Adds to several sums, with few locks.
-    pub(crate) fn add_many<Q>(&self, increments: &[(&Q, i64)]) -> (Changes, Result<(), IncrementManyError>)
+    /// Adds to several sums, with few locks. What that changed is in `all` even where a key's code panics midway.
+    pub(crate) fn add_many<Q>(
+        &self,
+        increments: &[(&Q, i64)],
+        all: &mut Changes,
+    ) -> Result<(), IncrementManyError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let mut all = Changes::default();
         let mut counted = 0;
         for chunk in increments.chunks(HASHED_AT_ONCE) {
             let mut hashes = [0; HASHED_AT_ONCE];
@@ -68,12 +71,12 @@ impl<K: Hash + Eq + Clone> Sums<K> {
             for (hash, (key, n)) in hashes.into_iter().zip(chunk) {
                 match self.add_to(&mut table, hash, *key, *n) {
                     Ok(changes) => all.add(changes),
-                    Err(error) => return (all, Err(IncrementManyError { counted, error })),
+                    Err(error) => return Err(IncrementManyError { counted, error }),
                 }
                 counted += 1;
             }
         }
-        (all, Ok(()))
+        Ok(())
     }
 
     /// Adds in this table.

@@ -152,12 +152,13 @@ impl<K: Eq + Clone> Table<K> {
         self.entries.len()
     }
 
-    /// Forgets the keys that were not incremented since the last take, and gives their room back.
+    /// Forgets the keys that were not incremented since the last take, or since they were flushed by hand, and gives their room
+    /// back. No window runs that the latter would have to stay out of.
     pub(crate) fn forget_idle(&mut self, places: &Places<K>) {
         let before = self.entries.len();
         let idle = self
             .entries
-            .extract_if(|entry| entry.marked.state() == State::Idle);
+            .extract_if(|entry| matches!(entry.marked.state(), State::Idle | State::Fresh));
         // One by one: the destructor of a key must not end the look at the others.
         idle.for_each(drop_caught);
         places.give_back(before - self.entries.len());

@@ -53,7 +53,7 @@ impl<K: Eq + Clone> Table<K> {
                 // Whatever changes from now on is told anew.
                 self.changed = false;
                 progress.forgets &= begun.is_none();
-                taken.extend(self.beyond.take());
+                self.take_beyond(progress.spare, taken);
                 0
             }
         };
@@ -69,6 +69,26 @@ impl<K: Eq + Clone> Table<K> {
         }
         self.shrink();
         false
+    }
+
+    /// Takes what the entries have no room for, but of keys whose entries are spared: the two are one sum.
+    fn take_beyond(&mut self, spare: Spare, taken: &mut Vec<Taken<K>>) {
+        for part in self.beyond.take() {
+            if spare == Spare::Fresh && self.is_fresh(&part) {
+                self.beyond.add(part);
+                self.changed = true;
+            } else {
+                taken.push(part);
+            }
+        }
+    }
+
+    /// Whether the key was flushed by hand, and has changed since.
+    fn is_fresh(&self, part: &Taken<K>) -> bool {
+        let is_key = |entry: &Entry<K>| entry.marked.hash() == part.hash && entry.key == part.key;
+        // A key whose comparison panics is like no other.
+        let entry = caught(|| self.entries.find(part.hash, is_key)).flatten();
+        entry.is_some_and(|entry| entry.marked.state() == State::ChangedFresh)
     }
 
     fn take_at(&mut self, place: usize, progress: &Progress, taken: &mut Vec<Taken<K>>) {

@@ -1,5 +1,6 @@
 //! The window that is to end next: its number, and the counts of the one before, which are on their way.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -18,8 +19,6 @@ pub(crate) struct Window<K> {
     pub(crate) from: Option<Instant>,
     /// Counts that no partition of the buffer was free for yet.
     pub(crate) rest: Vec<Count<K>>,
-    /// How many callers of a flush hand the rest on, so that it is in their reports; without them the driver does.
-    pub(crate) flushers: usize,
     pub(crate) in_flight: InFlight<K>,
     /// How many counts the last window had: the next is likely to have as many.
     pub(crate) expected: usize,
@@ -42,18 +41,12 @@ impl<K> Window<K> {
             last: SystemTime::UNIX_EPOCH,
             from: None,
             rest: Vec::new(),
-            flushers: 0,
             in_flight: InFlight::new(),
             expected: 0,
             turned: Turned::default(),
             closed: false,
             send_zero_sums,
         }
-    }
-
-    /// Whether there is a rest that nobody but the driver hands on.
-    pub(crate) fn has_orphaned_rest(&self) -> bool {
-        !self.rest.is_empty() && self.flushers == 0
     }
 
     /// When a window began that ends now: later than the one before, whatever the system's clock does.
@@ -68,9 +61,12 @@ impl<K> Window<K> {
         while !self.rest.is_empty() {
             let kept = self.rest.len().saturating_sub(batch_size);
             let mut offered = self.rest.split_off(kept);
-            insert(&mut offered);
-            if !offered.is_empty() {
-                self.rest.append(&mut offered);
+            let inserted = catch_unwind(AssertUnwindSafe(|| insert(&mut offered)));
+            let left = !offered.is_empty();
+            // Before a panic goes on, or it would cost them.
+            self.rest.append(&mut offered);
+            inserted.unwrap_or_else(|panic| resume_unwind(panic));
+            if left {
                 return true;
             }
         }
@@ -126,5 +122,25 @@ impl<K: Eq + Clone> Window<K> {
             delta,
             window_start,
         });
+    }
+}
+
+#[cfg(all(test, not(buffer_loom)))]
+mod tests {
+    use super::*;
+
+    /// Fails when what was offered is lost in the unwinding.
+    #[test]
+    fn a_panic_while_counts_are_offered_costs_none_of_them() {
+        let mut window = Window::new(false);
+        (0..10).for_each(|key| window.push(key, 1, SystemTime::UNIX_EPOCH));
+        let scripted = |counts: &mut Vec<Count<u32>>| {
+            counts.pop();
+            panic!("scripted");
+        };
+        assert!(caught(|| window.offer(4, scripted)).is_none());
+        let mut inserted = Vec::new();
+        assert!(!window.offer(4, |counts| inserted.append(counts)));
+        assert_eq!(inserted.len(), 9, "all but the one that was taken");
     }
 }

@@ -3,7 +3,7 @@
 //! Invariants
 //! 1. A sum is in the tables, in `rest`, or with the buffer. It moves under the lock of `current`, so whoever holds that sees it
 //!    in one place, and a close misses none.
-//! 2. Nothing goes back to the tables after they were closed.
+//! 2. Nothing goes into the tables after they were closed, but what the last counts left.
 //! 3. No two counts of a key have the same window: every window begins later than the one before.
 //! 4. A key with a count that is not settled is not handed over again until the close: its increments go on summing. So a batch
 //!    that can't be settled stands in the way of no partition but its own, whatever is in it.
@@ -61,16 +61,6 @@ pub(crate) struct HandedOver {
     pub(crate) rest: bool,
 }
 
-/// Somebody hands the rest on; made by [`Windows::adopt_rest`].
-pub(crate) struct Adopted<'a, K>(&'a Windows<K>);
-
-impl<K> Drop for Adopted<'_, K> {
-    fn drop(&mut self) {
-        self.0.current.lock().flushers -= 1;
-        self.0.wake.notify_one();
-    }
-}
-
 impl<K: Hash + Eq + Clone> Windows<K> {
     pub(crate) fn new(sums: Sums<K>, send_zero_sums: bool) -> Self {
         Self {
@@ -106,15 +96,9 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.begin.is_crowded()
     }
 
-    /// Whether there is a rest that nobody but the driver hands on.
-    pub(crate) fn has_orphaned_rest(&self) -> bool {
-        self.current.lock().has_orphaned_rest()
-    }
-
-    /// The caller hands the rest on from now until the guard is dropped.
-    pub(crate) fn adopt_rest(&self) -> Adopted<'_, K> {
-        self.current.lock().flushers += 1;
-        Adopted(self)
+    /// Whether there is a rest, which goes on as partitions come free, though a flush may wait for one that does not.
+    pub(crate) fn has_rest(&self) -> bool {
+        !self.current.lock().rest.is_empty()
     }
 
     pub(crate) fn turned(&self) -> Turned {
@@ -149,6 +133,10 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     {
         let (key, hash) = (key.to_owned(), self.sums.hash(key));
         let mut window = self.current.lock();
+        // By invariant 2: a key without a place would be given one.
+        if window.closed {
+            return false;
+        }
         // By invariant 4.
         if window.in_flight.has(hash, &key) {
             return true;
@@ -161,6 +149,9 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             self.sums
                 .add_back(refused.map(Refused::into_sum).into_iter().chain(left));
         }
+        drop(window);
+        // It forgets the key, if nothing comes of it.
+        self.wake.notify_one();
         false
     }
 
@@ -273,6 +264,10 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
         left.append(&mut window.send_gathered(start));
         window.expected = window.rest.len();
+        if !left.is_empty() {
+            // They begin a window of which no increment tells.
+            self.wake.notify_one();
+        }
         self.sums.add_back(left);
         spared
     }

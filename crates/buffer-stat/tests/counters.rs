@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use buffer_core::{Batch, Flush, FlushError, async_trait};
 use buffer_stat::{Count, IncrementError, StatBuffer};
 use parking_lot::Mutex;
-use tokio::time::advance;
+use tokio::time::{advance, sleep};
 
 /// Keeps the counts, after failing so many attempts as unavailable.
 #[derive(Clone, Default)]
@@ -215,6 +215,44 @@ async fn a_close_takes_the_sums_along_and_refuses_what_comes_after() {
     assert_eq!((summary.ledger.accepted, summary.ledger.delivered), (1, 1));
     assert_eq!(stats.increment("a", 1), Err(IncrementError::Closed));
     assert_eq!(database.totals(), total("a", 7));
+}
+
+/// Fails when a closed table gives the key a place: increments of it are then accepted, and go nowhere.
+#[tokio::test(start_paused = true)]
+async fn a_flush_of_a_key_after_the_close_lets_no_increment_in() {
+    let database = Database::default();
+    let stats = StatBuffer::<String>::builder().build(database.clone()).unwrap();
+    stats.increment("a", 1).unwrap();
+    stats.close().await;
+    for key in ["a", "new"] {
+        assert_eq!(stats.flush_key(key).await.delivered, 0);
+        assert_eq!(stats.increment(key, 5), Err(IncrementError::Closed));
+        assert_eq!(stats.outstanding(key), 0);
+    }
+    assert_eq!(database.totals(), total("a", 1));
+}
+
+/// Fails when counts are weighed: one that is too heavy stands in the way of all windows, and a weight that panics costs counts.
+#[tokio::test(start_paused = true)]
+async fn a_weight_that_is_set_on_the_buffer_holds_no_count_up_and_costs_none() {
+    let heavy: fn(&Count<String>) -> usize = |count| if count.key == "a" { 1_000 } else { 1 };
+    let panicking: fn(&Count<String>) -> usize = |count| {
+        assert_ne!(count.key, "a", "scripted");
+        1
+    };
+    for weigh in [heavy, panicking] {
+        let database = Database::default();
+        let stats = StatBuffer::builder()
+            .partitions(1)
+            .buffer(|buffer| buffer.weigh(weigh).batch_bytes(100).capacity_bytes(100))
+            .build(database.clone())
+            .unwrap();
+        for key in ["a", "b", "c"] {
+            stats.increment(key, 1).unwrap();
+        }
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(database.counts().len(), 3);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{DropReason, FlushReport, Ledger, Outcome};
+use buffer_core::{Batch, DropReason, FlushReport, Ledger, Outcome};
 use buffer_stat::{Count, StatBuffer, StatBuilder};
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -30,6 +30,14 @@ fn total(sink: &Sink, key: &str) -> i64 {
         .filter(|count| count.key == key)
         .map(|count| count.delta)
         .sum()
+}
+
+fn hangs_at_bad(batch: &Batch<Count<String>>) -> Reply {
+    if batch.iter().any(|count| count.key == "bad") {
+        Reply::Never
+    } else {
+        Reply::Ok
+    }
 }
 
 #[track_caller]
@@ -248,14 +256,7 @@ async fn a_close_in_mid_flush_neither_loses_nor_doubles() {
 /// Fails when a key in a batch that can't be settled is handed over again, to the next partition.
 #[tokio::test(start_paused = true)]
 async fn a_key_at_which_the_sink_hangs_keeps_one_partition_and_not_the_others() {
-    let hangs = |batch: &buffer_core::Batch<Count<String>>| {
-        if batch.iter().any(|count| count.key == "bad") {
-            Reply::Never
-        } else {
-            Reply::Ok
-        }
-    };
-    let sink = Sink::answering(hangs);
+    let sink = Sink::answering(hangs_at_bad);
     let stats = StatBuffer::builder()
         .partitions(3)
         .batch_size(1)
@@ -271,4 +272,25 @@ async fn a_key_at_which_the_sink_hangs_keeps_one_partition_and_not_the_others() 
         assert_eq!(stats.ledger().pending, 1);
     }
     assert_eq!(stats.close_within(Duration::ZERO).await.undelivered.len(), 2);
+}
+
+/// Fails when the rest waits for the flush, and the flush for the key at which the sink hangs.
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_waits_for_a_key_at_which_the_sink_hangs_keeps_the_others_from_nothing() {
+    let sink = Sink::answering(hangs_at_bad);
+    let stats = StatBuffer::builder()
+        .partitions(3)
+        .batch_size(1)
+        .build(sink.clone())
+        .unwrap();
+    stats.increment("bad", 1).unwrap();
+    stats.request_flush();
+    let keys = ["a", "b", "c", "d", "e"];
+    for key in keys {
+        stats.increment(key, 1).unwrap();
+    }
+    let flush = stats.flush();
+    assert!(tokio::time::timeout(HOUR, flush).await.is_err());
+    assert!(keys.iter().all(|key| total(&sink, key) == 1));
+    assert_eq!(stats.close_within(Duration::ZERO).await.undelivered.len(), 1);
 }

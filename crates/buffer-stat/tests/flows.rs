@@ -232,6 +232,7 @@ async fn run(flow: Flow) -> Result<(), TestCaseError> {
     prop_assert_eq!(summary.ledger.dropped.count(DropReason::Unconfirmed), 0);
     prop_assert_eq!(summary.ledger.dropped.count(DropReason::RetriesExhausted), 0);
     prop_assert!(!sink.changed.load(Ordering::Relaxed));
+    stats.flush_key(&0).await;
     prop_assert_eq!(stats.increment(&0, 1), Err(IncrementError::Closed));
     check("at the end")?;
     for (key, expected) in incremented.lock().iter() {

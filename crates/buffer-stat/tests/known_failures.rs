@@ -111,3 +111,20 @@ async fn the_timer_of_a_window_that_a_flush_has_ended_does_not_cut_the_next_one_
     assert_eq!(flushes.len(), 2);
     assert_eq!(flushes[1] - begun, 10 * SECOND);
 }
+
+/// Fails when nobody tells the driver of the window that such a flush begins.
+#[tokio::test(start_paused = true)]
+async fn the_timer_of_a_window_that_a_flush_has_ended_in_part_does_not_cut_the_next_one_short() {
+    let (stats, kept) = counters(Over::Hang, 2, 500);
+    stats.increment("bad", 1).unwrap();
+    stats.request_flush();
+    stats.increment("bad", 1).unwrap();
+    sleep(9 * SECOND).await;
+    // One of the two counts is on its way, so the other stays.
+    stats.request_flush();
+    let begun = Instant::now();
+    stats.increment("a", 1).unwrap();
+    sleep(20 * SECOND).await;
+    assert_eq!(kept.lock().flushes, [begun + 10 * SECOND]);
+    stats.close_within(Duration::ZERO).await;
+}

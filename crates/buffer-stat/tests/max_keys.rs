@@ -74,6 +74,25 @@ async fn keys_beyond_the_bound_are_folded_into_the_overflow_key_and_counted() {
     assert_eq!(total(&sink), 6);
 }
 
+/// Fails when a key that was flushed by hand, and never incremented, keeps its place for ever.
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_flushed_by_hand_and_never_counted_give_their_places_back() {
+    let stats = StatBuffer::builder()
+        .partitions(1)
+        .max_keys(2, MaxKeys::Refuse)
+        .build(Sink::new([]))
+        .unwrap();
+    // The driver has a timer at first, and none later on.
+    for new in ["c", "d"] {
+        for key in ["a", "b"] {
+            stats.flush_key(key).await;
+        }
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(stats.increment(new, 1), Ok(()));
+        sleep(Duration::from_secs(60)).await;
+    }
+}
+
 /// Fails when an idle key keeps its place for ever.
 #[tokio::test(start_paused = true)]
 async fn keys_beyond_the_bound_are_refused_and_counted_until_others_have_left() {

@@ -148,6 +148,20 @@ async fn a_key_whose_hash_or_clone_panics_loses_no_sum() {
     assert_eq!(all(), 13);
 }
 
+/// Fails when the window that those before it have begun has no timer.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_panics_among_many_leaves_those_before_it_a_window_that_ends() {
+    let sums = Sums::default();
+    let (stats, script, key) = counters(1, &sums);
+    // The driver waits for a first increment, with no timer of its own.
+    sleep(Duration::from_secs(60)).await;
+    *script.clones_of_bad.lock() = Some(0);
+    let many = [(&key(1), 1), (&key(BAD), 1), (&key(2), 1)];
+    assert!(catch_unwind(AssertUnwindSafe(|| stats.increment_many(&many))).is_err());
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(*sums.all.lock(), 1);
+}
+
 /// Fails when an idle key that is forgotten at a window's end, or one that stands in two tables, takes the others along.
 #[tokio::test(start_paused = true)]
 async fn a_key_whose_destructor_panics_at_a_window_s_end_loses_no_sum() {

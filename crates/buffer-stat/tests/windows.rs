@@ -124,6 +124,33 @@ async fn a_key_that_is_flushed_by_hand_starts_a_fresh_window_and_others_keep_the
     assert_between(flushed[2].0, 18 * SECOND, 18 * SECOND);
 }
 
+/// Fails when what leaves the range of 64 bits goes with the old window, and leaves a rest behind that evens it out.
+#[tokio::test(start_paused = true)]
+async fn a_sum_beyond_64_bits_of_a_key_that_was_flushed_by_hand_waits_for_its_window_as_a_whole() {
+    let sink = Sink::new([]);
+    let stats = counters()
+        .flush_jitter(Duration::ZERO)
+        .build(sink.clone())
+        .unwrap();
+    let begun = Instant::now();
+    stats.increment("a", 1).unwrap();
+    stats.increment("b", 1).unwrap();
+    sleep(SECOND).await;
+    stats.flush_key("a").await;
+    sleep(8 * SECOND).await;
+    for n in [i64::MAX, 2, -i64::MAX] {
+        stats.increment("a", n).unwrap();
+    }
+    sleep(60 * SECOND).await;
+    let flushed = flushed(&sink, begun);
+    let counts: Vec<_> = flushed
+        .iter()
+        .map(|(_, key, delta)| (key.as_str(), *delta))
+        .collect();
+    assert_eq!(counts, [("a", 1), ("b", 1), ("a", 2)]);
+    assert_between(flushed[2].0, 19 * SECOND, 19 * SECOND);
+}
+
 /// Fails when the key that waits for its own window keeps the next increments of others past their interval.
 #[tokio::test(start_paused = true)]
 async fn a_fresh_window_delays_no_other_key() {
