@@ -24,7 +24,8 @@ impl Flush<u32> for Database {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_running.fetch_max(running, Ordering::Relaxed);
-        sleep(Duration::from_millis(5)).await;
+        // So long that the partitions, released within a second, can't flush one after the other.
+        sleep(Duration::from_millis(50)).await;
         self.running.fetch_sub(1, Ordering::Relaxed);
         match self.out.load(Ordering::Relaxed) {
             true => Err(FlushError::unavailable("no connection")),
