@@ -326,12 +326,13 @@ impl<T> Partition<T> {
     }
 
     /// Whether a new batch would begin here while the worker has not come to take a full one. Not where the lock is taken, or all
-    /// room: the item goes elsewhere then.
+    /// room: the item goes elsewhere then; nor where it is closed.
     pub(crate) fn is_ahead(&self) -> bool {
         self.state.try_lock().is_some_and(|state| {
             state.open.items().is_empty()
                 && state.pending.items < self.capacity.items
                 && state.sealed().next().is_some()
+                && !state.closed
         })
     }
 

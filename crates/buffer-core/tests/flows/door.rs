@@ -25,6 +25,8 @@ pub(crate) struct Door {
     fitting: Option<usize>,
     /// How many of them there is room for where those that find none are passed over.
     fitting_alone: usize,
+    /// Whether the task lets the worker go first, which has not come for a full batch.
+    gives_way: bool,
     overflow: u64,
 }
 
@@ -53,6 +55,10 @@ impl Door {
             has_too_heavy: items.iter().any(|item| item.weight as u64 > heaviest),
             count: items.len(),
             fitting: (books.case.settings.partitions == 1).then_some(fitting),
+            gives_way: buffer
+                .info()
+                .iter()
+                .any(|partition| partition.open == 0 && partition.sealed > 0),
             fitting_alone: fit.into_iter().filter(|fits| *fits).count(),
             overflow: books.record.lock().overflow(),
         }
@@ -87,7 +93,8 @@ impl Door {
                     Some(Refusal::Late) => !matches!(way, Way::Wait),
                     Some(Refusal::Full | Refusal::Oversized) => false,
                 };
-                let must_fit = self.fitting == Some(self.count);
+                // While it gives way, others may come, time may pass, and the buffer may be closed.
+                let must_fit = !self.gives_way && self.fitting == Some(self.count);
                 assert!(is_right && (!must_fit || refusal.is_none()), "{seen:?} {self:?}");
             }
             // Nothing waits, so nothing has happened in between.
