@@ -48,11 +48,18 @@ fn main() {
 }
 
 fn of_type<T: Item>(bench: &mut Bench, load: Load<'_>) {
-    // Two cores judge what one and two threads do; a single thread shares its handle with nobody.
-    let (few, shared) = (load.threads <= 2, load.threads == 2);
-    let at_most = |ratio| if T::NAME == "u64" { ratio } else { 1.0 };
+    // Two cores judge what one and two threads do.
+    let few = load.threads <= 2;
+    // Ahead of all that threads can share, and far ahead where two of them do.
+    let at_most = |ratio| {
+        if load.threads == 2 && T::NAME == "u64" {
+            ratio
+        } else {
+            1.0
+        }
+    };
     let channel = |name, run: fn(Load<'_>) -> f64, ratio| {
-        Contender::new(name, move || run(load)).at_most_where(shared, ratio)
+        Contender::new(name, move || run(load)).at_most_where(few, ratio)
     };
     let mut contenders = vec![
         Contender::new("buffer-core", || by::buffer::<T>(load)),
