@@ -1,4 +1,4 @@
-//! A thousand buffers on one service: their flushes spread out, and they don't come back together after an outage.
+//! Two thousand buffers on one service: their flushes spread out, and they don't come back together after an outage.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-// More than a thousand, as so few requests in a tenth scatter by themselves up to near the bound.
+// Not a thousand, as so few requests in a tenth scatter by themselves up to near the bound.
 const BUFFERS: usize = 2_000;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// The draws of a buffer's first so many batches bring it out of step with any other.
