@@ -24,7 +24,7 @@ use crate::waiters::{NotDelivered, Waiter};
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
     ///
-    /// A task that inserts faster than the worker takes gives way to it once a batch. Another [`Overflow`] policy than `Wait` drops
+    /// A task that inserts faster than the worker takes gives way to it where some full batches wait. Another [`Overflow`] policy than `Wait` drops
     /// items instead, and then nothing waits.
     ///
     /// # Errors
