@@ -267,11 +267,11 @@ async fn an_insert_that_gives_way_is_woken_without_the_scheduler() {
 #[tokio::test(start_paused = true)]
 async fn an_insert_whose_home_is_full_goes_to_the_next_without_giving_way() {
     let (sink, _gate) = ScriptedSink::new([]).gated();
-    let builder = Buffer::builder().partitions(2).batch_size(10).capacity(60);
+    let builder = Buffer::builder().partitions(2).batch_size(10).capacity(120);
     let buffer = builder.build(sink.clone()).unwrap();
-    buffer.insert_batch(&mut (0..30).collect()).await.unwrap();
+    buffer.try_insert_batch(&mut (0..60).collect()).unwrap();
     sink.attempted(1).await;
-    for item in 30..39 {
+    for item in 60..69 {
         assert_ready!(task::spawn(buffer.insert(item)).poll()).unwrap();
     }
 }
