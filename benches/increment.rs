@@ -66,9 +66,10 @@ fn of_load(bench: &mut Bench, name: &str, keys: usize, draw: Draw, threads: usiz
     if !bench.has(&name) {
         return;
     }
-    let load = Arc::new(Load::new(keys, draw, threads, INCREMENTS));
-    // Two cores judge what one and two threads do.
+    // Two cores judge what one and two threads do. What more do is shown only, and takes long.
     let judged = threads <= 2;
+    let increments = if judged { INCREMENTS } else { INCREMENTS / 4 };
+    let load = Arc::new(Load::new(keys, draw, threads, increments));
     let at_most = |contender: &str| match contender {
         "bound: home map, mutex" => Some(1.2),
         "DashMap i64" if keys == 1 && threads == 2 => Some(0.4),
