@@ -405,9 +405,10 @@ impl<T: Send + 'static> Builder<T> {
             on_outcome: self.on_outcome,
             drop_log: DropLog::new(),
         });
-        let flusher = Flusher::new(Arc::new(sink), self.dead_letters, policy);
+        let flusher = Arc::new(Flusher::new(Arc::new(sink), self.dead_letters, policy));
         for index in 0..partitions.get() {
-            rescue::spawn(Worker::new(Arc::clone(&shared), flusher.clone(), index), &runtime);
+            let worker = Worker::new(Arc::clone(&shared), Arc::clone(&flusher), index);
+            rescue::spawn(worker, &runtime);
         }
         Ok(Buffer::new(shared))
     }

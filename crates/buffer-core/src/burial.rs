@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::batch::{Batch, Causes};
 use crate::caught::{caught, drop_caught};
 use crate::flush_error::FlushError;
-use crate::flusher::{Flusher, Policy};
+use crate::flusher::Flusher;
 use crate::open::Sealed;
 use crate::pass::OutOfTime;
 use crate::shared::Shared;
@@ -20,13 +20,13 @@ use crate::weights::Weights;
 /// What was dropped in one partition and is still to be buried. It is counted already.
 pub(crate) struct Burial<T> {
     shared: Arc<Shared<T>>,
-    flusher: Flusher<T>,
+    flusher: Arc<Flusher<T>>,
     index: usize,
     dead: VecDeque<Batch<T>>,
 }
 
 impl<T: Send + 'static> Burial<T> {
-    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Arc<Flusher<T>>, index: usize) -> Self {
         Self {
             shared,
             flusher,
@@ -35,8 +35,9 @@ impl<T: Send + 'static> Burial<T> {
         }
     }
 
-    pub(crate) fn set_policy(&mut self, policy: Policy) {
-        self.flusher.policy = policy;
+    /// Goes on with another flusher.
+    pub(crate) fn set_flusher(&mut self, flusher: Arc<Flusher<T>>) {
+        self.flusher = flusher;
     }
 
     pub(crate) fn add(&mut self, dead: Batch<T>) {

@@ -33,7 +33,7 @@ pub(crate) struct Policy {
 impl Policy {
     /// The policy of a rescue: what the sink holds from the dead runtime (pooled connections above all) may hang, so the
     /// first attempts are short, and those that time out are repeated for as long as the drain has time.
-    pub(crate) fn for_rescue(self, drain_timeout: Duration) -> Self {
+    fn for_rescue(self, drain_timeout: Duration) -> Self {
         Self {
             // More than nothing, as it doubles.
             first_timeout: (drain_timeout / 16)
@@ -105,7 +105,7 @@ pub(crate) struct Attempted {
     pub(crate) sign: Sign,
 }
 
-/// The sink, and how it is asked.
+/// The sink, and how it is asked. All workers of a buffer share one; those that are rescued have their own.
 pub(crate) struct Flusher<T> {
     sink: Arc<dyn Flush<T>>,
     dead_letters: Option<Arc<dyn Flush<T>>>,
@@ -117,16 +117,6 @@ pub(crate) struct Flusher<T> {
 #[error("the sink did not answer within {0:?}; it may have written the batch")]
 pub(crate) struct TimedOut(pub(crate) Duration);
 
-impl<T> Clone for Flusher<T> {
-    fn clone(&self) -> Self {
-        Self {
-            sink: Arc::clone(&self.sink),
-            dead_letters: self.dead_letters.clone(),
-            policy: self.policy,
-        }
-    }
-}
-
 impl<T: Send + 'static> Flusher<T> {
     pub(crate) fn new(
         sink: Arc<dyn Flush<T>>,
@@ -137,6 +127,15 @@ impl<T: Send + 'static> Flusher<T> {
             sink,
             dead_letters,
             policy,
+        }
+    }
+
+    /// The same sinks, asked as in a rescue.
+    pub(crate) fn for_rescue(&self, drain_timeout: Duration) -> Self {
+        Self {
+            sink: Arc::clone(&self.sink),
+            dead_letters: self.dead_letters.clone(),
+            policy: self.policy.for_rescue(drain_timeout),
         }
     }
 

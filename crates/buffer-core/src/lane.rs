@@ -17,7 +17,7 @@ use crate::burial::Burial;
 use crate::caught::drop_caught;
 use crate::drain::Left;
 use crate::flush_error::FlushError;
-use crate::flusher::{Attempted, Flusher, Policy, Verdict};
+use crate::flusher::{Attempted, Flusher, Verdict};
 use crate::hand::{Hand, Undivided};
 use crate::outcome::{Outcome, Settled};
 use crate::partition::{Next, Partition};
@@ -29,7 +29,7 @@ use crate::waiters::NotDelivered;
 /// The way of one partition's batches. All its state lies in this struct and none in its futures.
 pub(crate) struct Lane<T> {
     shared: Arc<Shared<T>>,
-    flusher: Flusher<T>,
+    flusher: Arc<Flusher<T>>,
     index: usize,
     hand: Hand<T>,
     /// For what it drops, which is buried before it goes on.
@@ -37,9 +37,9 @@ pub(crate) struct Lane<T> {
 }
 
 impl<T: Send + 'static> Lane<T> {
-    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Arc<Flusher<T>>, index: usize) -> Self {
         Self {
-            burial: Burial::new(Arc::clone(&shared), flusher.clone(), index),
+            burial: Burial::new(Arc::clone(&shared), Arc::clone(&flusher), index),
             shared,
             flusher,
             index,
@@ -47,11 +47,11 @@ impl<T: Send + 'static> Lane<T> {
         }
     }
 
-    /// Starts over under another policy.
-    pub(crate) fn set_policy(&mut self, policy: Policy) {
-        self.flusher.policy = policy;
-        self.burial.set_policy(policy);
-        self.hand.restart(&policy);
+    /// Starts over with another flusher.
+    pub(crate) fn set_flusher(&mut self, flusher: Arc<Flusher<T>>) {
+        self.hand.restart(&flusher.policy);
+        self.burial.set_flusher(Arc::clone(&flusher));
+        self.flusher = flusher;
     }
 
     /// Flushes one batch after the other until the partition is closed and drained.

@@ -14,7 +14,7 @@ use crate::shared::Shared;
 /// dies can go on elsewhere.
 pub(crate) struct Worker<T> {
     pub(crate) shared: Arc<Shared<T>>,
-    flusher: Flusher<T>,
+    flusher: Arc<Flusher<T>>,
     index: usize,
     lane: Lane<T>,
     overflow: Burial<T>,
@@ -30,10 +30,10 @@ enum Stage {
 }
 
 impl<T: Send + 'static> Worker<T> {
-    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Arc<Flusher<T>>, index: usize) -> Self {
         Self {
-            lane: Lane::new(Arc::clone(&shared), flusher.clone(), index),
-            overflow: Burial::new(Arc::clone(&shared), flusher.clone(), index),
+            lane: Lane::new(Arc::clone(&shared), Arc::clone(&flusher), index),
+            overflow: Burial::new(Arc::clone(&shared), Arc::clone(&flusher), index),
             shared,
             flusher,
             index,
@@ -106,10 +106,10 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Prepares the worker to go on in another runtime, after its own died.
     pub(crate) fn prepare_rescue(&mut self) {
-        let policy = self.flusher.policy.for_rescue(self.shared.drain_timeout);
-        self.lane.set_policy(policy);
-        self.overflow.set_policy(policy);
-        self.flusher.policy = policy;
+        let flusher = Arc::new(self.flusher.for_rescue(self.shared.drain_timeout));
+        self.lane.set_flusher(Arc::clone(&flusher));
+        self.overflow.set_flusher(Arc::clone(&flusher));
+        self.flusher = flusher;
     }
 
     fn partition(&self) -> &Partition<T> {
