@@ -1,6 +1,7 @@
 //! Takes one batch through one attempt, and says what is to become of it.
 
 use std::error::Error as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use thiserror::Error;
 use crate::attempt::{AttemptResult, BatchOutcome};
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
-use crate::caught::{Panicked, caught, caught_future};
+use crate::caught::{Caught, Panicked, caught};
 use crate::flush::{Flush, FlushFuture};
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::hold::Sign;
@@ -306,7 +307,7 @@ async fn within<'a>(
 /// sink can only mark, and the sink itself, which decides by its own poisoning.
 pub(crate) async fn asked<'a>(call: impl FnOnce() -> FlushFuture<'a> + Send) -> Result<(), FlushError> {
     let answered = match caught(call) {
-        Ok(answer) => caught_future(answer).await,
+        Ok(answer) => Caught::new(pin!(Some(answer))).await,
         Err(panicked) => Err(panicked),
     };
     answered.unwrap_or_else(|panicked| Err(FlushError::uncertain(panicked)))

@@ -420,8 +420,8 @@ impl<T> Partition<T> {
     }
 
     /// Sleeps until something was sealed, a first item came, or the partition was closed.
-    pub(crate) async fn woken(&self) {
-        self.wake.notified().await;
+    pub(crate) fn woken(&self) -> impl Future<Output = ()> {
+        self.wake.notified()
     }
 
     /// Counts items as settled, then wakes who waits for their room.
