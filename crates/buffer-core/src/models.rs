@@ -38,6 +38,7 @@ fn partition(batch_size: usize, capacity: u64) -> Arc<Partition<u32>> {
         items: capacity,
         bytes: u64::MAX,
     };
+    let triggers = std::sync::Arc::new(triggers);
     Arc::new(Partition::new(triggers, capacity, Overflow::Wait, None))
 }
 
