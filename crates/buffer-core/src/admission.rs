@@ -80,7 +80,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Admits an item that home, which is taken or full, has no room for.
+    /// Admits an item that home, which is taken or full, has no room for, and moves home to where it was admitted.
     #[cold]
     fn admit_elsewhere(
         &self,
@@ -93,7 +93,10 @@ impl<T> Shared<T> {
             match self.partitions[index].try_admit(item, bytes, waiter) {
                 Err(Refused::Full(back)) => item = back,
                 Err(Refused::Taken(back)) => (item, taken) = (back, true),
-                admitted_or_closed => return admitted_or_closed,
+                admitted_or_closed => {
+                    self.router.move_home(index);
+                    return admitted_or_closed;
+                }
             }
         }
         if !taken {
@@ -103,7 +106,10 @@ impl<T> Shared<T> {
         for index in self.router.order() {
             match self.partitions[index].admit(item, bytes, waiter) {
                 Err(Refused::Full(back)) => item = back,
-                admitted_or_closed => return admitted_or_closed,
+                admitted_or_closed => {
+                    self.router.move_home(index);
+                    return admitted_or_closed;
+                }
             }
         }
         Err(Refused::Full(item))
@@ -140,14 +146,18 @@ impl<T> Shared<T> {
     }
 
     /// Admits as many of the next `count` items as there is room for in one partition; the others stay. Says which
-    /// partition it was.
+    /// partition it was, where the thread is at home now if they might go anywhere.
     pub(crate) fn admit_many(
         &self,
         route: Route,
         parcel: &mut Parcel<'_, T>,
         count: usize,
     ) -> Result<usize, Refused<()>> {
-        self.admit_by(route, |partition| partition.admit_many(parcel, count))
+        let admitted = self.admit_by(route, |partition| partition.admit_many(parcel, count));
+        if let (Route::Anywhere, Ok(index)) = (route, &admitted) {
+            self.router.move_home(*index);
+        }
+        admitted
     }
 
     /// Admits one batch of the next `count` items where nothing is pending on their route; the others stay.

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 #[derive(Default)]
 #[non_exhaustive]
 pub enum Routing<T> {
-    /// The thread's home partition; the next one where home is taken or full. The fastest, with the fullest batches.
+    /// The thread's home partition, which is another one after it was taken or full. The fastest, with the fullest batches.
     #[default]
     ThreadHome,
     /// Strictly one partition after the other, from insert to insert; waits where its turn is full. The partitions are filled
@@ -113,8 +113,9 @@ pub(crate) enum Route {
 
 /// Hands threads their home partitions round-robin, and names the others in the order in which to try them.
 ///
-/// A thread stays at home, so that its partition's lock is uncontended and its batches fill up; only when home is taken
-/// or full does an item go to the next partition. No cursor is shared between threads on the way of an item.
+/// A thread stays at home, so that its partition's lock is uncontended and its batches fill up. Where home is taken or full it
+/// moves to the next partition that is neither, so that threads that got the same home part, and one that is ahead of its worker
+/// goes on with the next one. No cursor is shared between threads on the way of an item.
 ///
 /// # Examples
 ///
@@ -132,31 +133,34 @@ pub(crate) enum Route {
 /// ```
 #[derive(Debug)]
 pub struct Router {
+    /// Tells it from the others of the process.
+    number: usize,
     partitions: NonZeroUsize,
     /// The turns taken by [`Routing::PerCall`], which alone touches it.
     turns: AtomicUsize,
 }
 
+/// The number that the next router gets; none has zero.
+static ROUTERS: AtomicUsize = AtomicUsize::new(1);
+
 /// The number that the next thread gets.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
+/// Of how many routers a thread remembers where it is at home.
+const REMEMBERED: usize = 8;
+
 thread_local! {
-    static HOME: Cell<Home> = const {
-        Cell::new(Home {
-            thread: None,
-            partitions: 0,
-            index: 0,
-        })
-    };
+    // Relaxed: only uniqueness matters, nothing is published with the number.
+    static THREAD: usize = THREADS.fetch_add(1, Relaxed);
+
+    /// A router's home is at its number, modulo the length.
+    static HOMES: [Cell<Home>; REMEMBERED] = const { [const { Cell::new(Home { router: 0, index: 0 }) }; REMEMBERED] };
 }
 
-/// Where the thread was at home when it was asked last. Most threads are asked by routers of one size only, and so are spared a
-/// division for each item.
+/// Where the thread is at home in the partitions of a router: it may have moved, and the number's division is spared.
 #[derive(Clone, Copy)]
 struct Home {
-    /// The number of the thread, once it has one.
-    thread: Option<usize>,
-    partitions: usize,
+    router: usize,
     index: usize,
 }
 
@@ -164,6 +168,8 @@ impl Router {
     /// A router over `partitions` partitions, counted from 0.
     pub fn new(partitions: NonZeroUsize) -> Self {
         Self {
+            // Relaxed: only uniqueness matters.
+            number: ROUTERS.fetch_add(1, Relaxed),
             partitions,
             turns: AtomicUsize::new(0),
         }
@@ -176,31 +182,55 @@ impl Router {
 
     /// The calling thread's home partition.
     ///
-    /// Threads are numbered at their first use of any router, so that consecutive threads have different homes.
+    /// Threads are numbered at their first use of any router, so that consecutive threads have different homes until they move.
     #[inline]
     pub fn home(&self) -> usize {
-        HOME.with(|home| {
-            let last = home.get();
-            if last.partitions == self.partitions() {
-                last.index
+        HOMES.with(|homes| {
+            let home = &homes[self.number % REMEMBERED];
+            let Home { router, index } = home.get();
+            if router == self.number {
+                index
             } else {
-                self.move_home(home)
+                self.first_home(home)
             }
         })
     }
 
     #[cold]
-    fn move_home(&self, home: &Cell<Home>) -> usize {
-        // Relaxed: only uniqueness matters, nothing is published with the number.
-        let number = || THREADS.fetch_add(1, Relaxed);
-        let thread = home.get().thread.unwrap_or_else(number);
-        let index = thread % self.partitions;
+    fn first_home(&self, home: &Cell<Home>) -> usize {
+        let index = THREAD.with(|thread| *thread) % self.partitions;
         home.set(Home {
-            thread: Some(thread),
-            partitions: self.partitions(),
+            router: self.number,
             index,
         });
         index
+    }
+
+    /// Makes another partition the calling thread's home, until it moves again or has used many other routers.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::num::NonZeroUsize;
+    /// use buffer_core::Router;
+    ///
+    /// let router = Router::new(NonZeroUsize::new(4).ok_or("zero")?);
+    /// let next = (router.home() + 1) % router.partitions();
+    /// router.move_home(next);
+    /// assert_eq!(router.home(), next);
+    /// # Ok::<(), &str>(())
+    /// ```
+    pub fn move_home(&self, index: usize) {
+        assert!(index < self.partitions(), "there is no partition {index}");
+        let home = Home {
+            router: self.number,
+            index,
+        };
+        HOMES.with(|homes| homes[self.number % REMEMBERED].set(home));
     }
 
     /// Every partition once, the calling thread's home first.
@@ -245,6 +275,15 @@ mod tests {
         let mut sorted = order.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_thread_that_moves_stays_there_and_is_at_home_elsewhere_as_before() {
+        let (moved, other) = (router(5), router(5));
+        let home = moved.home();
+        moved.move_home((home + 1) % 5);
+        assert_eq!((moved.home(), other.home()), ((home + 1) % 5, home));
+        assert_eq!(moved.order().next(), Some((home + 1) % 5));
     }
 
     #[test]

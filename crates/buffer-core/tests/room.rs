@@ -264,7 +264,7 @@ async fn an_insert_that_gives_way_is_woken_without_the_scheduler() {
     assert_ready!(insert.poll()).unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_insert_whose_home_is_full_goes_to_the_next_without_giving_way() {
     let (sink, _gate) = ScriptedSink::new([]).gated();
     let builder = Buffer::builder().partitions(2).batch_size(10).capacity(60);
@@ -274,6 +274,35 @@ async fn an_insert_whose_home_is_full_goes_to_the_next_without_giving_way() {
     for item in 30..39 {
         assert_ready!(task::spawn(buffer.insert(item)).poll()).unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_stays_where_it_found_room_when_its_home_was_full() {
+    stays_where_it_found_room(async |buffer, item| buffer.try_insert(item).unwrap()).await;
+    stays_where_it_found_room(async |buffer, item| buffer.insert_batch(&mut vec![item]).await.unwrap()).await;
+}
+
+async fn stays_where_it_found_room(insert: impl AsyncFn(&Buffer<u32>, u32)) {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let builder = Buffer::builder().partitions(3).batch_size(10).capacity(60);
+    let buffer = builder.build(sink.clone()).unwrap();
+    let pending = || {
+        buffer
+            .info()
+            .iter()
+            .map(|info| info.pending.items)
+            .collect::<Vec<_>>()
+    };
+    for item in 0..20 {
+        insert(&buffer, item).await;
+    }
+    let home = pending().iter().position(|items| *items == 20).unwrap();
+    insert(&buffer, 20).await;
+    let moved = pending().iter().position(|items| *items == 1).unwrap();
+    gate.open();
+    buffer.flush().await;
+    insert(&buffer, 21).await;
+    assert_eq!((pending()[home], pending()[moved]), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -162,13 +162,7 @@ fn there_are_never_more_keys_than_the_bound_and_their_places_come_back() {
 fn executions(hits: usize, also: fn(&Windows<u32>)) -> usize {
     static EXECUTIONS: AtomicUsize = AtomicUsize::new(0);
     let hit = |windows: &Windows<u32>, table: usize| {
-        let mut table = windows
-            .sums
-            .tables
-            .iter()
-            .nth(table)
-            .expect("there are two")
-            .lock();
+        let mut table = windows.sums.tables.at(table).lock();
         let hash = windows.sums.hash(&7);
         let changes = windows.sums.add_to(&mut table, hash, &7, 1);
         drop(table);

@@ -15,9 +15,9 @@ use crate::changes::Changes;
 use crate::error::{IncrementError, IncrementManyError};
 use crate::marked::unmarked;
 use crate::max_keys::{MaxKeys, NoPlace, Places};
-use crate::sync::{Mutex, Ordering::Relaxed};
+use crate::sync::Ordering::Relaxed;
 use crate::table::{Added, Table};
-use crate::tables::Tables;
+use crate::tables::{Tables, Visitor};
 use crate::take::{Progress, Spare};
 use crate::taken::Taken;
 
@@ -231,7 +231,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
     pub(crate) fn take_key(&self, hash: u64, key: &K) -> Option<Taken<K>> {
         // A comparison that panics must not cost what was taken from the tables before.
         let take =
-            |table: &Mutex<Table<K>>| caught(|| table.lock().take_key(hash, key, &self.places)).flatten();
+            |table: Visitor<'_, K>| caught(|| table.lock().take_key(hash, key, &self.places)).flatten();
         let taken = self.tables.iter().filter_map(take);
         taken.reduce(|mut sum, other| {
             sum.sum += other.sum;

@@ -1,17 +1,20 @@
 //! The tables of all partitions, and which of them a thread adds to.
 
 use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
 
 use buffer_core::Router;
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{Mutex, MutexGuard, SPINS, spin_loop};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, SPINS, spin_loop};
 use crate::table::Table;
 
 /// A table for each partition.
 pub(crate) struct Tables<K> {
     router: Router,
     tables: Box<[CachePadded<Mutex<Table<K>>>]>,
+    /// How many lock a table, or are about to, who do not add to it as its threads do.
+    visits: AtomicUsize,
 }
 
 impl<K: Eq + Clone> Tables<K> {
@@ -20,36 +23,143 @@ impl<K: Eq + Clone> Tables<K> {
         Self {
             router: Router::new(partitions),
             tables: (0..partitions.get()).map(|_| table()).collect(),
+            visits: AtomicUsize::new(0),
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mutex<Table<K>>> {
-        self.tables.iter().map(|table| &**table)
+    /// One who is about to visit each table.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Visitor<'_, K>> {
+        (0..self.tables.len()).map(|index| self.visitor(index))
     }
 
-    /// The table at which the thread is at home.
+    /// One who is about to visit the table at which the thread is at home.
+    pub(crate) fn home(&self) -> Visitor<'_, K> {
+        self.visitor(self.router.home())
+    }
+
+    fn visitor(&self, index: usize) -> Visitor<'_, K> {
+        Visitor {
+            table: self.at(index),
+            visits: &self.visits,
+        }
+    }
+
     #[inline]
-    pub(crate) fn home(&self) -> &Mutex<Table<K>> {
-        &self.tables[self.router.home()]
+    pub(crate) fn at(&self, index: usize) -> &Mutex<Table<K>> {
+        &self.tables[index]
     }
 
     /// The table at home, or the next that is not locked.
     #[inline]
     pub(crate) fn free(&self) -> MutexGuard<'_, Table<K>> {
-        let home = self.home();
+        let home = self.at(self.router.home());
         home.try_lock().unwrap_or_else(|| self.elsewhere(home))
     }
 
     #[cold]
     fn elsewhere<'a>(&'a self, home: &'a Mutex<Table<K>>) -> MutexGuard<'a, Table<K>> {
+        let others = || self.router.order().skip(1);
+        // Relaxed: a visit that is missed costs a move, and one that is over a few looks.
+        if self.visits.load(Relaxed) == 0 {
+            // Another thread lives here, and would be in the way again and again.
+            let moved = others().find_map(|index| {
+                let free = self.at(index).try_lock()?;
+                self.router.move_home(index);
+                Some(free)
+            });
+            if let Some(free) = moved {
+                return free;
+            }
+        }
         // Who has it is about to leave, a take included; and elsewhere the key may be new.
         let soon = || {
             spin_loop();
             home.try_lock()
         };
         let free = (0..SPINS).find_map(|_| soon());
-        let mut others = self.router.order().skip(1);
-        let free = free.or_else(|| others.find_map(|index| self.tables[index].try_lock()));
+        let free = free.or_else(|| others().find_map(|index| self.at(index).try_lock()));
         free.unwrap_or_else(|| home.lock())
+    }
+}
+
+/// One who locks a table not to add to it as its threads do, so that none of them moves away for that.
+pub(crate) struct Visitor<'a, K> {
+    table: &'a Mutex<Table<K>>,
+    visits: &'a AtomicUsize,
+}
+
+impl<'a, K> Visitor<'a, K> {
+    pub(crate) fn lock(&self) -> Visit<'a, K> {
+        // Relaxed, as where it is read.
+        self.visits.fetch_add(1, Relaxed);
+        let end = EndOfVisit(self.visits);
+        Visit {
+            table: self.table.lock(),
+            _end: end,
+        }
+    }
+}
+
+/// A table that is visited.
+pub(crate) struct Visit<'a, K> {
+    // Unlocked before the visit is over: fields are dropped in their order.
+    table: MutexGuard<'a, Table<K>>,
+    _end: EndOfVisit<'a>,
+}
+
+struct EndOfVisit<'a>(&'a AtomicUsize);
+
+impl<K> Deref for Visit<'_, K> {
+    type Target = Table<K>;
+
+    fn deref(&self) -> &Table<K> {
+        &self.table
+    }
+}
+
+impl<K> DerefMut for Visit<'_, K> {
+    fn deref_mut(&mut self) -> &mut Table<K> {
+        &mut self.table
+    }
+}
+
+impl Drop for EndOfVisit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(all(test, not(buffer_loom)))]
+mod tests {
+    use super::*;
+
+    fn tables(partitions: usize) -> Tables<u32> {
+        Tables::new(NonZeroUsize::new(partitions).expect("not zero"))
+    }
+
+    /// The index of the table that the thread is at home at.
+    fn home(tables: &Tables<u32>) -> usize {
+        tables.router.home()
+    }
+
+    #[test]
+    fn a_thread_that_meets_another_at_home_moves() {
+        let tables = tables(2);
+        let before = home(&tables);
+        let other = tables.at(before).lock();
+        drop(tables.free());
+        drop(other);
+        assert_ne!(home(&tables), before);
+    }
+
+    #[test]
+    fn a_thread_does_not_move_for_a_visit() {
+        let tables = tables(2);
+        let before = home(&tables);
+        let visit = tables.home().lock();
+        drop(tables.free());
+        drop(visit);
+        assert_eq!(home(&tables), before);
+        assert_eq!(tables.visits.load(Relaxed), 0);
     }
 }
