@@ -323,6 +323,21 @@ fn the_slot_never_holds_more_than_it_may_and_what_it_took_is_taken_out() {
     });
 }
 
+/// Fails when `begin` wakes before it sets the deadline.
+#[test]
+fn whoever_waits_for_the_drain_sees_its_begin() {
+    check(|| {
+        let drain = Arc::new(Drain::<u32>::new(1));
+        let closer = thread::spawn({
+            let drain = Arc::clone(&drain);
+            move || assert!(drain.begin(Instant::now()))
+        });
+        loom::future::block_on(drain.begun());
+        assert!(drain.has_begun());
+        closer.join().unwrap();
+    });
+}
+
 /// Fails when `unregister` does not take what nobody waits for any more.
 #[test]
 fn leftovers_are_claimed_once_whoever_waits_or_gives_up() {
