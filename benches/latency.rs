@@ -1,6 +1,6 @@
 //! How long a single insert takes, beside channels: `cargo bench -p buffer-benches --bench latency`.
 //!
-//! Each producer inserts an item every 50 microseconds on average, after a gap that is drawn evenly from zero to twice as much; in the
+//! Each producer inserts an item every 20 microseconds on average, after a gap that is drawn evenly from zero to twice as much; in the
 //! gaps it spins, as if it made the next item. So it is with services: items come at random, mostly one at a time, and the other
 //! side of a channel has taken the one before and has gone to sleep, or is about to. A sender then has to wake it, and that is what its
 //! slow sends are. (At a pace of a few microseconds without gaps it never sleeps, and the row shows nothing.) Who collects
@@ -30,9 +30,9 @@ use crate::pace::Latencies;
 const BATCH: usize = 5_000;
 /// Ours holds ten batches for each of its two partitions at most, and so may all others.
 const CAPACITY: usize = 20 * BATCH;
-/// So many that a buffer's first batch, whose vector grows, is no large part of the slowest thousandth.
-const ITEMS: u64 = 20_000;
-const PACE: Duration = Duration::from_micros(50);
+/// So many that a buffer's first two batches, whose memory is new, are a small part of the slowest thousandth.
+const ITEMS: u64 = 100_000;
+const PACE: Duration = Duration::from_micros(20);
 
 /// What a contender is given: how many producers insert how many items each, and how fast.
 #[derive(Clone, Copy)]

@@ -37,7 +37,7 @@ impl<T> Shared<T> {
     }
 
     /// Whether an inserting task is to give way before it goes on: it would begin another batch before the worker has come to take
-    /// a full one. A worker that a task has woken may wait behind that very task, where no other thread gets at it.
+    /// some full ones. A worker that a task has woken may wait behind that very task, where no other thread gets at it.
     pub(crate) fn is_ahead(&self, route: Route) -> bool {
         self.overflow == Overflow::Wait && self.partitions[self.one_of(route)].is_ahead()
     }

@@ -24,7 +24,7 @@ use crate::waiters::{NotDelivered, Waiter};
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
     ///
-    /// A task that inserts faster than the worker takes gives way to it once a batch. Another [`Overflow`] policy than `Wait` drops
+    /// A task that inserts faster than the worker takes gives way to it where some full batches wait. Another [`Overflow`] policy than `Wait` drops
     /// items instead, and then nothing waits.
     ///
     /// # Errors
@@ -38,7 +38,8 @@ impl<T: Send + 'static> Buffer<T> {
         let Err(item) = self.shared().admit_unchecked(item) else {
             return Ok(());
         };
-        self.insert_from(&mut Some(item), &mut None).await
+        // Boxed, as most items never come here, and every task that inserts would carry its room.
+        Box::pin(async { self.insert_from(&mut Some(item), &mut None).await }).await
     }
 
     /// Inserts `item`, and waits for at most `limit` while the buffer is full.
@@ -311,10 +312,16 @@ impl<T: Send + 'static> Buffer<T> {
     /// # }
     /// ```
     pub async fn insert_batch(&self, items: &mut Vec<T>) -> Result<(), InsertBatchError> {
-        let shared = self.shared();
-        if shared.admit_many_unchecked(items) {
+        if self.shared().admit_many_unchecked(items) {
             return Ok(());
         }
+        // Boxed as for a single item.
+        Box::pin(self.insert_parts(items)).await
+    }
+
+    /// Inserts `items` part by part, where each may go.
+    async fn insert_parts(&self, items: &mut Vec<T>) -> Result<(), InsertBatchError> {
+        let shared = self.shared();
         let parts = shared.route_many(items);
         let weighed = shared.weigh_many(items);
         let weights = weighed.map_err(|index| {

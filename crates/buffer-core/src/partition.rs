@@ -46,6 +46,10 @@ pub(crate) struct Partition<T> {
     overflow: Overflow,
 }
 
+/// How many full batches wait where an inserting task gives way. One would make it change the thread with each batch: the thread
+/// that is woken for the worker finds the task that gave way first.
+const AHEAD: usize = 4;
+
 /// Why an item was not admitted.
 #[derive(Debug)]
 pub(crate) enum Refused<T> {
@@ -332,13 +336,13 @@ impl<T> Partition<T> {
         }
     }
 
-    /// Whether a new batch would begin here while the worker has not come to take a full one. Not where the lock is taken, or all
-    /// room: the item goes elsewhere then; nor where it is closed.
+    /// Whether a new batch would begin here while the worker has not come to take some full ones. Not where the lock is taken, or
+    /// all room: the item goes elsewhere then; nor where it is closed.
     pub(crate) fn is_ahead(&self) -> bool {
         self.state.try_lock().is_some_and(|state| {
             state.open.items().is_empty()
                 && state.pending.items < self.capacity.items
-                && state.sealed().next().is_some()
+                && state.sealed().nth(AHEAD - 1).is_some()
                 && !state.closed
         })
     }
