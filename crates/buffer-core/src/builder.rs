@@ -378,6 +378,7 @@ impl<T: Send + 'static> Builder<T> {
             let overflows = overflow != Overflow::Wait && self.dead_letters.is_some();
             overflows.then(|| Slot::new(batch_size))
         };
+        let triggers = Arc::new(triggers);
         // Relaxed: only uniqueness and order matter, and nothing is published with the number.
         static BUILT: AtomicU64 = AtomicU64::new(0);
         let shared = Arc::new(Shared {
@@ -390,7 +391,7 @@ impl<T: Send + 'static> Builder<T> {
             name: self.name,
             drain_timeout,
             partitions: (0..partitions.get())
-                .map(|_| Partition::new(triggers.clone(), capacity, overflow, slot()))
+                .map(|_| Partition::new(Arc::clone(&triggers), capacity, overflow, slot()))
                 .collect(),
             router: Router::new(partitions),
             is_plain: self.weigh.is_none() && matches!(self.routing, Routing::ThreadHome),
@@ -405,9 +406,10 @@ impl<T: Send + 'static> Builder<T> {
             on_outcome: self.on_outcome,
             drop_log: DropLog::new(),
         });
-        let flusher = Flusher::new(Arc::new(sink), self.dead_letters, policy);
+        let flusher = Arc::new(Flusher::new(Arc::new(sink), self.dead_letters, policy));
         for index in 0..partitions.get() {
-            rescue::spawn(Worker::new(Arc::clone(&shared), flusher.clone(), index), &runtime);
+            let worker = Worker::new(Arc::clone(&shared), Arc::clone(&flusher), index);
+            rescue::spawn(worker, &runtime);
         }
         Ok(Buffer::new(shared))
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::batch::{Batch, Causes};
 use crate::caught::{caught, drop_caught};
 use crate::flush_error::FlushError;
-use crate::flusher::{Flusher, Policy};
+use crate::flusher::Flusher;
 use crate::open::Sealed;
 use crate::pass::OutOfTime;
 use crate::shared::Shared;
@@ -20,13 +20,13 @@ use crate::weights::Weights;
 /// What was dropped in one partition and is still to be buried. It is counted already.
 pub(crate) struct Burial<T> {
     shared: Arc<Shared<T>>,
-    flusher: Flusher<T>,
+    flusher: Arc<Flusher<T>>,
     index: usize,
     dead: VecDeque<Batch<T>>,
 }
 
 impl<T: Send + 'static> Burial<T> {
-    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Arc<Flusher<T>>, index: usize) -> Self {
         Self {
             shared,
             flusher,
@@ -35,15 +35,13 @@ impl<T: Send + 'static> Burial<T> {
         }
     }
 
-    pub(crate) fn set_policy(&mut self, policy: Policy) {
-        self.flusher.policy = policy;
+    /// Goes on with another flusher.
+    pub(crate) fn set_flusher(&mut self, flusher: Arc<Flusher<T>>) {
+        self.flusher = flusher;
     }
 
     pub(crate) fn add(&mut self, dead: Batch<T>) {
         self.dead.push_back(dead);
-        if !self.flusher.has_dead_letters() {
-            self.forget_first();
-        }
     }
 
     /// Buries all there is, in one attempt for each batch.
@@ -86,7 +84,11 @@ impl<T: Send + 'static> Burial<T> {
         let shared = Arc::clone(&self.shared);
         let partition = &shared.partitions[self.index];
         let Some(slot) = &partition.slot else { return };
-        while self.bury_overflowed().await.is_continue() && !(partition.is_closed() && slot.is_empty()) {
+        // In a box, as it is large, and there is rarely anything to bury.
+        while Box::pin(self.bury_overflowed()).await.is_continue()
+            && !(partition.is_closed() && slot.is_empty())
+        {
+            self.dead.shrink_to_fit();
             tokio::select! {
                 () = slot.filled() => {}
                 () = shared.drain.deadline_passed() => return,
@@ -136,7 +138,7 @@ impl<T: Send + 'static> Burial<T> {
     fn lose_first(&mut self, error: Option<&FlushError>) {
         if let Some(dead) = self.dead.front() {
             let (items, reason, partition) = (dead.count(), dead.drop_reason(), self.index);
-            if items > 0 && self.flusher.has_dead_letters() {
+            if items > 0 {
                 // The causes and the subscriber are user code.
                 let _ = caught(|| {
                     let cause = error.and_then(|error| error.source());
@@ -156,14 +158,19 @@ impl<T: Send + 'static> Burial<T> {
         self.forget_first();
     }
 
-    /// Drops what is counted already. Items and causes are user code.
     fn forget_first(&mut self) {
-        let Some(dead) = self.dead.pop_front() else { return };
-        let (items, causes) = dead.into_fate();
-        drop_caught(items);
-        match causes {
-            Causes::Each(causes) => drop_caught(causes),
-            other => drop_caught(vec![other]),
+        if let Some(dead) = self.dead.pop_front() {
+            forget(dead);
         }
+    }
+}
+
+/// Drops what is counted already. Items and causes are user code.
+pub(crate) fn forget<T>(dead: Batch<T>) {
+    let (items, causes) = dead.into_fate();
+    drop_caught(items);
+    match causes {
+        Causes::Each(causes) => drop_caught(causes),
+        other => drop_caught(vec![other]),
     }
 }

@@ -1,8 +1,8 @@
 //! Keeps panics of user code where they happen: calls, futures and destructors.
 
-use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use thiserror::Error;
 
@@ -29,31 +29,37 @@ pub(crate) fn drop_caught<T>(values: Vec<T>) {
     while caught(|| values.by_ref().for_each(drop)).is_err() {}
 }
 
-/// Drives a future that holds user code. A panic when it is dropped is caught too, also when that is because this very future
-/// is dropped.
+/// Drives a future that holds user code, and drops it: its panics are caught, also one when it is dropped because this very future
+/// is.
 ///
 /// # Cancel safety
 ///
-/// As safe as `future` is.
-pub(crate) async fn caught_future<F: Future + ?Sized>(future: Pin<Box<F>>) -> Result<F::Output, Panicked> {
-    let mut held = Held(Some(future));
-    poll_fn(|cx| {
-        let future = held.0.as_mut().expect("it is taken out by the drop alone");
-        match caught(|| future.as_mut().poll(cx)) {
+/// As safe as the future is.
+// By hand, as an idle worker's task holds it: an async function takes four times the room.
+pub(crate) struct Caught<'a, F>(Pin<&'a mut Option<F>>);
+
+impl<'a, F: Future> Caught<'a, F> {
+    pub(crate) fn new(future: Pin<&'a mut Option<F>>) -> Self {
+        Self(future)
+    }
+}
+
+impl<F: Future> Future for Caught<'_, F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.0.as_mut().as_pin_mut();
+        let future = future.expect("it is taken out by the drop alone");
+        match caught(|| future.poll(cx)) {
             Ok(poll) => poll.map(Ok),
             Err(panicked) => Err(panicked).into(),
         }
-    })
-    .await
+    }
 }
 
-/// A future whose destructor may panic.
-struct Held<F: ?Sized>(Option<Pin<Box<F>>>);
-
-impl<F: ?Sized> Drop for Held<F> {
+impl<F> Drop for Caught<'_, F> {
     fn drop(&mut self) {
-        let future = self.0.take();
         // What it was for is settled; its panic has nobody to go to.
-        let _ = caught(|| drop(future));
+        let _ = caught(|| self.0.set(None));
     }
 }

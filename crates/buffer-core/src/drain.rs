@@ -8,7 +8,6 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::flush_error::FlushError;
@@ -17,13 +16,14 @@ use crate::sync::{Mutex, Notify};
 
 /// The state of the end.
 pub(crate) struct Drain<T> {
-    deadline: watch::Sender<Option<Instant>>,
     end: Mutex<End<T>>,
-    /// Wakes who waits for the end or for a claim.
+    /// Wakes who waits for the begin, the deadline, the end or a claim.
     changed: Notify,
 }
 
 struct End<T> {
+    /// Set by the begin.
+    deadline: Option<Instant>,
     working: usize,
     waiting: usize,
     left: Vec<Left<T>>,
@@ -56,6 +56,7 @@ impl<T> Left<T> {
 impl<T> Drain<T> {
     pub(crate) fn new(workers: usize) -> Self {
         let end = End {
+            deadline: None,
             working: workers,
             waiting: 0,
             left: Vec::new(),
@@ -63,7 +64,6 @@ impl<T> Drain<T> {
             finished: false,
         };
         Self {
-            deadline: watch::Sender::new(None),
             end: Mutex::new(end),
             changed: Notify::new(),
         }
@@ -71,41 +71,35 @@ impl<T> Drain<T> {
 
     /// Sets the deadline, or brings it forward. Says whether this is the begin of the drain.
     pub(crate) fn begin(&self, deadline: Instant) -> bool {
-        let mut first = false;
-        self.deadline.send_if_modified(|current| {
-            first = current.is_none();
-            let sooner = current.is_none_or(|current| deadline < current);
-            if sooner {
-                *current = Some(deadline);
-            }
-            sooner
-        });
-        first
+        let mut end = self.end.lock();
+        let before = end.deadline;
+        end.deadline = Some(before.map_or(deadline, |before| before.min(deadline)));
+        drop(end);
+        self.changed.notify_waiters();
+        before.is_none()
     }
 
     pub(crate) fn has_begun(&self) -> bool {
-        self.deadline.borrow().is_some()
+        self.end.lock().deadline.is_some()
     }
 
     /// Resolves when the drain has begun.
     pub(crate) async fn begun(&self) {
-        // An error would mean that the sender is gone, and this very struct owns it.
-        let _ = self.deadline.subscribe().wait_for(Option::is_some).await;
+        self.until(|end| end.deadline.is_some()).await;
     }
 
     /// Resolves when the deadline has passed; without a drain it never does.
     pub(crate) async fn deadline_passed(&self) {
-        let mut deadline = self.deadline.subscribe();
         loop {
-            let current = *deadline.borrow_and_update();
-            let changed = deadline.changed();
-            match current {
-                None => drop(changed.await),
+            let deadline = self.end.lock().deadline;
+            let is_another = |end: &End<T>| end.deadline != deadline;
+            match deadline {
+                None => self.until(is_another).await,
                 // The timer would round up.
                 Some(at) if at <= Instant::now() => return,
                 Some(at) => tokio::select! {
                     () = sleep_until(at) => return,
-                    _ = changed => {}
+                    () = self.until(is_another) => {}
                 },
             }
         }
@@ -113,7 +107,8 @@ impl<T> Drain<T> {
 
     /// The time that a rescue has: what is left for somebody who waits, the whole of `drain_timeout` for nobody.
     pub(crate) fn time_for_rescue(&self, drain_timeout: Duration) -> Duration {
-        match self.end.lock().waiting {
+        let waiting = self.end.lock().waiting;
+        match waiting {
             0 => drain_timeout,
             _ => self.time_left().unwrap_or(drain_timeout),
         }
@@ -121,12 +116,13 @@ impl<T> Drain<T> {
 
     /// Sets the deadline anew, by the clock of the rescue's runtime.
     pub(crate) fn restart(&self, deadline: Instant) {
-        self.deadline.send_replace(Some(deadline));
+        self.end.lock().deadline = Some(deadline);
+        self.changed.notify_waiters();
     }
 
     /// The time until the deadline, if the drain has begun.
     pub(crate) fn time_left(&self) -> Option<Duration> {
-        let deadline = *self.deadline.borrow();
+        let deadline = self.end.lock().deadline;
         deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 

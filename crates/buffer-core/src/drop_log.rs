@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use crate::reason::DropReason;
 use crate::sync::Mutex;
 
-/// When each reason had its last line, and the items dropped since.
-pub(crate) struct DropLog(Mutex<[Line; DropReason::ALL.len()]>);
+/// When each reason that occurred had its last line, and the items dropped since.
+pub(crate) struct DropLog(Mutex<Vec<Line>>);
 
-#[derive(Default)]
 struct Line {
+    reason: DropReason,
     last: Option<Instant>,
     items: u64,
 }
@@ -20,12 +20,22 @@ const APART: Duration = Duration::from_secs(1);
 
 impl DropLog {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Default::default()))
+        Self(Mutex::new(Vec::new()))
     }
 
     /// Notes that items were dropped; says how many a line has to name, if it is time for one.
     pub(crate) fn line(&self, reason: DropReason, items: usize, now: Instant) -> Option<u64> {
-        let line = &mut self.0.lock()[reason as usize];
+        let mut lines = self.0.lock();
+        let index = lines.iter().position(|line| line.reason == reason);
+        let index = index.unwrap_or_else(|| {
+            lines.push(Line {
+                reason,
+                last: None,
+                items: 0,
+            });
+            lines.len() - 1
+        });
+        let line = &mut lines[index];
         line.items += items as u64;
         let is_early = |last| now.saturating_duration_since(last) < APART;
         // The end comes once.
@@ -39,8 +49,10 @@ impl DropLog {
     /// What was dropped and had no line yet, at the end.
     pub(crate) fn rests(&self) -> Vec<(DropReason, u64)> {
         let mut lines = self.0.lock();
-        let rests = DropReason::ALL.map(|reason| (reason, std::mem::take(&mut lines[reason as usize].items)));
-        rests.into_iter().filter(|(_, items)| *items > 0).collect()
+        let rests = lines
+            .iter_mut()
+            .map(|line| (line.reason, std::mem::take(&mut line.items)));
+        rests.filter(|(_, items)| *items > 0).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Takes one batch through one attempt, and says what is to become of it.
 
 use std::error::Error as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use thiserror::Error;
 use crate::attempt::{AttemptResult, BatchOutcome};
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
-use crate::caught::{Panicked, caught, caught_future};
+use crate::caught::{Caught, Panicked, caught};
 use crate::flush::{Flush, FlushFuture};
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::hold::Sign;
@@ -33,7 +34,7 @@ pub(crate) struct Policy {
 impl Policy {
     /// The policy of a rescue: what the sink holds from the dead runtime (pooled connections above all) may hang, so the
     /// first attempts are short, and those that time out are repeated for as long as the drain has time.
-    pub(crate) fn for_rescue(self, drain_timeout: Duration) -> Self {
+    fn for_rescue(self, drain_timeout: Duration) -> Self {
         Self {
             // More than nothing, as it doubles.
             first_timeout: (drain_timeout / 16)
@@ -105,7 +106,7 @@ pub(crate) struct Attempted {
     pub(crate) sign: Sign,
 }
 
-/// The sink, and how it is asked.
+/// The sink, and how it is asked. All workers of a buffer share one; those that are rescued have their own.
 pub(crate) struct Flusher<T> {
     sink: Arc<dyn Flush<T>>,
     dead_letters: Option<Arc<dyn Flush<T>>>,
@@ -117,16 +118,6 @@ pub(crate) struct Flusher<T> {
 #[error("the sink did not answer within {0:?}; it may have written the batch")]
 pub(crate) struct TimedOut(pub(crate) Duration);
 
-impl<T> Clone for Flusher<T> {
-    fn clone(&self) -> Self {
-        Self {
-            sink: Arc::clone(&self.sink),
-            dead_letters: self.dead_letters.clone(),
-            policy: self.policy,
-        }
-    }
-}
-
 impl<T: Send + 'static> Flusher<T> {
     pub(crate) fn new(
         sink: Arc<dyn Flush<T>>,
@@ -137,6 +128,15 @@ impl<T: Send + 'static> Flusher<T> {
             sink,
             dead_letters,
             policy,
+        }
+    }
+
+    /// The same sinks, asked as in a rescue.
+    pub(crate) fn for_rescue(&self, drain_timeout: Duration) -> Self {
+        Self {
+            sink: Arc::clone(&self.sink),
+            dead_letters: self.dead_letters.clone(),
+            policy: self.policy.for_rescue(drain_timeout),
         }
     }
 
@@ -307,7 +307,7 @@ async fn within<'a>(
 /// sink can only mark, and the sink itself, which decides by its own poisoning.
 pub(crate) async fn asked<'a>(call: impl FnOnce() -> FlushFuture<'a> + Send) -> Result<(), FlushError> {
     let answered = match caught(call) {
-        Ok(answer) => caught_future(answer).await,
+        Ok(answer) => Caught::new(pin!(Some(answer))).await,
         Err(panicked) => Err(panicked),
     };
     answered.unwrap_or_else(|panicked| Err(FlushError::uncertain(panicked)))

@@ -65,7 +65,8 @@ struct State {
     /// The partitions that wait to pass.
     waiting: Vec<bool>,
     failures_in_a_row: u32,
-    held: Option<Held>,
+    /// Boxed, as most buffers are never held for long.
+    held: Option<Box<Held>>,
 }
 
 struct Held {
@@ -219,7 +220,7 @@ impl Hold {
     }
 
     pub(crate) fn health(&self) -> Health {
-        match &self.state.lock().held {
+        match self.state.lock().held.as_deref() {
             None => Health::Well,
             Some(Held { since, reason, .. }) => Health::Held {
                 since: *since,
@@ -249,7 +250,7 @@ impl State {
 
     /// Holds all partitions for `at_least`, and a drawn delay on top so that many processes don't come back together.
     fn hold(&mut self, backoff: Backoff, at_least: Duration, reason: String, now: Instant) {
-        let held = self.held.get_or_insert_with(|| Held {
+        let new = || Held {
             since: SystemTime::now(),
             began: now,
             until: now,
@@ -257,7 +258,8 @@ impl State {
             probing: None,
             last_probe: 0,
             reason: String::new(),
-        });
+        };
+        let held = self.held.get_or_insert_with(|| Box::new(new()));
         let drawn = held.delays.next().expect("delays never end");
         // Whoever was sent away at the same time was asked for the same delay.
         let spread = at_least.mul_f64(SPREAD_OF_REQUESTED_DELAYS * rand::rng().random_range(0.0..=1.0));

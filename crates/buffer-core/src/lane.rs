@@ -13,11 +13,11 @@ use tracing::Instrument as _;
 use crate::attempt::AttemptResult;
 use crate::batch::{Batch, Causes, Fate, Group, Marked};
 use crate::batch_id::BatchId;
-use crate::burial::Burial;
+use crate::burial::{Burial, forget};
 use crate::caught::drop_caught;
 use crate::drain::Left;
 use crate::flush_error::FlushError;
-use crate::flusher::{Attempted, Flusher, Policy, Verdict};
+use crate::flusher::{Attempted, Flusher, Verdict};
 use crate::hand::{Hand, Undivided};
 use crate::outcome::{Outcome, Settled};
 use crate::partition::{Next, Partition};
@@ -28,30 +28,40 @@ use crate::waiters::NotDelivered;
 
 /// The way of one partition's batches. All its state lies in this struct and none in its futures.
 pub(crate) struct Lane<T> {
-    shared: Arc<Shared<T>>,
-    flusher: Flusher<T>,
-    index: usize,
+    pub(crate) shared: Arc<Shared<T>>,
+    pub(crate) flusher: Arc<Flusher<T>>,
+    pub(crate) index: usize,
     hand: Hand<T>,
-    /// For what it drops, which is buried before it goes on.
-    burial: Burial<T>,
+    /// Of what it has dropped, before it goes on. None where nothing was dropped.
+    burial: Option<Box<Burial<T>>>,
+}
+
+/// Why a lane has nothing to do.
+enum Rest {
+    /// Until it is woken.
+    Waits,
+    /// The partition is closed and drained.
+    Ended,
 }
 
 impl<T: Send + 'static> Lane<T> {
-    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Arc<Flusher<T>>, index: usize) -> Self {
         Self {
-            burial: Burial::new(Arc::clone(&shared), flusher.clone(), index),
             shared,
             flusher,
             index,
             hand: Hand::empty(),
+            burial: None,
         }
     }
 
-    /// Starts over under another policy.
-    pub(crate) fn set_policy(&mut self, policy: Policy) {
-        self.flusher.policy = policy;
-        self.burial.set_policy(policy);
-        self.hand.restart(&policy);
+    /// Starts over with another flusher.
+    pub(crate) fn set_flusher(&mut self, flusher: Arc<Flusher<T>>) {
+        self.hand.restart(&flusher.policy);
+        if let Some(burial) = &mut self.burial {
+            burial.set_flusher(Arc::clone(&flusher));
+        }
+        self.flusher = flusher;
     }
 
     /// Flushes one batch after the other until the partition is closed and drained.
@@ -61,6 +71,25 @@ impl<T: Send + 'static> Lane<T> {
     /// Safe: a second call goes on where the first was dropped.
     pub(crate) async fn flush_all(&mut self) -> ControlFlow<OutOfTime> {
         loop {
+            // In a box, as it is large, and a lane that has nothing to do needs none.
+            let rest = Box::pin(self.flush_what_is_there()).await?;
+            match rest {
+                // Who sealed, or came first, since the lane has looked has left a permit.
+                Rest::Waits => self.partition().woken().await,
+                Rest::Ended => return ControlFlow::Continue(()),
+            }
+        }
+    }
+
+    /// Flushes one batch after the other until there is none, and none to wait for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe, as for [`flush_all`](Lane::flush_all).
+    async fn flush_what_is_there(&mut self) -> ControlFlow<OutOfTime, Rest> {
+        loop {
+            // A sink that is always ready would keep other tasks off this thread, and so would who asks for flush after flush.
+            tokio::task::consume_budget().await;
             self.flush_hand().await?;
             match self.partition().next(Instant::now()) {
                 Next::Flush(sealed) => {
@@ -74,13 +103,11 @@ impl<T: Send + 'static> Lane<T> {
                 },
                 Next::Wait => {
                     self.hand.shrink();
-                    self.partition().woken().await;
+                    return ControlFlow::Continue(Rest::Waits);
                 }
                 Next::Gather => tokio::task::yield_now().await,
-                Next::End => return ControlFlow::Continue(()),
+                Next::End => return ControlFlow::Continue(Rest::Ended),
             }
-            // A sink that is always ready would keep other tasks off this thread.
-            tokio::task::consume_budget().await;
         }
     }
 
@@ -88,7 +115,10 @@ impl<T: Send + 'static> Lane<T> {
     async fn flush_hand(&mut self) -> ControlFlow<OutOfTime> {
         loop {
             self.settle_cut_off();
-            self.burial.bury().await?;
+            if let Some(burial) = &mut self.burial {
+                burial.bury().await?;
+                self.burial = None;
+            }
             let Some(flight) = self.hand.front() else {
                 return ControlFlow::Continue(());
             };
@@ -317,13 +347,21 @@ impl<T: Send + 'static> Lane<T> {
                 causes,
             });
         }
-        self.burial.add(dead);
+        if self.flusher.has_dead_letters() {
+            let burial = || Burial::new(Arc::clone(&self.shared), Arc::clone(&self.flusher), self.index);
+            let burial = self.burial.get_or_insert_with(|| Box::new(burial()));
+            burial.add(dead);
+        } else {
+            forget(dead);
+        }
     }
 
     /// Takes everything that is left: the batch in hand first, as it is the oldest.
     pub(crate) fn take_left(&mut self) -> Left<T> {
         self.settle_cut_off();
-        self.burial.abandon();
+        if let Some(burial) = &mut self.burial {
+            burial.abandon();
+        }
         self.shared.hold.leave(self.index);
         let mut left = Left {
             partition: self.index,
@@ -342,7 +380,7 @@ impl<T: Send + 'static> Lane<T> {
         left
     }
 
-    fn partition(&self) -> &Partition<T> {
+    pub(crate) fn partition(&self) -> &Partition<T> {
         &self.shared.partitions[self.index]
     }
 }

@@ -38,6 +38,7 @@ fn partition(batch_size: usize, capacity: u64) -> Arc<Partition<u32>> {
         items: capacity,
         bytes: u64::MAX,
     };
+    let triggers = std::sync::Arc::new(triggers);
     Arc::new(Partition::new(triggers, capacity, Overflow::Wait, None))
 }
 
@@ -319,6 +320,21 @@ fn the_slot_never_holds_more_than_it_may_and_what_it_took_is_taken_out() {
             .sum();
         assert_eq!(filled, first + taken(&slot));
         assert_eq!(slot.reserve(2), 1);
+    });
+}
+
+/// Fails when `begin` wakes before it sets the deadline.
+#[test]
+fn whoever_waits_for_the_drain_sees_its_begin() {
+    check(|| {
+        let drain = Arc::new(Drain::<u32>::new(1));
+        let closer = thread::spawn({
+            let drain = Arc::clone(&drain);
+            move || assert!(drain.begin(Instant::now()))
+        });
+        loom::future::block_on(drain.begun());
+        assert!(drain.has_begun());
+        closer.join().unwrap();
     });
 }
 

@@ -11,6 +11,7 @@
 //!    at least.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -39,7 +40,8 @@ pub(crate) struct Partition<T> {
     pub(crate) room: Notify,
     /// Where what overflowed waits for the dead-letter sink, if there is one. Boxed, as it is large and most have none.
     pub(crate) slot: Option<Box<Slot<T>>>,
-    triggers: Triggers,
+    /// The same for all partitions.
+    triggers: Arc<Triggers>,
     capacity: Size,
     overflow: Overflow,
 }
@@ -79,7 +81,12 @@ pub(crate) struct Waiting {
 }
 
 impl<T> Partition<T> {
-    pub(crate) fn new(triggers: Triggers, capacity: Size, overflow: Overflow, slot: Option<Slot<T>>) -> Self {
+    pub(crate) fn new(
+        triggers: Arc<Triggers>,
+        capacity: Size,
+        overflow: Overflow,
+        slot: Option<Slot<T>>,
+    ) -> Self {
         Self {
             state: Locked::new(),
             wake: Notify::new(),
@@ -226,7 +233,7 @@ impl<T> Partition<T> {
                 batch_size,
                 batch_size_jitter,
                 ..
-            } = self.triggers;
+            } = *self.triggers;
             let fitting = count.min(batch_size - batch_size_jitter);
             state.join_many(parcel.take(fitting), &self.triggers);
         }
@@ -424,8 +431,8 @@ impl<T> Partition<T> {
     }
 
     /// Sleeps until something was sealed, a first item came, or the partition was closed.
-    pub(crate) async fn woken(&self) {
-        self.wake.notified().await;
+    pub(crate) fn woken(&self) -> impl Future<Output = ()> {
+        self.wake.notified()
     }
 
     /// Counts items as settled, then wakes who waits for their room.
@@ -530,7 +537,7 @@ mod tests {
             items: capacity,
             bytes: u64::MAX,
         };
-        Partition::new(triggers, capacity, Overflow::DropOldest, None)
+        Partition::new(Arc::new(triggers), capacity, Overflow::DropOldest, None)
     }
 
     fn admit(partition: &Partition<u32>, item: u32) {

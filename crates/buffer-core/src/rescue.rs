@@ -23,7 +23,12 @@ use crate::worker::Worker;
 /// Runs a worker on `runtime`, and on the rescue runtime when that one dies.
 pub(crate) fn spawn<T: Send + 'static>(worker: Worker<T>, runtime: &Handle) {
     let mut guard = Guard::new(worker, runtime.id());
-    runtime.spawn(async move { guard.run().await });
+    runtime.spawn(async move {
+        if let Some(worker) = &mut guard.worker {
+            worker.run().await;
+        }
+        drop(guard.worker.take());
+    });
 }
 
 static RUNTIMES: Runtimes<Rescue> = Runtimes::new();
@@ -41,13 +46,6 @@ impl<T: Send + 'static> Guard<T> {
             worker: Some(worker),
             runtime,
         }
-    }
-
-    async fn run(&mut self) {
-        if let Some(worker) = &mut self.worker {
-            worker.run().await;
-        }
-        self.worker = None;
     }
 }
 
@@ -74,7 +72,7 @@ struct Rescue {
 impl Rescue {
     /// Lets the worker go on.
     fn start<T: Send + 'static>(mut worker: Worker<T>, dead: Id) -> Option<Self> {
-        let shared = Arc::clone(&worker.shared);
+        let shared = Arc::clone(worker.shared());
         let runtime = match runtime() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -139,7 +137,7 @@ impl Rescue {
 
 /// Runs the worker of a buffer that is open, and closes the buffer when it is for it to close.
 async fn run_open<T: Send + 'static>(worker: &mut Worker<T>, dead: Id, limit: Duration) {
-    let shared = Arc::clone(&worker.shared);
+    let shared = Arc::clone(worker.shared());
     let mut run = pin!(worker.run());
     let through = tokio::select! {
         () = close_in_turn(&shared, dead, limit) => false,

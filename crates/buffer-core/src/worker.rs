@@ -1,23 +1,21 @@
 //! Drives one partition: its lane and the burial of what overflows, side by side, and the end of both.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::burial::Burial;
-use crate::caught::caught_future;
+use crate::caught::{Caught, Panicked};
 use crate::flusher::Flusher;
 use crate::lane::Lane;
-use crate::partition::Partition;
 use crate::shared::Shared;
 
 /// The one task of a partition. All its state lies in this struct and none in its futures, so that a worker whose runtime
-/// dies can go on elsewhere.
+/// dies can go on elsewhere. A worker that waits is small: what it needs for its work comes with the work.
 pub(crate) struct Worker<T> {
-    pub(crate) shared: Arc<Shared<T>>,
-    flusher: Flusher<T>,
-    index: usize,
     lane: Lane<T>,
-    overflow: Burial<T>,
+    /// Of what overflows, where there is a slot for it.
+    overflow: Option<Box<Burial<T>>>,
     stage: Stage,
 }
 
@@ -30,15 +28,18 @@ enum Stage {
 }
 
 impl<T: Send + 'static> Worker<T> {
-    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Flusher<T>, index: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<T>>, flusher: Arc<Flusher<T>>, index: usize) -> Self {
+        let overflow = || Burial::new(Arc::clone(&shared), Arc::clone(&flusher), index);
+        let has_slot = shared.partitions[index].slot.is_some();
         Self {
-            lane: Lane::new(Arc::clone(&shared), flusher.clone(), index),
-            overflow: Burial::new(Arc::clone(&shared), flusher.clone(), index),
-            shared,
-            flusher,
-            index,
+            overflow: has_slot.then(|| Box::new(overflow())),
+            lane: Lane::new(shared, flusher, index),
             stage: Stage::Flushing,
         }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<T>> {
+        &self.lane.shared
     }
 
     /// Works until the partition is closed and drained, or the drain's deadline has passed; through panics of user code that
@@ -52,43 +53,61 @@ impl<T: Send + 'static> Worker<T> {
         const PANICS_AT_MOST: u32 = 10;
         let (mut panics, mut settled) = (0, 0);
         while panics < PANICS_AT_MOST {
-            let Err(error) = caught_future(Box::pin(self.run_to_end())).await else {
+            let Err(panicked) = Caught::new(pin!(Some(self.run_to_end()))).await else {
                 return;
             };
-            let settled_before = std::mem::replace(&mut settled, self.partition().tally().settled());
+            self.tell_of(panicked);
+            let settled_before = std::mem::replace(&mut settled, self.lane.partition().tally().settled());
             panics = if settled > settled_before { 1 } else { panics + 1 };
-            tracing::error!(buffer = &*self.shared.name, partition = self.index, %error, "a worker goes on after a panic");
             tokio::task::yield_now().await;
         }
         self.abandon();
     }
 
+    fn tell_of(&self, panicked: Panicked) {
+        let Lane { shared, index, .. } = &self.lane;
+        tracing::error!(buffer = &*shared.name, partition = index, error = %panicked, "a worker goes on after a panic");
+    }
+
     async fn run_to_end(&mut self) {
         if self.stage == Stage::Flushing {
-            // Side by side: in an outage the lane stands still, and that is when items overflow.
-            let (_, ()) = tokio::join!(self.lane.flush_all(), self.overflow.bury_overflow());
+            match &mut self.overflow {
+                None => drop(self.lane.flush_all().await),
+                // Side by side: in an outage the lane stands still, and that is when items overflow.
+                Some(overflow) => {
+                    let both = async { tokio::join!(self.lane.flush_all(), overflow.bury_overflow()) };
+                    drop(Box::pin(both).await);
+                }
+            }
             // Last items may still be on their way when time is up; the partition is closed behind them.
-            while !self.partition().is_closed() {
-                self.partition().woken().await;
+            while !self.lane.partition().is_closed() {
+                self.lane.partition().woken().await;
             }
             self.leave();
         }
         if self.stage == Stage::ClosingSink {
-            // A drain that is out of time still lets the sink say goodbye.
-            const LEAST: Duration = Duration::from_secs(1);
-            let left = self.shared.drain.time_left().unwrap_or(LEAST);
-            let closed = self.flusher.close_sinks(left.max(LEAST)).await;
-            self.stage = Stage::Ended;
-            self.shared.finish(closed.err());
+            Box::pin(self.close_sinks()).await;
         }
+    }
+
+    async fn close_sinks(&mut self) {
+        /// A drain that is out of time still lets the sink say goodbye.
+        const LEAST: Duration = Duration::from_secs(1);
+        let Lane { shared, flusher, .. } = &self.lane;
+        let left = shared.drain.time_left().unwrap_or(LEAST);
+        let closed = flusher.close_sinks(left.max(LEAST)).await;
+        self.stage = Stage::Ended;
+        shared.finish(closed.err());
     }
 
     /// Hands over what is left, which is nothing after a drain in time.
     fn leave(&mut self) {
         let left = self.lane.take_left();
-        self.overflow.abandon();
+        if let Some(overflow) = &mut self.overflow {
+            overflow.abandon();
+        }
         self.stage = Stage::Ended;
-        if self.shared.drain.leave(left) {
+        if self.shared().drain.leave(left) {
             self.stage = Stage::ClosingSink;
         }
     }
@@ -100,19 +119,17 @@ impl<T: Send + 'static> Worker<T> {
         }
         if self.stage == Stage::ClosingSink {
             self.stage = Stage::Ended;
-            self.shared.finish(None);
+            self.shared().finish(None);
         }
     }
 
     /// Prepares the worker to go on in another runtime, after its own died.
     pub(crate) fn prepare_rescue(&mut self) {
-        let policy = self.flusher.policy.for_rescue(self.shared.drain_timeout);
-        self.lane.set_policy(policy);
-        self.overflow.set_policy(policy);
-        self.flusher.policy = policy;
-    }
-
-    fn partition(&self) -> &Partition<T> {
-        &self.shared.partitions[self.index]
+        let flusher = self.lane.flusher.for_rescue(self.shared().drain_timeout);
+        let flusher = Arc::new(flusher);
+        if let Some(overflow) = &mut self.overflow {
+            overflow.set_flusher(Arc::clone(&flusher));
+        }
+        self.lane.set_flusher(flusher);
     }
 }

@@ -43,12 +43,15 @@ fn assert_flat(base: usize, when: &str) {
     );
 }
 
-/// What a sink answers, every time.
-#[derive(Debug, Clone, Copy)]
+/// What a sink answers, every time but where the name says otherwise.
+#[derive(Debug)]
 enum Always {
     Ok,
     Unavailable,
+    Permanent,
     Never,
+    /// Out for so many attempts, and well from then on.
+    UnavailableAtFirst(AtomicUsize),
 }
 
 #[async_trait]
@@ -57,6 +60,12 @@ impl<T: Send + Sync + 'static> Flush<T> for Always {
         match self {
             Self::Ok => Ok(()),
             Self::Unavailable => Err(FlushError::unavailable("no connection")),
+            Self::Permanent => Err(FlushError::permanent("no such table")),
+            // Relaxed: nothing else depends on it.
+            Self::UnavailableAtFirst(attempts) => match attempts.fetch_add(1, Ordering::Relaxed) {
+                0..8 => Err(FlushError::unavailable("no connection")),
+                _ => Ok(()),
+            },
             Self::Never => std::future::pending().await,
         }
     }
@@ -203,6 +212,72 @@ fn an_idle_buffer_gives_the_memory_of_a_burst_back() {
         }
         assert_flat(base, "after those who waited");
         drop(buffer);
+    });
+}
+
+/// What each of many buffers takes an hour after `used` was done with it.
+async fn each_of_many(
+    partitions: usize,
+    used: impl AsyncFn(&Buffer<u64>),
+    sink: impl Fn() -> Always,
+) -> usize {
+    const BUFFERS: usize = 200;
+    let mut buffers = Vec::with_capacity(BUFFERS);
+    let before = HEAP.current_usage();
+    for _ in 0..BUFFERS {
+        let buffer = Buffer::builder().partitions(partitions).build(sink()).unwrap();
+        used(&buffer).await;
+        buffers.push(buffer);
+    }
+    sleep(Duration::from_secs(60 * 60)).await;
+    let each = (HEAP.current_usage() - before) / BUFFERS;
+    for buffer in buffers {
+        let ledger = buffer.close().await.ledger;
+        assert_eq!(ledger.accepted, ledger.delivered + ledger.dropped.total());
+    }
+    each
+}
+
+/// Fails when a worker that has nothing to do keeps the future of its work.
+#[test]
+fn an_idle_buffer_takes_less_than_four_kibibytes_whatever_was_done_with_it() {
+    const MOST: usize = 4 * 1024;
+    alone(async {
+        let new = async |_: &Buffer<u64>| ();
+        let used = async |buffer: &Buffer<u64>| {
+            buffer.insert_batch(&mut (0..20_000).collect()).await.unwrap();
+            buffer.insert_and_wait(1).await.unwrap();
+            buffer.insert(2).await.unwrap();
+        };
+        let refused = async |buffer: &Buffer<u64>| {
+            buffer.insert(1).await.unwrap();
+            assert_eq!(buffer.flush().await.dropped.total(), 1);
+        };
+        let held = async |buffer: &Buffer<u64>| {
+            buffer.insert(1).await.unwrap();
+            let report = buffer.flush_within(Duration::from_secs(1)).await;
+            assert_eq!((report.pending, buffer.health() == Health::Well), (1, false));
+        };
+        for (use_of_it, each) in [
+            ("new", each_of_many(2, new, || Always::Ok).await),
+            ("used", each_of_many(2, used, || Always::Ok).await),
+            ("refused", each_of_many(2, refused, || Always::Permanent).await),
+            (
+                "held for a while",
+                each_of_many(2, held, || Always::UnavailableAtFirst(AtomicUsize::new(0))).await,
+            ),
+        ] {
+            assert!(each < MOST, "{use_of_it}: {each} bytes");
+        }
+        // What one partition more costs.
+        let (many, few) = (
+            each_of_many(18, used, || Always::Ok).await,
+            each_of_many(2, used, || Always::Ok).await,
+        );
+        assert!(
+            (many - few) / 16 < MOST * 3 / 8,
+            "{few} bytes, and {many} with 16 partitions more"
+        );
     });
 }
 
