@@ -19,14 +19,24 @@ use crate::weights::in_bytes;
 pub(crate) struct Oversized;
 
 impl<T> Shared<T> {
-    /// Admits an item about which nothing has to be asked: it is not weighed, it may go home, and nothing but its place there has
-    /// to change. Hands it back where there is more to do. It is the way of most items.
+    /// Admits an item about which nothing has to be asked: it may go home, and nothing but its place there has to change. Hands it
+    /// back where there is more to do. It is the way of most items.
     #[inline]
     pub(crate) fn admit_unchecked(&self, item: T) -> Result<(), T> {
         if self.is_plain {
             self.partitions[self.router.home()].admit_unchecked(item)
         } else {
-            Err(item)
+            self.admit_weighed_unchecked(item)
+        }
+    }
+
+    fn admit_weighed_unchecked(&self, item: T) -> Result<(), T> {
+        match (&self.weigh, &self.routing) {
+            (Some(weigh), Routing::ThreadHome) => {
+                let bytes = weigh(&item);
+                self.partitions[self.router.home()].admit_weighed_unchecked(item, bytes)
+            }
+            _ => Err(item),
         }
     }
 
@@ -80,7 +90,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Admits an item that home, which is taken or full, has no room for, and moves home to where it was admitted.
+    /// Admits an item that home, which is taken or full, has no room for, and moves home to where it was answered.
     #[cold]
     fn admit_elsewhere(
         &self,

@@ -142,7 +142,7 @@ impl<T: Send + 'static> Builder<T> {
     /// Says what an item weighs, in bytes or in any other unit, for `batch_bytes`, `capacity_bytes` and
     /// [`Batch::bytes`](crate::Batch::bytes). Default: nothing is weighed.
     ///
-    /// It is asked once for each item, on the inserting thread, so it should be quick. The weight that it names there counts
+    /// It is asked on the inserting thread, of a few items twice, so it should be quick. The weight that it names there counts
     /// until the item is settled.
     ///
     /// # Examples

@@ -21,6 +21,13 @@ use crate::partition::Refused;
 use crate::router::Route;
 use crate::waiters::{NotDelivered, Waiter};
 
+/// Where an item is to be inserted that has to wait or to give way.
+struct Place {
+    route: Route,
+    bytes: Option<usize>,
+    is_ahead: bool,
+}
+
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
     ///
@@ -38,8 +45,12 @@ impl<T: Send + 'static> Buffer<T> {
         let Err(item) = self.shared().admit_unchecked(item) else {
             return Ok(());
         };
+        let mut waiting = Some(item);
+        let Some(place) = self.insert_at_once(&mut waiting, &mut None)? else {
+            return Ok(());
+        };
         // Boxed, as most items never come here, and every task that inserts would carry its room.
-        Box::pin(async { self.insert_from(&mut Some(item), &mut None).await }).await
+        Box::pin(async move { self.insert_when_room(place, &mut waiting, &mut None).await }).await
     }
 
     /// Inserts `item`, and waits for at most `limit` while the buffer is full.
@@ -97,31 +108,63 @@ impl<T: Send + 'static> Buffer<T> {
         waiting: &mut Option<T>,
         waiter: &mut Option<Waiter>,
     ) -> Result<(), InsertError<T>> {
+        match self.insert_at_once(waiting, waiter)? {
+            None => Ok(()),
+            Some(place) => self.insert_when_room(place, waiting, waiter).await,
+        }
+    }
+
+    /// Inserts the item out of `waiting` if it need neither wait nor give way; otherwise it stays, and the answer is what it waits for.
+    fn insert_at_once(
+        &self,
+        waiting: &mut Option<T>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<Option<Place>, InsertError<T>> {
         let shared = self.shared();
-        let Some(item) = waiting.take() else { return Ok(()) };
+        let Some(item) = waiting.take() else {
+            return Ok(None);
+        };
         let Ok(bytes) = shared.weigh(&item) else {
             shared.meter.refused(RefusalReason::Oversized, 1);
             return Err(InsertError::Oversized(item));
         };
         let route = shared.router.route(&shared.routing, &item);
-        let item = if shared.is_ahead(route) {
-            *waiting = Some(item);
-            give_way().await;
-            let Some(item) = waiting.take() else { return Ok(()) };
-            item
-        } else {
-            item
+        let is_ahead = shared.is_ahead(route);
+        let place = Place {
+            route,
+            bytes,
+            is_ahead,
         };
+        if is_ahead {
+            *waiting = Some(item);
+            return Ok(Some(place));
+        }
         match shared.admit_or_drop(route, item, bytes, waiter) {
-            Ok(()) => return Ok(()),
+            Ok(()) => Ok(None),
             Err(Refused::Closed(item)) => {
                 shared.meter.refused(RefusalReason::Closed, 1);
-                return Err(InsertError::Closed(item));
+                Err(InsertError::Closed(item))
             }
-            Err(Refused::Full(item) | Refused::Taken(item)) => *waiting = Some(item),
+            Err(Refused::Full(item) | Refused::Taken(item)) => {
+                *waiting = Some(item);
+                Ok(Some(place))
+            }
         }
-        with_room(shared.room(route), || {
-            match shared.admit(route, waiting.take()?, bytes, waiter) {
+    }
+
+    /// Inserts the item out of `waiting`, where it stays while there is no room.
+    async fn insert_when_room(
+        &self,
+        place: Place,
+        waiting: &mut Option<T>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), InsertError<T>> {
+        let shared = self.shared();
+        if place.is_ahead {
+            give_way().await;
+        }
+        with_room(shared.room(place.route), || {
+            match shared.admit(place.route, waiting.take()?, place.bytes, waiter) {
                 Ok(()) => Some(Ok(())),
                 Err(Refused::Closed(item)) => {
                     shared.meter.refused(RefusalReason::Closed, 1);
@@ -270,7 +313,10 @@ impl<T: Send + 'static> Buffer<T> {
         if tokio::runtime::Handle::try_current().is_ok() {
             return Err(InsertBlockingError::InsideRuntime(item));
         }
-        block_on(self.insert(item)).map_err(|refused| match refused {
+        let Err(item) = self.shared().admit_unchecked(item) else {
+            return Ok(());
+        };
+        block_on(self.insert_from(&mut Some(item), &mut None)).map_err(|refused| match refused {
             InsertError::Closed(item) => InsertBlockingError::Closed(item),
             InsertError::Oversized(item) => InsertBlockingError::Oversized(item),
         })

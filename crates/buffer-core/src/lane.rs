@@ -14,7 +14,7 @@ use crate::attempt::AttemptResult;
 use crate::batch::{Batch, Causes, Fate, Group, Marked};
 use crate::batch_id::BatchId;
 use crate::burial::{Burial, forget};
-use crate::caught::drop_caught;
+use crate::caught::{caught, drop_caught};
 use crate::drain::Left;
 use crate::flush_error::FlushError;
 use crate::flusher::{Attempted, Flusher, Verdict};
@@ -241,7 +241,10 @@ impl<T: Send + 'static> Lane<T> {
             Verdict::Delivered => self.deliver(id),
             Verdict::Again { delay, error } => {
                 let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
-                tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again");
+                // The subscriber is user code, and so is the error.
+                let _ = caught(
+                    || tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again"),
+                );
                 return Some(delay);
             }
             // What was refused together with marked items may be innocent.

@@ -3,6 +3,7 @@
 use rand::rngs::SmallRng;
 use tokio::time::Instant;
 
+use crate::size::Size;
 use crate::trigger::{Limits, Trigger, Triggers};
 use crate::waiters::{Waiter, Waiters};
 use crate::weights::Weights;
@@ -120,10 +121,11 @@ impl<T> OpenBatch<T> {
         }
     }
 
-    /// Joins an item to it that was not weighed, and does not fill it.
+    /// Joins an item to it that does not fill it.
     #[inline]
-    pub(crate) fn join_unchecked(&mut self, item: T) {
+    pub(crate) fn join_unchecked(&mut self, item: T, bytes: Option<usize>) {
         self.items.push(item);
+        self.weights.push(bytes);
     }
 
     /// Joins items to it that were not weighed, and do not fill it.
@@ -132,10 +134,13 @@ impl<T> OpenBatch<T> {
         self.items.append(items);
     }
 
-    /// How many more items may join it of which none fills it; none while it is empty, as the first one draws the limits.
-    pub(crate) fn before_full(&self) -> u64 {
-        self.first.map_or(0, |First { limits, .. }| {
-            limits.items.saturating_sub(self.items.len() + 1) as u64
+    /// How much more may join it without filling it; nothing while it is empty, as the first item draws the limits.
+    pub(crate) fn before_full(&self, triggers: &Triggers) -> Size {
+        self.first.map_or(Size::default(), |First { limits, .. }| Size {
+            items: limits.items.saturating_sub(self.items.len() + 1) as u64,
+            bytes: triggers
+                .batch_bytes
+                .saturating_sub(self.weights.sum().saturating_add(1)),
         })
     }
 

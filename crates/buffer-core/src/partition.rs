@@ -46,9 +46,9 @@ pub(crate) struct Partition<T> {
     overflow: Overflow,
 }
 
-/// How many full batches wait where an inserting task gives way. One would make it change the thread with each batch: the thread
-/// that is woken for the worker finds the task that gave way first.
-const AHEAD: usize = 4;
+/// How many full batches wait where an inserting task gives way, at most. One would make it change the thread with each batch: the
+/// thread that is woken for the worker finds the task that gave way first.
+const AHEAD: u64 = 4;
 
 /// Why an item was not admitted.
 #[derive(Debug)]
@@ -105,7 +105,12 @@ impl<T> Partition<T> {
         self.state.join_unchecked(item)
     }
 
-    /// The same for many items at once, of which none is left then. Says whether they were admitted.
+    /// The same for an item that was weighed.
+    pub(crate) fn admit_weighed_unchecked(&self, item: T, bytes: usize) -> Result<(), T> {
+        self.state.join_weighed_unchecked(item, bytes)
+    }
+
+    /// The same for many items at once that were not weighed, of which none is left then. Says whether they were admitted.
     #[inline]
     pub(crate) fn admit_many_unchecked(&self, items: &mut Vec<T>) -> bool {
         self.state.join_many_unchecked(items)
@@ -154,9 +159,7 @@ impl<T> Partition<T> {
                 Sleep::Sound => true,
             };
             to_wake |= state.join(item, bytes, waiter, &self.triggers);
-            if bytes.is_none() {
-                state.look_ahead(&self.capacity);
-            }
+            state.look_ahead(&self.capacity, &self.triggers);
             Ok(())
         } else {
             to_wake = state.flush_for_room();
@@ -195,8 +198,8 @@ impl<T> Partition<T> {
             let room = self.capacity.items - state.pending.items.min(self.capacity.items);
             let room = usize::try_from(room).unwrap_or(usize::MAX);
             state.join_many(parcel.take(count.min(room)), &self.triggers);
-            state.look_ahead(&self.capacity);
         }
+        state.look_ahead(&self.capacity, &self.triggers);
         let to_wake = state.queue.len() > queued || state.sleep == Sleep::Sound;
         if to_wake {
             state.sleep = Sleep::Awake;
@@ -339,10 +342,13 @@ impl<T> Partition<T> {
     /// Whether a new batch would begin here while the worker has not come to take some full ones. Not where the lock is taken, or
     /// all room: the item goes elsewhere then; nor where it is closed.
     pub(crate) fn is_ahead(&self) -> bool {
+        // Before all room is taken, however little that is.
+        let half = self.capacity.items / self.triggers.batch_size as u64 / 2;
+        let ahead = AHEAD.min(half).max(1) as usize;
         self.state.try_lock().is_some_and(|state| {
             state.open.items().is_empty()
                 && state.pending.items < self.capacity.items
-                && state.sealed().nth(AHEAD - 1).is_some()
+                && state.sealed().nth(ahead - 1).is_some()
                 && !state.closed
         })
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Id, Runtime};
 use tokio::time::{Instant, timeout};
 
-use crate::caught::drop_caught;
+use crate::caught::{caught, drop_caught};
 use crate::dying::Runtimes;
 use crate::partition::Partition;
 use crate::shared::{Shared, deadline_in};
@@ -76,7 +76,10 @@ impl Rescue {
         let runtime = match runtime() {
             Ok(runtime) => runtime,
             Err(error) => {
-                tracing::error!(buffer = &*shared.name, %error, "no runtime for a rescue, so what is pending is dropped");
+                // The subscriber is user code.
+                let _ = caught(
+                    || tracing::error!(buffer = &*shared.name, %error, "no runtime for a rescue, so what is pending is dropped"),
+                );
                 shared.close_by(deadline_in(shared.drain_timeout));
                 worker.abandon();
                 return None;

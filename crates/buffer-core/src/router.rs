@@ -206,7 +206,8 @@ impl Router {
         index
     }
 
-    /// Makes another partition the calling thread's home, until it moves again or has used many other routers.
+    /// Makes another partition the calling thread's home, until it moves again. It may forget that it moved when it
+    /// uses other routers.
     ///
     /// # Panics
     ///

@@ -36,12 +36,20 @@ impl<T> Locked<T> {
         Some(state)
     }
 
-    /// Stores an item for which nothing has to be looked at; hands it back where something has. Items that are weighed, or
-    /// waited for, do not come here.
+    /// Stores an item for which nothing has to be looked at; hands it back where something has. Items that are waited for do not
+    /// come here, and those that are weighed have a way of their own.
     #[inline]
     pub(crate) fn join_unchecked(&self, item: T) -> Result<(), T> {
         match self.0.try_lock() {
             Some(mut state) => state.join_unchecked(item),
+            None => Err(item),
+        }
+    }
+
+    /// The same for an item that was weighed.
+    pub(crate) fn join_weighed_unchecked(&self, item: T, bytes: usize) -> Result<(), T> {
+        match self.0.try_lock() {
+            Some(mut state) => state.join_weighed_unchecked(item, bytes),
             None => Err(item),
         }
     }
@@ -57,11 +65,11 @@ impl<T> Locked<T> {
 /// The open batch, the sealed ones, and the counts.
 pub(crate) struct State<T> {
     pub(crate) open: OpenBatch<T>,
-    /// How many more items may join the open batch before anything else has to be looked at: it is not empty, none of them
-    /// fills it, and there is room for all of them. Whatever makes that untrue sets it to zero.
-    unchecked: u64,
-    /// What it was when the counts were right: those that have joined since are not in them.
-    counted: u64,
+    /// How much more may join the open batch before anything else has to be looked at: it is not empty, nothing of that fills it,
+    /// and there is room for all of it. Whatever makes that untrue sets it to zero. Items that are not weighed leave the bytes alone.
+    unchecked: Size,
+    /// What it was when the counts were right: what has joined since is not in them.
+    counted: Size,
     pub(crate) queue: VecDeque<Entry<T>>,
     pub(crate) sleep: Sleep,
     /// Whether the worker has let others join the open batch, in which somebody waits for an item.
@@ -101,8 +109,8 @@ impl<T> State<T> {
     fn new() -> Self {
         Self {
             open: OpenBatch::new(),
-            unchecked: 0,
-            counted: 0,
+            unchecked: Size::default(),
+            counted: Size::default(),
             queue: VecDeque::new(),
             sleep: Sleep::Awake,
             has_gathered: false,
@@ -141,20 +149,31 @@ impl<T> State<T> {
 
     #[inline]
     fn join_unchecked(&mut self, item: T) -> Result<(), T> {
-        if self.unchecked == 0 {
+        if self.unchecked.items == 0 {
             return Err(item);
         }
-        self.unchecked -= 1;
-        self.open.join_unchecked(item);
+        self.unchecked.items -= 1;
+        self.open.join_unchecked(item, None);
+        Ok(())
+    }
+
+    fn join_weighed_unchecked(&mut self, item: T, bytes: usize) -> Result<(), T> {
+        let left = self.unchecked.bytes.checked_sub(bytes as u64);
+        let (Some(left), 1..) = (left, self.unchecked.items) else {
+            return Err(item);
+        };
+        self.unchecked.items -= 1;
+        self.unchecked.bytes = left;
+        self.open.join_unchecked(item, Some(bytes));
         Ok(())
     }
 
     #[inline]
     fn join_many_unchecked(&mut self, items: &mut Vec<T>) -> bool {
         let count = items.len() as u64;
-        let joins = count <= self.unchecked;
+        let joins = count <= self.unchecked.items;
         if joins {
-            self.unchecked -= count;
+            self.unchecked.items -= count;
             self.open.join_many_unchecked(items);
         }
         joins
@@ -162,20 +181,32 @@ impl<T> State<T> {
 
     /// Counts the items that have joined unchecked.
     fn count_unchecked(&mut self) {
-        let joined = self.counted - self.unchecked;
+        let items = self.counted.items - self.unchecked.items;
+        self.pending.bytes += self.counted.bytes - self.unchecked.bytes;
         self.counted = self.unchecked;
-        self.accepted += joined;
-        self.pending.items += joined;
+        self.accepted += items;
+        self.pending.items += items;
     }
 
-    fn let_join(&mut self, unchecked: u64) {
+    fn let_join(&mut self, unchecked: Size) {
         (self.unchecked, self.counted) = (unchecked, unchecked);
     }
 
+    fn let_none_join(&mut self) {
+        self.let_join(Size::default());
+    }
+
     /// Looks ahead, so that the next items need no look.
-    pub(crate) fn look_ahead(&mut self, capacity: &Size) {
-        let room = capacity.items.saturating_sub(self.pending.items);
-        self.let_join(room.min(self.open.before_full()));
+    pub(crate) fn look_ahead(&mut self, capacity: &Size, triggers: &Triggers) {
+        let room = Size {
+            items: capacity.items.saturating_sub(self.pending.items),
+            bytes: capacity.bytes.saturating_sub(self.pending.bytes),
+        };
+        let before_full = self.open.before_full(triggers);
+        self.let_join(Size {
+            items: room.items.min(before_full.items),
+            bytes: room.bytes.min(before_full.bytes),
+        });
     }
 
     /// Stores an item, and seals the open batch if that is full with it; says whether it was.
@@ -186,7 +217,7 @@ impl<T> State<T> {
         waiter: Option<Waiter>,
         triggers: &Triggers,
     ) -> bool {
-        self.let_join(0);
+        self.let_none_join();
         self.accepted += 1;
         self.pending.items += 1;
         self.pending.bytes = self.pending.bytes.saturating_add(in_bytes(bytes));
@@ -196,7 +227,7 @@ impl<T> State<T> {
 
     /// Stores items that were not weighed, and seals the open batch as often as it is full.
     pub(crate) fn join_many(&mut self, mut items: impl ExactSizeIterator<Item = T>, triggers: &Triggers) {
-        self.let_join(0);
+        self.let_none_join();
         self.accepted += items.len() as u64;
         self.pending.items += items.len() as u64;
         while items.len() > 0 {
@@ -208,7 +239,7 @@ impl<T> State<T> {
 
     /// Seals the open batch, if there is one.
     pub(crate) fn seal(&mut self, trigger: Trigger) -> bool {
-        self.let_join(0);
+        self.let_none_join();
         let Some(sealed) = self.open.seal(trigger) else {
             return false;
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::burial::Burial;
-use crate::caught::{Caught, Panicked};
+use crate::caught::{Caught, Panicked, caught};
 use crate::flusher::Flusher;
 use crate::lane::Lane;
 use crate::shared::Shared;
@@ -66,7 +66,10 @@ impl<T: Send + 'static> Worker<T> {
 
     fn tell_of(&self, panicked: Panicked) {
         let Lane { shared, index, .. } = &self.lane;
-        tracing::error!(buffer = &*shared.name, partition = index, error = %panicked, "a worker goes on after a panic");
+        // The subscriber is user code.
+        let _ = caught(
+            || tracing::error!(buffer = &*shared.name, partition = index, error = %panicked, "a worker goes on after a panic"),
+        );
     }
 
     async fn run_to_end(&mut self) {

@@ -617,7 +617,7 @@ fn a_waker_that_panics_costs_no_item() {
         let sink = ScriptedSink::new([Reply::Never]);
         let buffer = Buffer::builder().partitions(1).batch_size(1).build(sink).unwrap();
         buffer.try_insert(0).unwrap();
-        // The worker takes it in hand, so that the next insert has no reason to give way.
+        // The worker takes it in hand.
         tokio::task::yield_now().await;
         let mut waiting = Box::pin(buffer.insert_and_wait(1));
         assert!(waiting.as_mut().poll(&mut context).is_pending());

@@ -71,6 +71,40 @@ impl<T: Send + Sync + 'static> Flush<T> for Always {
     }
 }
 
+/// How far the heap has grown at any moment while a future ran; the least of some times, as the test runner is not at it each time.
+async fn growth(run: impl AsyncFn()) -> usize {
+    let mut least = usize::MAX;
+    for _ in 0..10 {
+        HEAP.reset_peak_usage();
+        let before = HEAP.current_usage();
+        run().await;
+        least = least.min(HEAP.peak_usage() - before);
+    }
+    least
+}
+
+#[test]
+fn an_insert_that_finds_room_allocates_nothing_whatever_its_way() {
+    alone(async {
+        let builder = || Buffer::builder().batch_size(1_000).capacity(100_000);
+        for builder in [
+            builder(),
+            builder().weigh(|_| 8),
+            builder().routing(Routing::PerCall).partitions(1),
+            builder()
+                .routing(Routing::by_key(|item: &u64| item))
+                .partitions(1),
+        ] {
+            let buffer = builder.build(Always::Ok).unwrap();
+            // The vector has room for more.
+            for item in 0..600 {
+                buffer.insert(item).await.unwrap();
+            }
+            assert_eq!(growth(async || buffer.insert(0).await.unwrap()).await, 0);
+        }
+    });
+}
+
 #[test]
 fn hundreds_of_thousands_of_keys_leave_nothing_behind() {
     const KEYS: usize = 300_000;

@@ -237,6 +237,19 @@ async fn a_task_that_inserts_without_a_pause_lets_the_worker_take_full_batches()
     assert!(sink.delivered().len() >= 450);
 }
 
+/// However few batches a partition holds: the task neither takes all of the room there nor that of the others.
+#[tokio::test]
+async fn a_task_gives_way_before_all_room_is_taken() {
+    let sink = ScriptedSink::new([]);
+    let builder = Buffer::builder().partitions(4).batch_size(10).capacity(160);
+    let buffer = builder.build(sink.clone()).unwrap();
+    for item in 0..1_000 {
+        buffer.insert(item).await.unwrap();
+        assert!(buffer.size().items <= 30, "{:?}", buffer.info());
+    }
+    assert!(sink.delivered().len() >= 970);
+}
+
 /// As far ahead of its worker as a task gets, with five items pending.
 fn buffer_that_is_ahead() -> Buffer<u32> {
     let builder = Buffer::builder().partitions(1).batch_size(1).capacity(10);

@@ -82,6 +82,11 @@ impl<K> Places<K> {
         taken.map(drop).map_err(|_| NoPlace)
     }
 
+    /// Whether another key would find a place now.
+    pub(crate) fn has_more(&self) -> bool {
+        self.taken.load(Relaxed) < self.most
+    }
+
     /// Takes a place beyond the bound.
     pub(crate) fn take_anyway(&self) {
         if self.most < usize::MAX {

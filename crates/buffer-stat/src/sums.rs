@@ -48,7 +48,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.hash(key);
-        self.add_to(&mut self.tables.free(), hash, key, n)
+        self.add_to(&mut self.tables.free(&self.places), hash, key, n)
     }
 
     /// Adds to several sums, with few locks. What that changed is in `all` even where a key's code panics midway.
@@ -67,7 +67,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
             for (hash, (key, _)) in hashes.iter_mut().zip(chunk) {
                 *hash = self.hash(*key);
             }
-            let mut table = self.tables.free();
+            let mut table = self.tables.free(&self.places);
             for (hash, (key, n)) in hashes.into_iter().zip(chunk) {
                 match self.add_to(&mut table, hash, *key, *n) {
                     Ok(changes) => all.add(changes),
@@ -314,6 +314,19 @@ mod tests {
         assert_eq!(entries(), 1, "busy was idle for a window");
         sums.forget_idle();
         assert_eq!(entries(), 0);
+    }
+
+    /// A collision must not send it where its keys have no places.
+    #[test]
+    fn a_thread_keeps_to_its_known_keys_where_there_are_no_places_for_others() {
+        let partitions = NonZeroUsize::new(2).expect("not zero");
+        let sums = Sums::new(partitions, Places::new(1, MaxKeys::Refuse));
+        sums.add("a", 1).expect("there is a place");
+        let home = (0..2).find(|index| sums.tables.at(*index).lock().keys() == 1);
+        let other = sums.tables.at(home.expect("one has the key")).lock();
+        assert!(sums.add("a", 1).is_err());
+        drop(other);
+        assert!(sums.add("a", 1).is_ok());
     }
 
     #[test]

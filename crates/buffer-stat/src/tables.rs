@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use buffer_core::Router;
 use crossbeam_utils::CachePadded;
 
+use crate::max_keys::Places;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, SPINS, spin_loop};
 use crate::table::Table;
 
@@ -49,18 +50,18 @@ impl<K: Eq + Clone> Tables<K> {
         &self.tables[index]
     }
 
-    /// The table at home, or the next that is not locked.
+    /// The table at home, or the next that is not locked. No thread moves while there are no places for its keys.
     #[inline]
-    pub(crate) fn free(&self) -> MutexGuard<'_, Table<K>> {
+    pub(crate) fn free(&self, places: &Places<K>) -> MutexGuard<'_, Table<K>> {
         let home = self.at(self.router.home());
-        home.try_lock().unwrap_or_else(|| self.elsewhere(home))
+        home.try_lock().unwrap_or_else(|| self.elsewhere(home, places))
     }
 
     #[cold]
-    fn elsewhere<'a>(&'a self, home: &'a Mutex<Table<K>>) -> MutexGuard<'a, Table<K>> {
+    fn elsewhere<'a>(&'a self, home: &'a Mutex<Table<K>>, places: &Places<K>) -> MutexGuard<'a, Table<K>> {
         let others = || self.router.order().skip(1);
         // Relaxed: a visit that is missed costs a move, and one that is over a few looks.
-        if self.visits.load(Relaxed) == 0 {
+        if self.visits.load(Relaxed) == 0 && places.has_more() {
             // Another thread lives here, and would be in the way again and again.
             let moved = others().find_map(|index| {
                 let free = self.at(index).try_lock()?;
@@ -132,9 +133,14 @@ impl Drop for EndOfVisit<'_> {
 #[cfg(all(test, not(buffer_loom)))]
 mod tests {
     use super::*;
+    use crate::max_keys::MaxKeys;
 
     fn tables(partitions: usize) -> Tables<u32> {
         Tables::new(NonZeroUsize::new(partitions).expect("not zero"))
+    }
+
+    fn places() -> Places<u32> {
+        Places::new(usize::MAX, MaxKeys::FlushEarly)
     }
 
     /// The index of the table that the thread is at home at.
@@ -147,7 +153,7 @@ mod tests {
         let tables = tables(2);
         let before = home(&tables);
         let other = tables.at(before).lock();
-        drop(tables.free());
+        drop(tables.free(&places()));
         drop(other);
         assert_ne!(home(&tables), before);
     }
@@ -157,7 +163,7 @@ mod tests {
         let tables = tables(2);
         let before = home(&tables);
         let visit = tables.home().lock();
-        drop(tables.free());
+        drop(tables.free(&places()));
         drop(visit);
         assert_eq!(home(&tables), before);
         assert_eq!(tables.visits.load(Relaxed), 0);
