@@ -41,6 +41,24 @@ async fn a_batch_is_sealed_when_it_weighs_enough_and_never_heavier_than_it_may_b
 }
 
 #[tokio::test(start_paused = true)]
+async fn light_items_in_a_row_take_the_room_to_the_last_byte_and_give_it_back() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = weighing().batch_bytes(15).build(sink.clone()).unwrap();
+    buffer.try_insert(15).unwrap();
+    for light in 1..=5 {
+        buffer.try_insert(1).unwrap();
+        let size = buffer.size();
+        assert_eq!((size.items, size.bytes), (1 + light, 15 + light));
+    }
+    assert_eq!(buffer.try_insert(1), Err(TryInsertError::Full(1)));
+    gate.open();
+    buffer.flush().await;
+    let size = buffer.size();
+    assert_eq!((size.items, size.bytes), (0, 0));
+    assert_eq!(batches(&sink), [vec![15], vec![1; 5]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_weight_that_is_taken_back_bounds_nothing() {
     let sink = ScriptedSink::new([]);
     let buffer = weighing().unweighed().build(sink.clone()).unwrap();
