@@ -58,7 +58,7 @@ impl Door {
             gives_way: buffer
                 .info()
                 .iter()
-                .any(|partition| partition.open == 0 && partition.sealed >= 4),
+                .any(|partition| partition.open == 0 && partition.sealed > 0),
             fitting_alone: fit.into_iter().filter(|fits| *fits).count(),
             overflow: books.record.lock().overflow(),
         }
