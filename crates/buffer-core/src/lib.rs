@@ -74,6 +74,8 @@ mod info;
 #[cfg(not(buffer_loom))]
 mod insert;
 #[cfg(not(buffer_loom))]
+mod insert_batch;
+#[cfg(not(buffer_loom))]
 mod insert_when_idle;
 #[cfg(not(buffer_loom))]
 mod keyed_buffer;
@@ -117,6 +119,8 @@ mod test_batch;
 #[cfg(all(feature = "test-util", not(buffer_loom)))]
 pub mod testing;
 mod trigger;
+#[cfg(not(buffer_loom))]
+mod wait;
 mod waiters;
 mod weights;
 #[cfg(not(buffer_loom))]
