@@ -25,8 +25,8 @@ struct Place {
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
     ///
-    /// A task that inserts faster than the worker takes gives way to it where some full batches wait. Another [`Overflow`] policy than `Wait` drops
-    /// items instead, and then nothing waits.
+    /// A task that inserts faster than the worker takes gives way to it where some full batches wait. Another [`Overflow`] policy
+    /// than `Wait` drops items instead, and then nothing waits.
     ///
     /// # Errors
     ///
