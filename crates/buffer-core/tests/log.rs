@@ -16,9 +16,17 @@ use tracing::{Event, Metadata, Subscriber};
 struct Log {
     lines: Arc<AtomicU64>,
     items: Arc<AtomicU64>,
+    panics: bool,
 }
 
 impl Log {
+    fn panicking() -> Self {
+        Self {
+            panics: true,
+            ..Self::default()
+        }
+    }
+
     fn seen(&self) -> (u64, u64) {
         (self.lines.load(Relaxed), self.items.load(Relaxed))
     }
@@ -41,6 +49,7 @@ impl Subscriber for Log {
             fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
         }
         event.record(&mut Items(self));
+        assert!(!self.panics, "the subscriber panics");
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -93,31 +102,10 @@ async fn a_flood_of_drops_is_a_few_lines_that_name_all_of_them() {
     assert!(lines <= 2, "{lines}");
 }
 
-/// Panics at each event of the crate.
-struct Panics;
-
-impl Subscriber for Panics {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("buffer_core")
-    }
-
-    fn event(&self, _: &Event<'_>) {
-        panic!("the subscriber panics")
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
 /// A worker's panic on a runtime that lives would be taken for the runtime's end, and the buffer be closed.
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_panics_costs_neither_an_item_nor_the_buffer() {
-    let _guard = tracing::subscriber::set_default(Panics);
+    let _guard = tracing::subscriber::set_default(Log::panicking());
     let replies = [Reply::Transient, Reply::Permanent, Reply::Ok];
     let builder = Buffer::builder().partitions(1).batch_size(1);
     let buffer = builder.build(ScriptedSink::new(replies)).unwrap();

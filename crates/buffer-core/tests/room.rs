@@ -234,7 +234,7 @@ async fn a_task_that_inserts_without_a_pause_lets_the_worker_take_full_batches()
             .await
             .unwrap();
     }
-    assert!(sink.delivered().len() >= 450);
+    assert_eq!(sink.delivered().len(), 480);
 }
 
 /// However few batches a partition holds: the task neither takes all of the room there nor that of the others.
