@@ -279,7 +279,7 @@ async fn an_insert_that_gives_way_is_woken_without_the_scheduler() {
 
 #[tokio::test(start_paused = true)]
 async fn an_insert_whose_home_is_full_goes_to_the_next_without_giving_way() {
-    let (sink, _gate) = ScriptedSink::new([]).gated();
+    let (sink, gate) = ScriptedSink::new([]).gated();
     let builder = Buffer::builder().partitions(2).batch_size(10).capacity(120);
     let buffer = builder.build(sink.clone()).unwrap();
     buffer.try_insert_batch(&mut (0..60).collect()).unwrap();
@@ -287,6 +287,9 @@ async fn an_insert_whose_home_is_full_goes_to_the_next_without_giving_way() {
     for item in 60..69 {
         assert_ready!(task::spawn(buffer.insert(item)).poll()).unwrap();
     }
+    // Or a rescue would wait for the sink.
+    gate.open();
+    buffer.close().await;
 }
 
 #[tokio::test(start_paused = true)]
