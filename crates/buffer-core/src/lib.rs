@@ -70,6 +70,7 @@ mod flusher;
 mod gate;
 mod hand;
 mod hold;
+mod home_lock;
 mod info;
 #[cfg(not(buffer_loom))]
 mod insert;
@@ -141,6 +142,7 @@ pub use crate::error::{
 pub use crate::flush::{Flush, FlushFuture};
 pub use crate::flush_error::{FlushError, FlushErrorKind};
 pub use crate::hold::Health;
+pub use crate::home_lock::{HomeGuard, HomeLock};
 pub use crate::info::{Dump, PartitionInfo, Stats};
 #[cfg(not(buffer_loom))]
 pub use crate::keyed_buffer::KeyedBuffer;

@@ -58,8 +58,20 @@ impl<T> OpenBatch<T> {
         &self.items
     }
 
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.items.len() as u64
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.weights.sum()
+    }
+
+    pub(crate) fn size(&self) -> Size {
+        Size {
+            items: self.len(),
+            bytes: self.bytes(),
+        }
     }
 
     /// Whether somebody waits for the outcome of one of its items.
@@ -134,13 +146,11 @@ impl<T> OpenBatch<T> {
         self.items.append(items);
     }
 
-    /// How much more may join it without filling it; nothing while it is empty, as the first item draws the limits.
+    /// Up to what size it is not full; nothing while it is empty, as the first item draws the limits.
     pub(crate) fn before_full(&self, triggers: &Triggers) -> Size {
         self.first.map_or(Size::default(), |First { limits, .. }| Size {
-            items: limits.items.saturating_sub(self.items.len() + 1) as u64,
-            bytes: triggers
-                .batch_bytes
-                .saturating_sub(self.weights.sum().saturating_add(1)),
+            items: limits.items.saturating_sub(1) as u64,
+            bytes: triggers.batch_bytes.saturating_sub(1),
         })
     }
 

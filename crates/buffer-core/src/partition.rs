@@ -27,7 +27,7 @@ use crate::reason::DropReason;
 use crate::size::Size;
 use crate::slot::Slot;
 use crate::state::{Entry, Locked, Sleep, State};
-use crate::sync::{MutexGuard, Notify};
+use crate::sync::{HomeGuard, Notify};
 use crate::trigger::{Trigger, Triggers};
 use crate::waiters::Waiter;
 
@@ -141,7 +141,7 @@ impl<T> Partition<T> {
 
     fn admit_locked(
         &self,
-        mut state: MutexGuard<'_, State<T>>,
+        mut state: HomeGuard<'_, State<T>>,
         item: T,
         bytes: Option<usize>,
         waiter: &mut Option<Waiter>,
@@ -487,7 +487,7 @@ impl<T> Partition<T> {
 
     pub(crate) fn info(&self, now: Instant) -> PartitionInfo {
         let state = self.state.lock();
-        let (open, sealed) = (state.open.items().len() as u64, state.sealed_items());
+        let (open, sealed) = (state.open.len(), state.sealed_items());
         let oldest = state.oldest();
         PartitionInfo {
             pending: state.pending,

@@ -11,26 +11,26 @@ use crate::info::{Ends, Seals, Stats};
 use crate::open::{OpenBatch, Sealed};
 use crate::outcome::{Ledger, Outcome, Tally};
 use crate::size::Size;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{HomeGuard, HomeLock};
 use crate::trigger::{Trigger, Triggers};
 use crate::waiters::Waiter;
 use crate::weights::in_bytes;
 
 /// The lock, which is taken in no other way than with right counts, or to let items join unchecked.
-pub(crate) struct Locked<T>(CachePadded<Mutex<State<T>>>);
+pub(crate) struct Locked<T>(CachePadded<HomeLock<State<T>>>);
 
 impl<T> Locked<T> {
     pub(crate) fn new() -> Self {
-        Self(CachePadded::new(Mutex::new(State::new())))
+        Self(CachePadded::new(HomeLock::new(State::new())))
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<T>> {
+    pub(crate) fn lock(&self) -> HomeGuard<'_, State<T>> {
         let mut state = self.0.lock();
         state.count_unchecked();
         state
     }
 
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State<T>>> {
+    pub(crate) fn try_lock(&self) -> Option<HomeGuard<'_, State<T>>> {
         let mut state = self.0.try_lock()?;
         state.count_unchecked();
         Some(state)
@@ -65,10 +65,10 @@ impl<T> Locked<T> {
 /// The open batch, the sealed ones, and the counts.
 pub(crate) struct State<T> {
     pub(crate) open: OpenBatch<T>,
-    /// How much more may join the open batch before anything else has to be looked at: it is not empty, nothing of that fills it,
-    /// and there is room for all of it. Whatever makes that untrue sets it to zero. Items that are not weighed leave the bytes alone.
+    /// Up to what the open batch may grow before anything else has to be looked at: it is not empty, nothing of that fills it, and
+    /// there is room for all of it. Whatever makes that untrue sets it to zero. Items that are not weighed leave the bytes alone.
     unchecked: Size,
-    /// What it was when the counts were right: what has joined since is not in them.
+    /// What the open batch was when the counts were right: what has joined since is not in them.
     counted: Size,
     pub(crate) queue: VecDeque<Entry<T>>,
     pub(crate) sleep: Sleep,
@@ -143,37 +143,32 @@ impl<T> State<T> {
     /// Makes way for an item that there is no room for: seals the open batch if that takes all the room, as nothing else would
     /// free it before its time. Says whether it did.
     pub(crate) fn flush_for_room(&mut self) -> bool {
-        let all_is_open = self.pending.items == self.open.items().len() as u64;
+        let all_is_open = self.pending.items == self.open.len();
         all_is_open && self.seal(Trigger::Bytes)
     }
 
     #[inline]
     fn join_unchecked(&mut self, item: T) -> Result<(), T> {
-        if self.unchecked.items == 0 {
+        if self.open.len() >= self.unchecked.items {
             return Err(item);
         }
-        self.unchecked.items -= 1;
         self.open.join_unchecked(item, None);
         Ok(())
     }
 
     fn join_weighed_unchecked(&mut self, item: T, bytes: usize) -> Result<(), T> {
-        let left = self.unchecked.bytes.checked_sub(bytes as u64);
-        let (Some(left), 1..) = (left, self.unchecked.items) else {
+        let heavy = self.open.bytes().saturating_add(bytes as u64) > self.unchecked.bytes;
+        if heavy || self.open.len() >= self.unchecked.items {
             return Err(item);
-        };
-        self.unchecked.items -= 1;
-        self.unchecked.bytes = left;
+        }
         self.open.join_unchecked(item, Some(bytes));
         Ok(())
     }
 
     #[inline]
     fn join_many_unchecked(&mut self, items: &mut Vec<T>) -> bool {
-        let count = items.len() as u64;
-        let joins = count <= self.unchecked.items;
+        let joins = self.open.len() + items.len() as u64 <= self.unchecked.items;
         if joins {
-            self.unchecked.items -= count;
             self.open.join_many_unchecked(items);
         }
         joins
@@ -181,15 +176,18 @@ impl<T> State<T> {
 
     /// Counts the items that have joined unchecked.
     fn count_unchecked(&mut self) {
-        let items = self.counted.items - self.unchecked.items;
-        self.pending.bytes += self.counted.bytes - self.unchecked.bytes;
-        self.counted = self.unchecked;
+        let open = self.open.size();
+        let items = open.items - self.counted.items;
+        self.pending.bytes += open.bytes - self.counted.bytes;
+        self.counted = open;
         self.accepted += items;
         self.pending.items += items;
     }
 
+    /// Lets items join unchecked until the open batch, all of which is counted, is of this size.
     fn let_join(&mut self, unchecked: Size) {
-        (self.unchecked, self.counted) = (unchecked, unchecked);
+        self.unchecked = unchecked;
+        self.counted = self.open.size();
     }
 
     fn let_none_join(&mut self) {
@@ -198,14 +196,14 @@ impl<T> State<T> {
 
     /// Looks ahead, so that the next items need no look.
     pub(crate) fn look_ahead(&mut self, capacity: &Size, triggers: &Triggers) {
-        let room = Size {
-            items: capacity.items.saturating_sub(self.pending.items),
-            bytes: capacity.bytes.saturating_sub(self.pending.bytes),
+        let (open, before_full) = (self.open.size(), self.open.before_full(triggers));
+        let with_all_room = |open: u64, capacity: u64, pending: u64| {
+            open.saturating_add(capacity.saturating_sub(pending))
         };
-        let before_full = self.open.before_full(triggers);
+        let Size { items, bytes } = self.pending;
         self.let_join(Size {
-            items: room.items.min(before_full.items),
-            bytes: room.bytes.min(before_full.bytes),
+            items: before_full.items.min(with_all_room(open.items, capacity.items, items)),
+            bytes: before_full.bytes.min(with_all_room(open.bytes, capacity.bytes, bytes)),
         });
     }
 
@@ -217,17 +215,16 @@ impl<T> State<T> {
         waiter: Option<Waiter>,
         triggers: &Triggers,
     ) -> bool {
-        self.let_none_join();
         self.accepted += 1;
         self.pending.items += 1;
         self.pending.bytes = self.pending.bytes.saturating_add(in_bytes(bytes));
         let full = self.open.join(item, bytes, waiter, triggers);
+        self.let_none_join();
         full.is_some_and(|trigger| self.seal(trigger))
     }
 
     /// Stores items that were not weighed, and seals the open batch as often as it is full.
     pub(crate) fn join_many(&mut self, mut items: impl ExactSizeIterator<Item = T>, triggers: &Triggers) {
-        self.let_none_join();
         self.accepted += items.len() as u64;
         self.pending.items += items.len() as u64;
         while items.len() > 0 {
@@ -235,14 +232,15 @@ impl<T> State<T> {
                 self.seal(trigger);
             }
         }
+        self.let_none_join();
     }
 
     /// Seals the open batch, if there is one.
     pub(crate) fn seal(&mut self, trigger: Trigger) -> bool {
-        self.let_none_join();
         let Some(sealed) = self.open.seal(trigger) else {
             return false;
         };
+        self.let_none_join();
         self.has_gathered = false;
         self.seals[trigger as usize] += 1;
         self.queue.push_back(Entry::Sealed(sealed));
@@ -320,7 +318,7 @@ impl<T> State<T> {
 
     /// When the batch was opened that the oldest pending item is in.
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        let open = self.open.items().len() as u64;
+        let open = self.open.len();
         let has_in_hand = self.pending.items > open + self.sealed_items();
         let in_hand = self.in_hand.filter(|_| has_in_hand);
         let sealed = || self.sealed().next().map(|sealed| sealed.opened);

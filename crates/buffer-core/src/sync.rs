@@ -2,8 +2,9 @@
 
 #[cfg(not(buffer_loom))]
 mod production {
+    pub(crate) use crate::home_lock::{HomeGuard, HomeLock};
     pub(crate) use crossbeam_queue::SegQueue as Queue;
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use parking_lot::Mutex;
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
     pub(crate) use tokio::sync::Notify;
 }
@@ -20,6 +21,10 @@ mod model {
     pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    /// What it is made of is its crate's to prove, and how it waits shows in no order of steps.
+    pub(crate) type HomeLock<T> = Mutex<T>;
+    pub(crate) type HomeGuard<'a, T> = MutexGuard<'a, T>;
 
     pub(crate) struct MutexGuard<'a, T>(loom::sync::MutexGuard<'a, T>);
 

@@ -2,7 +2,8 @@
 
 #[cfg(not(buffer_loom))]
 mod production {
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use buffer_core::{HomeGuard, HomeLock};
+    pub(crate) use parking_lot::Mutex;
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     pub(crate) use tokio::sync::Notify;
@@ -26,6 +27,9 @@ mod model {
     pub(crate) const SPINS: usize = 1;
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    pub(crate) type HomeLock<T> = Mutex<T>;
+    pub(crate) type HomeGuard<'a, T> = MutexGuard<'a, T>;
 
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {

@@ -7,20 +7,20 @@ use buffer_core::Router;
 use crossbeam_utils::CachePadded;
 
 use crate::max_keys::Places;
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, SPINS, spin_loop};
+use crate::sync::{AtomicUsize, HomeGuard, HomeLock, Ordering::Relaxed, SPINS, spin_loop};
 use crate::table::Table;
 
 /// A table for each partition.
 pub(crate) struct Tables<K> {
     router: Router,
-    tables: Box<[CachePadded<Mutex<Table<K>>>]>,
+    tables: Box<[CachePadded<HomeLock<Table<K>>>]>,
     /// How many lock a table, or are about to, who do not add to it as its threads do.
     visits: AtomicUsize,
 }
 
 impl<K: Eq + Clone> Tables<K> {
     pub(crate) fn new(partitions: NonZeroUsize) -> Self {
-        let table = || CachePadded::new(Mutex::new(Table::new()));
+        let table = || CachePadded::new(HomeLock::new(Table::new()));
         Self {
             router: Router::new(partitions),
             tables: (0..partitions.get()).map(|_| table()).collect(),
@@ -46,19 +46,19 @@ impl<K: Eq + Clone> Tables<K> {
     }
 
     #[inline]
-    pub(crate) fn at(&self, index: usize) -> &Mutex<Table<K>> {
+    pub(crate) fn at(&self, index: usize) -> &HomeLock<Table<K>> {
         &self.tables[index]
     }
 
     /// The table at home, or the next that is not locked. No thread moves while there are no places for its keys.
     #[inline]
-    pub(crate) fn free(&self, places: &Places<K>) -> MutexGuard<'_, Table<K>> {
+    pub(crate) fn free(&self, places: &Places<K>) -> HomeGuard<'_, Table<K>> {
         let home = self.at(self.router.home());
         home.try_lock().unwrap_or_else(|| self.elsewhere(home, places))
     }
 
     #[cold]
-    fn elsewhere<'a>(&'a self, home: &'a Mutex<Table<K>>, places: &Places<K>) -> MutexGuard<'a, Table<K>> {
+    fn elsewhere<'a>(&'a self, home: &'a HomeLock<Table<K>>, places: &Places<K>) -> HomeGuard<'a, Table<K>> {
         let others = || self.router.order().skip(1);
         // Relaxed: a visit that is missed costs a move, and one that is over a few looks.
         if self.visits.load(Relaxed) == 0 && places.has_more() {
@@ -85,7 +85,7 @@ impl<K: Eq + Clone> Tables<K> {
 
 /// One who locks a table not to add to it as its threads do, so that none of them moves away for that.
 pub(crate) struct Visitor<'a, K> {
-    table: &'a Mutex<Table<K>>,
+    table: &'a HomeLock<Table<K>>,
     visits: &'a AtomicUsize,
 }
 
@@ -104,7 +104,7 @@ impl<'a, K> Visitor<'a, K> {
 /// A table that is visited.
 pub(crate) struct Visit<'a, K> {
     // Unlocked before the visit is over: fields are dropped in their order.
-    table: MutexGuard<'a, Table<K>>,
+    table: HomeGuard<'a, Table<K>>,
     _end: EndOfVisit<'a>,
 }
 

@@ -1,0 +1,176 @@
+//! Locks what one thread has nearly for itself.
+
+use std::fmt;
+use std::hint::spin_loop;
+use std::ops::{Deref, DerefMut};
+use std::thread;
+use std::time::Duration;
+
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+/// A lock for what lies at a thread's [home](crate::Router): hardly anybody else comes, and whoever holds it is through at once.
+///
+/// It is given back by a plain store, where a lock that keeps a list of those who wait has to look at it: one atomic step less, and
+/// that is about half of an insert. The price is paid where it is taken. Whoever can go elsewhere tries and goes; whoever can't
+/// looks again a few times, lets other threads run, and then sleeps for moments, so that a holder that was preempted goes
+/// on, whatever its priority. It is fair to nobody.
+///
+/// A panic of its holder gives it back.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::HomeLock;
+///
+/// let sum = HomeLock::new(1);
+/// *sum.lock() += 1;
+/// let held = sum.lock();
+/// assert!(sum.try_lock().is_none());
+/// assert_eq!(*held, 2);
+/// ```
+#[derive(Default)]
+pub struct HomeLock<T>(SpinMutex<T>);
+
+/// Gives a [`HomeLock`] back when it is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::{HomeGuard, HomeLock};
+///
+/// fn push(mut list: HomeGuard<'_, Vec<u32>>) {
+///     list.push(1);
+/// }
+/// let list = HomeLock::new(Vec::new());
+/// push(list.lock());
+/// assert_eq!(*list.lock(), [1]);
+/// ```
+#[must_use = "it gives the lock back when it is dropped"]
+pub struct HomeGuard<'a, T>(SpinMutexGuard<'a, T>);
+
+/// A holder that runs is through after some of them.
+const LOOKS: u32 = 16;
+/// A holder that was preempted has its turn after some of them, where priorities let it.
+const LOOKS_AND_YIELDS: u32 = LOOKS + 8;
+const SLEEP: Duration = Duration::from_micros(50);
+
+impl<T> HomeLock<T> {
+    /// A lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self(SpinMutex::new(value))
+    }
+
+    /// Takes the lock, unless it is taken.
+    #[inline]
+    pub fn try_lock(&self) -> Option<HomeGuard<'_, T>> {
+        self.0.try_lock().map(HomeGuard)
+    }
+
+    /// Takes the lock, and blocks the thread until it can.
+    ///
+    /// For ever, if this very thread holds it.
+    #[inline]
+    pub fn lock(&self) -> HomeGuard<'_, T> {
+        self.try_lock().unwrap_or_else(|| self.wait())
+    }
+
+    #[cold]
+    fn wait(&self) -> HomeGuard<'_, T> {
+        let mut pauses = 0;
+        loop {
+            match pauses {
+                0..LOOKS => spin_loop(),
+                LOOKS..LOOKS_AND_YIELDS => thread::yield_now(),
+                _ => thread::sleep(SLEEP),
+            }
+            pauses = pauses.saturating_add(1);
+            // A look alone leaves the lock's cache line with its holder.
+            if !self.0.is_locked()
+                && let Some(guard) = self.try_lock()
+            {
+                return guard;
+            }
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for HomeLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.try_lock() {
+            Some(value) => f.debug_tuple("HomeLock").field(&*value).finish(),
+            None => f.write_str("HomeLock(taken)"),
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for HomeGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<T> Deref for HomeGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for HomeGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+#[cfg(all(test, not(buffer_loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn threads_that_wait_for_each_other_lose_nothing() {
+        let sum = HomeLock::new(0_u64);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10_000).for_each(|_| *sum.lock() += 1));
+            }
+        });
+        assert_eq!(*sum.lock(), 40_000);
+    }
+
+    #[test]
+    fn whoever_waits_for_a_holder_that_sleeps_gets_it_in_the_end() {
+        let lock = HomeLock::new(1);
+        let (tell, told) = mpsc::channel();
+        thread::scope(|scope| {
+            let held = lock.lock();
+            scope.spawn(|| {
+                tell.send(lock.try_lock().is_none()).expect("the test waits");
+                *lock.lock() += 1;
+            });
+            assert_eq!(told.recv(), Ok(true));
+            // For longer than it looks and yields.
+            (0..10_000).for_each(|_| thread::yield_now());
+            assert_eq!(*held, 1);
+            drop(held);
+        });
+        assert_eq!(*lock.lock(), 2);
+    }
+
+    #[test]
+    fn a_panic_gives_it_back() {
+        let lock = HomeLock::new(1);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _held = lock.lock();
+            panic!("the holder's");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(format!("{lock:?}"), "HomeLock(1)");
+        assert_eq!(format!("{:?}", (lock.lock(), &lock)), "(1, HomeLock(taken))");
+    }
+}
