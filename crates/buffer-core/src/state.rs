@@ -197,13 +197,16 @@ impl<T> State<T> {
     /// Looks ahead, so that the next items need no look.
     pub(crate) fn look_ahead(&mut self, capacity: &Size, triggers: &Triggers) {
         let (open, before_full) = (self.open.size(), self.open.before_full(triggers));
-        let with_all_room = |open: u64, capacity: u64, pending: u64| {
-            open.saturating_add(capacity.saturating_sub(pending))
-        };
+        let with_all_room =
+            |open: u64, capacity: u64, pending: u64| open.saturating_add(capacity.saturating_sub(pending));
         let Size { items, bytes } = self.pending;
         self.let_join(Size {
-            items: before_full.items.min(with_all_room(open.items, capacity.items, items)),
-            bytes: before_full.bytes.min(with_all_room(open.bytes, capacity.bytes, bytes)),
+            items: before_full
+                .items
+                .min(with_all_room(open.items, capacity.items, items)),
+            bytes: before_full
+                .bytes
+                .min(with_all_room(open.bytes, capacity.bytes, bytes)),
         });
     }
 

@@ -1,15 +1,12 @@
 //! A line as far as it is written, while all of it is usual.
 
-use std::ops::Range;
-
-use crate::field_keys::FieldKeys;
 use crate::field_value::FieldValueRef;
+use crate::known_names::{KnownNames, Place};
 use crate::line::text_of;
 use crate::moment::NANOSECONDS;
-use crate::point_error::Element;
 use crate::rules::Rules;
 use crate::scratch::Scratch;
-use crate::usual::{write_name, write_timestamp, write_value};
+use crate::usual::{write_timestamp, write_value};
 
 /// What is written reads back as it was handed in. Each `write` says whether it has written; it has not where something is not
 /// usual, comes in another order, or a second time.
@@ -21,9 +18,7 @@ pub(crate) struct BegunLine<'a> {
     next: Next,
     /// The line so far, but for a timestamp.
     scratch: Scratch,
-    /// Where the key of the last tag stands.
-    last_tag: Range<usize>,
-    fields: FieldKeys,
+    names: KnownNames,
 }
 
 /// What may come next.
@@ -41,14 +36,13 @@ const USUAL_BYTES: usize = 65_535;
 impl<'a> BegunLine<'a> {
     /// Empty.
     #[inline(always)]
-    pub(crate) fn new(default_tags: &'a [(String, String)], rules: &'a Rules) -> Self {
+    pub(crate) fn new(names: KnownNames, default_tags: &'a [(String, String)], rules: &'a Rules) -> Self {
         Self {
             rules,
             default_tags,
             next: Next::TagOrFirstField,
             scratch: Scratch::of_thread(),
-            last_tag: 0..0,
-            fields: FieldKeys::new(),
+            names,
         }
     }
 
@@ -89,7 +83,7 @@ impl<'a> BegunLine<'a> {
 
     pub(crate) fn write_measurement(&mut self, measurement: &str) -> bool {
         let mut pen = self.scratch.pen(measurement.len());
-        let usual = !measurement.starts_with('#') && write_name(&mut pen, Element::Measurement, measurement);
+        let usual = self.names.write(&mut pen, Place::Measurement, measurement);
         let end = pen.at();
         if usual {
             self.scratch.end_at(end);
@@ -100,7 +94,7 @@ impl<'a> BegunLine<'a> {
     /// A tag of the line's own, behind the default tags that come before it.
     #[inline(always)]
     pub(crate) fn write_own_tag(&mut self, key: &str, value: &str) -> bool {
-        if self.next != Next::TagOrFirstField || !self.is_behind_the_tags(key) {
+        if self.next != Next::TagOrFirstField {
             return false;
         }
         if !self.default_tags.is_empty() && !self.write_default_tags_before(key) {
@@ -109,35 +103,15 @@ impl<'a> BegunLine<'a> {
         self.write_tag(key, value)
     }
 
-    /// Whether `key` is greater than that of the last tag.
-    #[inline(always)]
-    fn is_behind_the_tags(&self, key: &str) -> bool {
-        let last = &self.scratch.written()[self.last_tag.clone()];
-        match (last.first(), key.as_bytes().first()) {
-            (None, _) => true,
-            (Some(last), Some(first)) if last != first && *last != b'\\' => last < first,
-            // In what is usual every backslash is an escape. Letter by letter: a call to compare a few would cost more.
-            _ => last.iter().filter(|byte| **byte != b'\\').lt(key.as_bytes()),
-        }
-    }
-
     #[inline(always)]
     fn write_tag(&mut self, key: &str, value: &str) -> bool {
         let mut pen = self.scratch.pen(key.len() + value.len());
-        pen.byte(b',');
-        let key_start = pen.at();
-        if key == "time" || !write_name(&mut pen, Element::TagKey, key) {
-            return false;
-        }
-        let key_end = pen.at();
-        pen.byte(b'=');
-        if !write_name(&mut pen, Element::TagValue, value) {
-            return false;
-        }
+        let usual = self.names.write(&mut pen, Place::TagKey, key) && self.names.write_value(&mut pen, value);
         let end = pen.at();
-        self.scratch.end_at(end);
-        self.last_tag = key_start..key_end;
-        true
+        if usual {
+            self.scratch.end_at(end);
+        }
+        usual
     }
 
     /// The line's own tag of a key takes the place of the default one.
@@ -163,53 +137,32 @@ impl<'a> BegunLine<'a> {
 
     #[inline(always)]
     pub(crate) fn write_field(&mut self, key: &str, value: FieldValueRef<'_>) -> bool {
-        let begin = self.scratch.written().len();
-        if !self.write_field_key(key) {
+        let place = if self.next == Next::Field {
+            Place::NextField
+        } else if self.next != Next::Nothing && self.write_default_tags() {
+            Place::FirstField
+        } else {
             return false;
-        }
+        };
         let bytes = match value {
             FieldValueRef::String(text) => text.len(),
             _ => 0,
         };
-        let mut pen = self.scratch.pen(bytes);
-        let usual = write_value(&mut pen, value, self.rules.dialect);
-        let end = if usual { pen.at() } else { begin };
-        self.scratch.end_at(end);
-        usual
-    }
-
-    fn write_field_key(&mut self, key: &str) -> bool {
-        let separator = match self.next {
-            Next::Field => b',',
-            Next::TagOrFirstField | Next::FirstField => {
-                if !self.write_default_tags() {
-                    return false;
-                }
-                self.next = Next::Field;
-                b' '
-            }
-            Next::Nothing => return false,
-        };
-        let mut pen = self.scratch.pen(key.len());
-        pen.byte(separator);
-        let start = pen.at();
-        if key == "time" || !write_name(&mut pen, Element::FieldKey, key) {
-            return false;
-        }
+        let mut pen = self.scratch.pen(key.len() + bytes);
+        let usual =
+            self.names.write(&mut pen, place, key) && write_value(&mut pen, value, self.rules.dialect);
         let end = pen.at();
-        pen.byte(b'=');
-        let is_new = self.fields.add(self.scratch.up_to(end), start);
-        if is_new {
-            self.scratch.end_at(end + 1);
+        if usual {
+            self.next = Next::Field;
+            self.scratch.end_at(end);
         }
-        is_new
+        usual
     }
 
     /// Writes a timestamp behind the line, which may go on in its place. Says where it ends.
     #[inline]
     pub(crate) fn write_timestamp(&mut self, nanoseconds: i128) -> Option<usize> {
-        let is_whole = self.next == Next::Field && !self.fields.is_empty();
-        if !is_whole || !NANOSECONDS.contains(&nanoseconds) {
+        if self.next != Next::Field || !NANOSECONDS.contains(&nanoseconds) {
             return None;
         }
         let mut pen = self.scratch.pen(0);

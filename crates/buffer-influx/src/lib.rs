@@ -50,8 +50,8 @@ mod dialect;
 mod encode;
 mod encode_fields;
 mod encoder;
+mod ends;
 mod error;
-mod field_keys;
 mod field_value;
 #[cfg(feature = "recorder")]
 mod gauge;
@@ -59,6 +59,7 @@ mod gauge;
 mod histogram;
 mod keys;
 mod kind;
+mod known_names;
 mod line;
 mod line_builder;
 mod login;

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use crate::begun_line::BegunLine;
 use crate::encode::encode;
 use crate::field_value::FieldValueRef;
+use crate::known_names::KnownNames;
 use crate::line::Line;
 use crate::moment::nanoseconds;
 use crate::parse::parse_begun;
@@ -49,7 +50,7 @@ impl<'a> LineBuilder<'a> {
     #[inline]
     pub(crate) fn new(measurement: &str, default_tags: &'a [(String, String)], rules: &'a Rules) -> Self {
         let mut line = Self {
-            begun: BegunLine::new(default_tags, rules),
+            begun: BegunLine::new(KnownNames::of_lines(measurement), default_tags, rules),
             series: None,
             point: None,
             timestamp: None,
@@ -64,7 +65,7 @@ impl<'a> LineBuilder<'a> {
     #[inline]
     pub(crate) fn of_series(text: &str, point: &'a Point, rules: &'a Rules) -> Self {
         let mut line = Self {
-            begun: BegunLine::new(&[], rules),
+            begun: BegunLine::new(KnownNames::of_series_lines(point.measurement()), &[], rules),
             series: Some((point, text.len())),
             point: None,
             timestamp: None,

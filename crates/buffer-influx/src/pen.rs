@@ -1,6 +1,7 @@
 //! Writes short texts into room that is there, in a few moves of fixed size: a call of `memcpy` would cost more than the copy.
 
 use crate::byte_class::{find_in_name, find_in_text};
+use crate::ends::ends;
 
 /// Writes into a slice. Whoever hands it out has seen to it that what comes has room, and [`Pen::SPARE`] bytes behind it.
 pub(crate) struct Pen<'a> {
@@ -9,9 +10,31 @@ pub(crate) struct Pen<'a> {
     at: usize,
 }
 
+/// A short text that is written again and again: in moves of one size, whatever its length.
+pub(crate) struct Piece {
+    text: [u8; Self::MOST],
+    /// Zero where the text is longer than that.
+    len: usize,
+}
+
+impl Piece {
+    const MOST: usize = 48;
+
+    pub(crate) fn none() -> Self {
+        Self {
+            text: [0; Self::MOST],
+            len: 0,
+        }
+    }
+
+    pub(crate) fn is_some(&self) -> bool {
+        self.len > 0
+    }
+}
+
 impl<'a> Pen<'a> {
     /// What it may write behind the text's end.
-    pub(crate) const SPARE: usize = 16;
+    pub(crate) const SPARE: usize = Piece::MOST;
 
     #[inline(always)]
     pub(crate) fn new(room: &'a mut [u8], at: usize) -> Self {
@@ -35,6 +58,25 @@ impl<'a> Pen<'a> {
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         write_unless(self.room, self.at, bytes, |_| 0);
         self.at += bytes.len();
+    }
+
+    /// A piece, unless it was too long to be one.
+    #[inline(always)]
+    pub(crate) fn piece(&mut self, piece: &Piece) -> bool {
+        write(self.room, self.at, piece.text);
+        self.at += piece.len;
+        piece.is_some()
+    }
+
+    /// What was written from `start` on.
+    pub(crate) fn since(&self, start: usize) -> Piece {
+        let mut piece = Piece::none();
+        let written = &self.room[start..self.at];
+        if let Some(text) = piece.text.get_mut(..written.len()) {
+            text.copy_from_slice(written);
+            piece.len = written.len();
+        }
+        piece
     }
 
     /// A name, and whether it has letters and nothing to escape; if not, nothing counts as written.
@@ -122,15 +164,6 @@ fn find_in_long(bytes: &[u8], find: impl Fn(u64) -> u64) -> u64 {
 #[inline(always)]
 fn write<const MOVE: usize>(room: &mut [u8], at: usize, bytes: [u8; MOVE]) {
     room[at..at + MOVE].copy_from_slice(&bytes);
-}
-
-/// The first and the last bytes of at least as many.
-#[inline(always)]
-fn ends<const MOVE: usize>(bytes: &[u8]) -> ([u8; MOVE], [u8; MOVE]) {
-    match (bytes.first_chunk(), bytes.last_chunk()) {
-        (Some(first), Some(last)) => (*first, *last),
-        _ => unreachable!("the length was looked at before"),
-    }
 }
 
 #[inline(always)]

@@ -1,0 +1,49 @@
+//! Takes short texts by both ends: what is at least as long as a move takes two, which overlap.
+
+/// The first and the last bytes of at least as many.
+#[inline(always)]
+pub(crate) fn ends<const MOVE: usize>(bytes: &[u8]) -> ([u8; MOVE], [u8; MOVE]) {
+    match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => (*first, *last),
+        _ => unreachable!("the length was looked at before"),
+    }
+}
+
+/// Whether two texts are the same: a call to compare a few bytes would cost more.
+#[inline(always)]
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let length = one.len();
+    length == other.len()
+        && match length {
+            0 => true,
+            1..4 => {
+                let few = |bytes: &[u8]| [bytes[0], bytes[length / 2], bytes[length - 1]];
+                few(one) == few(other)
+            }
+            4..8 => ends::<4>(one) == ends::<4>(other),
+            8..=16 => ends::<8>(one) == ends::<8>(other),
+            17..=32 => ends::<16>(one) == ends::<16>(other),
+            _ => one == other,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_every_length_are_the_same_only_where_every_byte_is() {
+        let text = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEF";
+        for length in 0..=text.len() {
+            let one = &text[..length];
+            assert!(is_same(one, &one.to_owned()));
+            assert!(!is_same(one, &format!("{one}x")));
+            for place in 0..length {
+                let mut other = one.to_owned();
+                other.replace_range(place..=place, "_");
+                assert!(!is_same(one, &other), "{place} of {length}");
+            }
+        }
+    }
+}
