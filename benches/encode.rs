@@ -2,8 +2,8 @@
 //!
 //! A reading has four tags and six fields, three of them floats, and a timestamp; there are a thousand different ones of a hundred
 //! series. Those of the second load have something to escape in every name and text. All contenders that write InfluxDB's form are
-//! checked to write what the bound writes. With the argument `once line` or `once series` it encodes 10,000 lines and ends, for an
-//! instruction counter.
+//! checked to write what the bound writes. With the argument `once line` or `once series`, or the same with `escaped` behind it, it
+//! encodes 10,000 lines and ends, for an instruction counter.
 
 #[path = "encode/by_hand.rs"]
 mod by_hand;
@@ -30,7 +30,8 @@ const TIMES: usize = 100;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["once", what] => once(what == "series"),
+        ["once", what] => once(what, &readings::plain()),
+        ["once", what, "escaped"] => once(what, &special::special()),
         _ => compare(),
     }
 }
@@ -149,18 +150,17 @@ fn check(encoder: &Encoder, readings: &[Reading], keys: &[SeriesKey]) {
 }
 
 /// Encodes the same lines in every run, after one that allocates what is kept.
-fn once(series: bool) {
-    let readings = readings::plain();
+fn once(what: &str, readings: &[Reading]) {
     let encoder = Encoder::new(Dialect::Influx1);
     let keys: Vec<SeriesKey> = readings
         .iter()
         .map(|reading| by::series(&encoder, reading))
         .collect();
-    check(&encoder, &readings, &keys);
+    check(&encoder, readings, &keys);
     for _ in 0..10 {
-        match series {
-            true => encode_series(&readings, &keys),
-            false => encode_lines(&readings, &encoder),
+        match what {
+            "series" => encode_series(readings, &keys),
+            _ => encode_lines(readings, &encoder),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::field_value::FieldValueRef;
 use crate::known_names::{KnownNames, Place};
 use crate::line::text_of;
 use crate::moment::NANOSECONDS;
+use crate::pen::Block;
 use crate::rules::Rules;
 use crate::scratch::Scratch;
 use crate::usual::{write_timestamp, write_value};
@@ -72,12 +73,12 @@ impl<'a> BegunLine<'a> {
         self.scratch.up_to(end)
     }
 
-    /// The text of a series, which is encoded already.
+    /// The text of a series, which is encoded already: `bytes` of these blocks.
     #[inline(always)]
-    pub(crate) fn write_series(&mut self, series: &str) {
-        let mut pen = self.scratch.pen(series.len());
-        pen.bytes(series.as_bytes());
-        self.scratch.end_at(series.len());
+    pub(crate) fn write_series(&mut self, blocks: &[Block], bytes: usize) {
+        let mut pen = self.scratch.pen(bytes);
+        pen.blocks(blocks, bytes);
+        self.scratch.end_at(bytes);
         self.next = Next::FirstField;
     }
 

@@ -52,6 +52,27 @@ pub(crate) fn find_in_text(word: u64) -> u64 {
     found & !word & (EVERY << 7)
 }
 
+/// Finds bytes that no name has in a line without a rule for it.
+#[inline(always)]
+pub(crate) fn find_unusual(word: u64) -> u64 {
+    let found = below(word, b' ') | is(word, b'\\') | word.wrapping_add(EVERY);
+    found & !word & (EVERY << 7)
+}
+
+/// Whether any of eight bytes is this one.
+#[inline(always)]
+pub(crate) fn has(word: u64, byte: u8) -> bool {
+    places_of(word, byte) != 0
+}
+
+/// The top bit of each of eight bytes that is this one, and no other: what finds more than that ends behind the first.
+#[inline(always)]
+pub(crate) fn places_of(word: u64, byte: u8) -> u64 {
+    let other = word ^ (EVERY * u64::from(byte));
+    let low = EVERY * 0x7f;
+    !(((other & low) + low) | other | low)
+}
+
 const EVERY: u64 = 0x0101_0101_0101_0101;
 
 /// For an ASCII character as `bound`.

@@ -9,6 +9,25 @@ pub(crate) fn ends<const MOVE: usize>(bytes: &[u8]) -> ([u8; MOVE], [u8; MOVE]) 
     }
 }
 
+/// The last up to eight bytes, from the first byte of a word on; what is behind them is zero.
+#[inline(always)]
+pub(crate) fn word_of(bytes: &[u8]) -> u64 {
+    let length = bytes.len();
+    match length {
+        0 => 0,
+        1..4 => {
+            let at = |place: usize| u64::from(bytes[place]) << (8 * place);
+            at(0) | at(length / 2) | at(length - 1)
+        }
+        4..8 => {
+            let (first, last) = ends::<4>(bytes);
+            let last = u64::from(u32::from_le_bytes(last)) << (8 * (length - 4));
+            u64::from(u32::from_le_bytes(first)) | last
+        }
+        _ => u64::from_le_bytes(ends::<8>(bytes).1),
+    }
+}
+
 /// Whether two texts are the same: a call to compare a few bytes would cost more.
 #[inline(always)]
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
@@ -16,7 +35,6 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
     let length = one.len();
     length == other.len()
         && match length {
-            0 => true,
             1..4 => {
                 let few = |bytes: &[u8]| [bytes[0], bytes[length / 2], bytes[length - 1]];
                 few(one) == few(other)
@@ -31,6 +49,16 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_has_its_bytes_in_order_and_zeros_behind_them() {
+        let bytes = *b"abcdefgh";
+        for length in 0..=8 {
+            let mut word = [0; 8];
+            word[..length].copy_from_slice(&bytes[..length]);
+            assert_eq!(word_of(&bytes[..length]).to_le_bytes(), word);
+        }
+    }
 
     #[test]
     fn texts_of_every_length_are_the_same_only_where_every_byte_is() {

@@ -1,9 +1,9 @@
 //! The names of a line before: the next one of its measurement mostly has the same, in the same order.
 //!
 //! Invariants
-//! 1. The first `sound` entries stood in one line, in this order: every name is usual, the keys of tags ascend, and no key of a
-//!    field comes twice.
-//! 2. The first `at` of them, which are sound, are the names of the line that is being written.
+//! 1. The entries up to the first that has no place stood in one line, in this order: every name is usual, the keys of tags ascend,
+//!    and no key of a field comes twice.
+//! 2. The first `at` of them are the names of the line that is being written.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,6 +16,8 @@ use crate::usual::write_name;
 /// Where a name stands in its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
+    /// The name was behind one that another line has not.
+    None,
     Measurement,
     TagKey,
     FirstField,
@@ -36,17 +38,21 @@ struct Entry {
 #[derive(Default)]
 struct Lines {
     entries: Vec<Entry>,
-    sound: usize,
     /// There is a name that is too long to be kept.
     is_large: bool,
 }
 
 /// The names of the line that is being written, before those that it is likely to have. They are given back with the drop.
 pub(crate) struct KnownNames {
-    lines: Lines,
+    /// None where nothing is remembered so far.
+    lines: Option<Box<Lines>>,
     at: usize,
     slot: usize,
 }
+
+/// Where a thread remembers the lines of a measurement. Those that have the same only forget each other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot(usize);
 
 /// Of how many measurements a thread remembers the lines, at most.
 const SLOTS: usize = 8;
@@ -56,26 +62,22 @@ const KEPT: usize = 64;
 const KEPT_BYTES: usize = 256;
 
 thread_local! {
-    static LINES: [Cell<Lines>; SLOTS] = const { [const { Cell::new(Lines { entries: Vec::new(), sound: 0, is_large: false }) }; SLOTS] };
+    static LINES: [Cell<Option<Box<Lines>>>; SLOTS] = const { [const { Cell::new(None) }; SLOTS] };
 }
 
 impl KnownNames {
     /// Those that begin with `measurement`.
     #[inline(always)]
     pub(crate) fn of_lines(measurement: &str) -> Self {
-        Self::at_slot(slot_of(measurement))
+        Self::at_slot(Slot::of_lines(measurement))
     }
 
-    /// Those of lines that begin with a series of `measurement`, which is written as a whole.
+    /// Those of a slot.
     #[inline(always)]
-    pub(crate) fn of_series_lines(measurement: &str) -> Self {
-        Self::at_slot(slot_of(measurement) ^ (SLOTS / 2))
-    }
-
-    #[inline(always)]
-    fn at_slot(slot: usize) -> Self {
+    pub(crate) fn at_slot(Slot(slot): Slot) -> Self {
+        let lines = LINES.try_with(|all| all[slot].take());
         Self {
-            lines: LINES.try_with(|lines| lines[slot].take()).unwrap_or_default(),
+            lines: lines.ok().flatten(),
             at: 0,
             slot,
         }
@@ -84,8 +86,8 @@ impl KnownNames {
     /// Writes a name with the separators around it, and says whether it was usual, and in its place in the order.
     #[inline(always)]
     pub(crate) fn write(&mut self, pen: &mut Pen<'_>, place: Place, name: &str) -> bool {
-        if let Some(entry) = self.lines.entries.get(self.at)
-            && self.at < self.lines.sound
+        if let Some(lines) = &self.lines
+            && let Some(entry) = lines.entries.get(self.at)
             && entry.place == place
             && is_same(&entry.name, name)
             && pen.piece(&entry.written)
@@ -93,65 +95,63 @@ impl KnownNames {
             self.at += 1;
             return true;
         }
-        self.write_new(pen, place, name)
+        pen.apart(|pen| self.write_new(pen, place, name))
     }
 
     /// Writes the value of the tag whose key was written last, and says whether it was usual.
     #[inline(always)]
     pub(crate) fn write_value(&mut self, pen: &mut Pen<'_>, value: &str) -> bool {
-        let entry = &mut self.lines.entries[self.at - 1];
+        let Some(lines) = &mut self.lines else {
+            return false;
+        };
+        let entry = &mut lines.entries[self.at - 1];
         if is_same(&entry.value, value) && pen.piece(&entry.written_value) {
             return true;
         }
-        entry.write_new_value(pen, value)
+        pen.apart(|pen| entry.write_new_value(pen, value))
     }
 
     #[inline(never)]
-    fn write_new(&mut self, pen: &mut Pen<'_>, place: Place, name: &str) -> bool {
-        let Lines {
-            entries,
-            sound,
-            is_large,
-        } = &mut self.lines;
+    fn write_new(&mut self, mut pen: Pen<'_>, place: Place, name: &str) -> Option<usize> {
+        let Lines { entries, is_large } = &mut **self.lines.get_or_insert_default();
         let (before, likely) = entries.split_at(self.at);
-        let is_known = self.at < *sound && likely[0].place == place && likely[0].name == name;
+        let is_known = likely
+            .first()
+            .is_some_and(|entry| entry.place == place && entry.name == name);
         if !is_known && !is_in_order(before, place, name) {
-            return false;
+            return None;
         }
         let start = pen.at();
         let usual = match place {
-            Place::Measurement => write_name(pen, Element::Measurement, name),
-            Place::TagKey => write_key(pen, b',', Element::TagKey, name),
-            Place::FirstField => write_key(pen, b' ', Element::FieldKey, name),
-            Place::NextField => write_key(pen, b',', Element::FieldKey, name),
+            Place::None => false,
+            Place::Measurement => write_name(&mut pen, Element::Measurement, name),
+            Place::TagKey => write_key(&mut pen, b',', Element::TagKey, name),
+            Place::FirstField => write_key(&mut pen, b' ', Element::FieldKey, name),
+            Place::NextField => write_key(&mut pen, b',', Element::FieldKey, name),
         };
         if !usual {
-            return false;
+            return None;
         }
         if !is_known {
             if self.at == entries.len() {
                 entries.push(Entry::new());
             }
-            let entry = &mut entries[self.at];
-            entry.place = place;
-            entry.name.clear();
-            entry.name.push_str(name);
-            entry.written = pen.since(start);
-            entry.value.clear();
-            entry.written_value = Piece::none();
-            // By invariant 1 what was sound behind it is no longer.
-            *sound = self.at + 1;
+            entries[self.at].become_name(place, name, pen.since(start));
+            if let Some(behind) = entries.get_mut(self.at + 1) {
+                // By invariant 1: it may be this very name.
+                behind.place = Place::None;
+            }
             *is_large |= name.len() > KEPT_BYTES;
         }
         self.at += 1;
-        true
+        Some(pen.at())
     }
 }
 
 impl Entry {
     fn new() -> Self {
         Self {
-            place: Place::Measurement,
+            place: Place::None,
             name: String::new(),
             written: Piece::none(),
             value: String::new(),
@@ -159,24 +159,33 @@ impl Entry {
         }
     }
 
+    fn become_name(&mut self, place: Place, name: &str, written: Piece) {
+        self.place = place;
+        self.name.clear();
+        self.name.push_str(name);
+        self.written = written;
+        self.written_value = Piece::none();
+    }
+
     #[inline(never)]
-    fn write_new_value(&mut self, pen: &mut Pen<'_>, value: &str) -> bool {
+    fn write_new_value(&mut self, mut pen: Pen<'_>, value: &str) -> Option<usize> {
         let start = pen.at();
-        let usual = write_name(pen, Element::TagValue, value);
-        if usual {
-            self.written_value = pen.since(start);
-            self.value.clear();
-            if self.written_value.is_some() {
-                self.value.push_str(value);
-            }
+        if !write_name(&mut pen, Element::TagValue, value) {
+            return None;
         }
-        usual
+        self.written_value = pen.since(start);
+        if self.written_value.is_some() {
+            self.value.clear();
+            self.value.push_str(value);
+        }
+        Some(pen.at())
     }
 }
 
 /// Whether `name` may come behind the names `before`.
 fn is_in_order(before: &[Entry], place: Place, name: &str) -> bool {
     match place {
+        Place::None => false,
         Place::Measurement => !name.starts_with('#'),
         Place::TagKey => {
             let last = before.last().filter(|last| last.place == Place::TagKey);
@@ -199,29 +208,40 @@ fn write_key(pen: &mut Pen<'_>, separator: u8, element: Element, key: &str) -> b
     usual
 }
 
-/// Measurements that have the same slot only forget each other.
-#[inline(always)]
-fn slot_of(measurement: &str) -> usize {
-    match measurement.as_bytes() {
-        [first, .., last] => usize::from(first ^ last.rotate_left(3)).wrapping_add(measurement.len()) % SLOTS,
-        _ => 0,
+impl Slot {
+    #[inline(always)]
+    fn of_lines(measurement: &str) -> Self {
+        match measurement.as_bytes() {
+            [first, .., last] => {
+                Self(usize::from(first ^ last.rotate_left(3)).wrapping_add(measurement.len()) % SLOTS)
+            }
+            _ => Self(0),
+        }
+    }
+
+    /// Of lines that begin with a series of `measurement`, which is written as a whole.
+    pub(crate) fn of_series_lines(measurement: &str) -> Self {
+        let Self(slot) = Self::of_lines(measurement);
+        Self(slot ^ (SLOTS / 2))
     }
 }
 
 impl fmt::Debug for KnownNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.lines.entries[..self.at].iter().map(|entry| &entry.name);
-        f.debug_list().entries(names).finish()
+        let written = self.lines.iter().flat_map(|lines| &lines.entries[..self.at]);
+        f.debug_list().entries(written.map(|entry| &entry.name)).finish()
     }
 }
 
 impl Drop for KnownNames {
     #[inline]
     fn drop(&mut self) {
-        let lines = std::mem::take(&mut self.lines);
-        if lines.entries.len() <= KEPT && !lines.is_large {
+        if let Some(lines) = self.lines.take()
+            && lines.entries.len() <= KEPT
+            && !lines.is_large
+        {
             // The thread ends otherwise, and what it remembers with it.
-            let _ = LINES.try_with(|all| all[self.slot].set(lines));
+            let _ = LINES.try_with(|all| all[self.slot].set(Some(lines)));
         }
     }
 }

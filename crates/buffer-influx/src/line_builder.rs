@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use crate::begun_line::BegunLine;
 use crate::encode::encode;
 use crate::field_value::FieldValueRef;
-use crate::known_names::KnownNames;
+use crate::known_names::{KnownNames, Slot};
 use crate::line::Line;
 use crate::moment::nanoseconds;
 use crate::parse::parse_begun;
+use crate::pen::Block;
 use crate::point::Point;
 use crate::point_error::PointError;
 use crate::precision::Precision;
@@ -47,7 +48,7 @@ pub struct LineBuilder<'a> {
 }
 
 impl<'a> LineBuilder<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(measurement: &str, default_tags: &'a [(String, String)], rules: &'a Rules) -> Self {
         let mut line = Self {
             begun: BegunLine::new(KnownNames::of_lines(measurement), default_tags, rules),
@@ -62,15 +63,21 @@ impl<'a> LineBuilder<'a> {
         line
     }
 
-    #[inline]
-    pub(crate) fn of_series(text: &str, point: &'a Point, rules: &'a Rules) -> Self {
+    #[inline(always)]
+    pub(crate) fn of_series(
+        blocks: &[Block],
+        bytes: usize,
+        slot: Slot,
+        point: &'a Point,
+        rules: &'a Rules,
+    ) -> Self {
         let mut line = Self {
-            begun: BegunLine::new(KnownNames::of_series_lines(point.measurement()), &[], rules),
-            series: Some((point, text.len())),
+            begun: BegunLine::new(KnownNames::at_slot(slot), &[], rules),
+            series: Some((point, bytes)),
             point: None,
             timestamp: None,
         };
-        line.begun.write_series(text);
+        line.begun.write_series(blocks, bytes);
         line
     }
 

@@ -1,13 +1,28 @@
 //! Writes short texts into room that is there, in a few moves of fixed size: a call of `memcpy` would cost more than the copy.
 
 use crate::byte_class::{find_in_name, find_in_text};
-use crate::ends::ends;
+use crate::ends::{ends, word_of};
 
 /// Writes into a slice. Whoever hands it out has seen to it that what comes has room, and [`Pen::SPARE`] bytes behind it.
 pub(crate) struct Pen<'a> {
     room: &'a mut [u8],
     /// A place of its own, and not the slice's begin: it stays in a register.
     at: usize,
+}
+
+/// A part of a longer text that is written again and again.
+pub(crate) type Block = [u8; BLOCK];
+
+const BLOCK: usize = 32;
+
+/// Cuts a text into blocks.
+pub(crate) fn blocks_of(text: &str) -> Box<[Block]> {
+    let block = |part: &[u8]| {
+        let mut block = [0; BLOCK];
+        block[..part.len()].copy_from_slice(part);
+        block
+    };
+    text.as_bytes().chunks(BLOCK).map(block).collect()
 }
 
 /// A short text that is written again and again: in moves of one size, whatever its length.
@@ -60,12 +75,35 @@ impl<'a> Pen<'a> {
         self.at += bytes.len();
     }
 
+    /// What a function writes that is not inlined and has a pen of its own, so that this one stays in registers: it says where the
+    /// text ends, or that nothing counts as written.
+    #[inline(always)]
+    pub(crate) fn apart(&mut self, write: impl FnOnce(Pen<'_>) -> Option<usize>) -> bool {
+        match write(Pen::new(self.room, self.at)) {
+            Some(end) => {
+                self.at = end;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// A piece, unless it was too long to be one.
     #[inline(always)]
     pub(crate) fn piece(&mut self, piece: &Piece) -> bool {
         write(self.room, self.at, piece.text);
         self.at += piece.len;
         piece.is_some()
+    }
+
+    /// Whole blocks, of which the text takes `length` bytes.
+    #[inline(always)]
+    pub(crate) fn blocks(&mut self, blocks: &[Block], length: usize) {
+        let (places, _) = self.room[self.at..].as_chunks_mut();
+        for (place, block) in places.iter_mut().zip(blocks) {
+            *place = *block;
+        }
+        self.at += length;
     }
 
     /// What was written from `start` on.
@@ -85,6 +123,40 @@ impl<'a> Pen<'a> {
         let plain = write_plain_name(self.room, self.at, name);
         self.at += if plain { name.len() } else { 0 };
         plain
+    }
+
+    /// Any bytes, with a backslash before each that `special` finds in eight of them, by its top bit. It is asked where `find`
+    /// finds something.
+    #[inline(always)]
+    pub(crate) fn escaped(&mut self, bytes: &[u8], find: impl Fn(u64) -> u64, special: impl Fn(u64) -> u64) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            let value = u64::from_le_bytes(*word);
+            if find(value) == 0 {
+                write(self.room, self.at, *word);
+                self.at += 8;
+            } else {
+                self.escaped_word(value, 8, special(value));
+            }
+        }
+        let value = word_of(rest);
+        self.escaped_word(value, rest.len(), special(value));
+    }
+
+    #[inline(always)]
+    fn escaped_word(&mut self, mut word: u64, mut length: usize, mut special: u64) {
+        while special != 0 {
+            let before = special.trailing_zeros() as usize / 8;
+            write(self.room, self.at, word.to_le_bytes());
+            self.at += before;
+            self.byte(b'\\');
+            word >>= 8 * before;
+            // The first is written next, as any other.
+            special = (special >> (8 * before)) & !0x80;
+            length -= before;
+        }
+        write(self.room, self.at, word.to_le_bytes());
+        self.at += length;
     }
 
     /// A text, and whether it has nothing to escape; if it has, nothing counts as written.
@@ -142,6 +214,12 @@ fn write_unless(room: &mut [u8], at: usize, bytes: &[u8], find: impl Fn(u64) -> 
             let (first, last) = ends::<16>(bytes);
             write(room, 0, first);
             write(room, length - 16, last);
+            find_in_long(bytes, find)
+        }
+        33..=64 => {
+            let (first, last) = ends::<32>(bytes);
+            write(room, 0, first);
+            write(room, length - 32, last);
             find_in_long(bytes, find)
         }
         _ => {

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::encode::push_series;
+use crate::known_names::Slot;
 use crate::line_builder::LineBuilder;
+use crate::pen::{Block, blocks_of};
 use crate::point::Point;
 use crate::point_error::PointError;
 use crate::rules::Rules;
@@ -34,6 +36,9 @@ pub struct SeriesKey {
 
 struct Shared {
     text: Box<str>,
+    /// The text once more, as it is written.
+    blocks: Box<[Block]>,
+    slot: Slot,
     /// The same before it was encoded, default tags included.
     point: Point,
     rules: Rules,
@@ -46,15 +51,27 @@ impl SeriesKey {
         push_series(&mut text, &point, &[], &rules)?;
         let text = text.into_boxed_str();
         Ok(Self {
-            shared: Arc::new(Shared { text, point, rules }),
+            shared: Arc::new(Shared {
+                blocks: blocks_of(&text),
+                slot: Slot::of_series_lines(point.measurement()),
+                text,
+                point,
+                rules,
+            }),
         })
     }
 
     /// Begins a line of this series.
     #[inline]
     pub fn line(&self) -> LineBuilder<'_> {
-        let Shared { text, point, rules } = &*self.shared;
-        LineBuilder::of_series(text, point, rules)
+        let Shared {
+            text,
+            blocks,
+            slot,
+            point,
+            rules,
+        } = &*self.shared;
+        LineBuilder::of_series(blocks, text.len(), *slot, point, rules)
     }
 
     /// What the lines of this series begin with.

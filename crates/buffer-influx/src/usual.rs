@@ -3,7 +3,9 @@
 //! Usual is what all dialects and rules write alike and what reads back as it was: names without control characters and
 //! backslashes, finite floats, integers that every server holds. Where something is not, what was written of it does not count.
 
+use crate::byte_class::{find_in_name, find_in_text, find_unusual, has, places_of};
 use crate::dialect::Dialect;
+use crate::ends::word_of;
 use crate::field_value::FieldValueRef;
 use crate::pen::Pen;
 use crate::point_error::Element;
@@ -11,26 +13,32 @@ use crate::point_error::Element;
 /// Writes `name`, escaped as an `element`, and says whether it was usual.
 #[inline(always)]
 pub(crate) fn write_name(pen: &mut Pen<'_>, element: Element, name: &str) -> bool {
-    pen.plain_name(name.as_bytes()) || write_escaped(pen, element, name)
+    pen.plain_name(name.as_bytes()) || pen.apart(|pen| write_escaped(pen, element, name))
 }
 
 #[inline(never)]
-fn write_escaped(pen: &mut Pen<'_>, element: Element, name: &str) -> bool {
-    if name.is_empty() {
-        return false;
+fn write_escaped(mut pen: Pen<'_>, element: Element, name: &str) -> Option<usize> {
+    // VictoriaMetrics loses a point with a quote in the key of a field.
+    let has_quote = |word| element == Element::FieldKey && has(word, b'"');
+    let (words, rest) = name.as_bytes().as_chunks::<8>();
+    let is_usual = |word| find_unusual(word) == 0 && !has_quote(word);
+    let rest = filled_up(word_of(rest), rest.len());
+    if name.is_empty() || !words.iter().all(|word| is_usual(u64::from_le_bytes(*word))) || !is_usual(rest) {
+        return None;
     }
-    for byte in name.bytes() {
-        match byte {
-            b',' | b' ' => pen.byte(b'\\'),
-            b'=' if element != Element::Measurement => pen.byte(b'\\'),
-            b'\\' | 0..0x20 | 0x7f => return false,
-            // VictoriaMetrics loses the point.
-            b'"' if element == Element::FieldKey => return false,
-            _ => {}
+    pen.escaped(name.as_bytes(), find_in_name, |word| {
+        let in_all = places_of(word, b',') | places_of(word, b' ');
+        match element {
+            Element::Measurement => in_all,
+            Element::TagKey | Element::TagValue | Element::FieldKey => in_all | places_of(word, b'='),
         }
-        pen.byte(byte);
-    }
-    true
+    });
+    Some(pen.at())
+}
+
+/// A word of `length` bytes, and letters behind them.
+fn filled_up(word: u64, length: usize) -> u64 {
+    word | u64::from_le_bytes([b'x'; 8]) << (8 * length)
 }
 
 /// Writes the value of a field, and says whether it was usual.
@@ -69,10 +77,14 @@ fn write_unsigned(pen: &mut Pen<'_>, integer: u64, dialect: Dialect) -> bool {
         .is_ok()
 }
 
+/// What is longer is not looked through before it is written: it is likely to have something to escape.
+const SHORT: usize = 32;
+
 #[inline(always)]
 fn write_string(pen: &mut Pen<'_>, string: &str, dialect: Dialect) -> bool {
     pen.byte(b'"');
-    if !pen.plain_text(string.as_bytes()) && !write_escaped_string(pen, string, dialect) {
+    let is_plain = string.len() <= SHORT && pen.plain_text(string.as_bytes());
+    if !is_plain && !pen.apart(|pen| write_escaped_string(pen, string, dialect)) {
         return false;
     }
     pen.byte(b'"');
@@ -80,16 +92,14 @@ fn write_string(pen: &mut Pen<'_>, string: &str, dialect: Dialect) -> bool {
 }
 
 #[inline(never)]
-fn write_escaped_string(pen: &mut Pen<'_>, string: &str, dialect: Dialect) -> bool {
-    for byte in string.bytes() {
-        match byte {
-            b'"' | b'\\' => pen.byte(b'\\'),
-            b'\n' | b'\r' if !dialect.has_breaks_in_texts() => return false,
-            _ => {}
-        }
-        pen.byte(byte);
+fn write_escaped_string(mut pen: Pen<'_>, string: &str, dialect: Dialect) -> Option<usize> {
+    if !dialect.has_breaks_in_texts() && string.contains(['\n', '\r']) {
+        return None;
     }
-    true
+    pen.escaped(string.as_bytes(), find_in_text, |word| {
+        places_of(word, b'"') | places_of(word, b'\\')
+    });
+    Some(pen.at())
 }
 
 /// Writes a moment behind the fields.
