@@ -140,7 +140,7 @@ impl<'a> BegunLine<'a> {
     pub(crate) fn write_field(&mut self, key: &str, value: FieldValueRef<'_>) -> bool {
         let place = if self.next == Next::Field {
             Place::NextField
-        } else if self.next != Next::Nothing && self.write_default_tags() {
+        } else if self.next != Next::Nothing && (self.default_tags.is_empty() || self.write_default_tags()) {
             Place::FirstField
         } else {
             return false;

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use crate::ends::is_same;
+use crate::ends::is_same_short;
 use crate::pen::{Pen, Piece};
 use crate::point_error::Element;
 use crate::usual::write_name;
@@ -86,16 +86,22 @@ impl KnownNames {
     /// Writes a name with the separators around it, and says whether it was usual, and in its place in the order.
     #[inline(always)]
     pub(crate) fn write(&mut self, pen: &mut Pen<'_>, place: Place, name: &str) -> bool {
+        pen.apart(|room, at| self.write_known(room, at, place, name))
+    }
+
+    /// Called for every name, so that there is one copy of it to keep in the cache.
+    #[inline(never)]
+    fn write_known(&mut self, room: &mut [u8], at: usize, place: Place, name: &str) -> Option<usize> {
         if let Some(lines) = &self.lines
             && let Some(entry) = lines.entries.get(self.at)
             && entry.place == place
-            && is_same(&entry.name, name)
-            && pen.piece(&entry.written)
+            && is_same_short(&entry.name, name)
+            && let Some(end) = entry.written.write(room, at)
         {
             self.at += 1;
-            return true;
+            return Some(end);
         }
-        pen.apart(|pen| self.write_new(pen, place, name))
+        self.write_new(room, at, place, name)
     }
 
     /// Writes the value of the tag whose key was written last, and says whether it was usual.
@@ -105,14 +111,12 @@ impl KnownNames {
             return false;
         };
         let entry = &mut lines.entries[self.at - 1];
-        if is_same(&entry.value, value) && pen.piece(&entry.written_value) {
-            return true;
-        }
-        pen.apart(|pen| entry.write_new_value(pen, value))
+        pen.apart(|room, at| entry.write_value(room, at, value))
     }
 
     #[inline(never)]
-    fn write_new(&mut self, mut pen: Pen<'_>, place: Place, name: &str) -> Option<usize> {
+    fn write_new(&mut self, room: &mut [u8], at: usize, place: Place, name: &str) -> Option<usize> {
+        let mut pen = Pen::new(room, at);
         let Lines { entries, is_large } = &mut **self.lines.get_or_insert_default();
         let (before, likely) = entries.split_at(self.at);
         let is_known = likely
@@ -121,7 +125,6 @@ impl KnownNames {
         if !is_known && !is_in_order(before, place, name) {
             return None;
         }
-        let start = pen.at();
         let usual = match place {
             Place::None => false,
             Place::Measurement => write_name(&mut pen, Element::Measurement, name),
@@ -136,7 +139,7 @@ impl KnownNames {
             if self.at == entries.len() {
                 entries.push(Entry::new());
             }
-            entries[self.at].become_name(place, name, pen.since(start));
+            entries[self.at].become_name(place, name, pen.since(at));
             if let Some(behind) = entries.get_mut(self.at + 1) {
                 // By invariant 1: it may be this very name.
                 behind.place = Place::None;
@@ -167,13 +170,24 @@ impl Entry {
         self.written_value = Piece::none();
     }
 
+    /// Called for every tag, as for every name.
     #[inline(never)]
-    fn write_new_value(&mut self, mut pen: Pen<'_>, value: &str) -> Option<usize> {
-        let start = pen.at();
+    fn write_value(&mut self, room: &mut [u8], at: usize, value: &str) -> Option<usize> {
+        if is_same_short(&self.value, value)
+            && let Some(end) = self.written_value.write(room, at)
+        {
+            return Some(end);
+        }
+        self.write_new_value(room, at, value)
+    }
+
+    #[inline(never)]
+    fn write_new_value(&mut self, room: &mut [u8], at: usize, value: &str) -> Option<usize> {
+        let mut pen = Pen::new(room, at);
         if !write_name(&mut pen, Element::TagValue, value) {
             return None;
         }
-        self.written_value = pen.since(start);
+        self.written_value = pen.since(at);
         if self.written_value.is_some() {
             self.value.clear();
             self.value.push_str(value);
@@ -196,7 +210,7 @@ fn is_in_order(before: &[Entry], place: Place, name: &str) -> bool {
                 .iter()
                 .rev()
                 .take_while(|entry| matches!(entry.place, Place::FirstField | Place::NextField));
-            name != "time" && fields.map(|entry| &entry.name).all(|other| !is_same(other, name))
+            name != "time" && fields.map(|entry| &entry.name).all(|other| other != name)
         }
     }
 }

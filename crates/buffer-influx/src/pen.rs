@@ -45,6 +45,13 @@ impl Piece {
     pub(crate) fn is_some(&self) -> bool {
         self.len > 0
     }
+
+    /// Writes it at a place, and says where it ends; not where the text was too long for it.
+    #[inline(always)]
+    pub(crate) fn write(&self, room: &mut [u8], at: usize) -> Option<usize> {
+        write(room, at, self.text);
+        self.is_some().then_some(at + self.len)
+    }
 }
 
 impl<'a> Pen<'a> {
@@ -75,25 +82,21 @@ impl<'a> Pen<'a> {
         self.at += bytes.len();
     }
 
-    /// What a function writes that is not inlined and has a pen of its own, so that this one stays in registers: it says where the
-    /// text ends, or that nothing counts as written.
+    /// `true` or `false`, without a branch that nobody can foresee.
     #[inline(always)]
-    pub(crate) fn apart(&mut self, write: impl FnOnce(Pen<'_>) -> Option<usize>) -> bool {
-        match write(Pen::new(self.room, self.at)) {
-            Some(end) => {
-                self.at = end;
-                true
-            }
-            None => false,
-        }
+    pub(crate) fn boolean(&mut self, boolean: bool) {
+        let word = if boolean { *b"true    " } else { *b"false   " };
+        write(self.room, self.at, word);
+        self.at += 5 - usize::from(boolean);
     }
 
-    /// A piece, unless it was too long to be one.
+    /// What a function writes that is not inlined: it is given the parts of a pen, so that these stay in registers, and says where
+    /// the text ends, or that nothing counts as written.
     #[inline(always)]
-    pub(crate) fn piece(&mut self, piece: &Piece) -> bool {
-        write(self.room, self.at, piece.text);
-        self.at += piece.len;
-        piece.is_some()
+    pub(crate) fn apart(&mut self, write: impl FnOnce(&mut [u8], usize) -> Option<usize>) -> bool {
+        let end = write(self.room, self.at);
+        self.at = end.unwrap_or(self.at);
+        end.is_some()
     }
 
     /// Whole blocks, of which the text takes `length` bytes.
@@ -125,38 +128,33 @@ impl<'a> Pen<'a> {
         plain
     }
 
-    /// Any bytes, with a backslash before each that `special` finds in eight of them, by its top bit. It is asked where `find`
-    /// finds something.
+    /// Any bytes, with a backslash before each that `special` finds in eight of them, by its top bit.
     #[inline(always)]
-    pub(crate) fn escaped(&mut self, bytes: &[u8], find: impl Fn(u64) -> u64, special: impl Fn(u64) -> u64) {
+    pub(crate) fn escaped(&mut self, bytes: &[u8], special: impl Fn(u64) -> u64) {
         let (words, rest) = bytes.as_chunks::<8>();
         for word in words {
-            let value = u64::from_le_bytes(*word);
-            if find(value) == 0 {
-                write(self.room, self.at, *word);
-                self.at += 8;
-            } else {
-                self.escaped_word(value, 8, special(value));
-            }
+            let word = u64::from_le_bytes(*word);
+            self.escaped_word(word, 8, special(word));
         }
-        let value = word_of(rest);
-        self.escaped_word(value, rest.len(), special(value));
+        let word = word_of(rest);
+        self.escaped_word(word, rest.len(), special(word));
     }
 
     #[inline(always)]
-    fn escaped_word(&mut self, mut word: u64, mut length: usize, mut special: u64) {
-        while special != 0 {
-            let before = special.trailing_zeros() as usize / 8;
-            write(self.room, self.at, word.to_le_bytes());
-            self.at += before;
-            self.byte(b'\\');
-            word >>= 8 * before;
-            // The first is written next, as any other.
-            special = (special >> (8 * before)) & !0x80;
-            length -= before;
-        }
+    fn escaped_word(&mut self, mut word: u64, length: usize, mut special: u64) {
+        let mut end = self.at + length;
         write(self.room, self.at, word.to_le_bytes());
-        self.at += length;
+        while special != 0 {
+            let bits_before = special.trailing_zeros() & !7;
+            self.at += bits_before as usize / 8;
+            self.byte(b'\\');
+            end += 1;
+            word >>= bits_before;
+            // What is first now is written as any other.
+            special = (special >> bits_before) & !0x80;
+            write(self.room, self.at, word.to_le_bytes());
+        }
+        self.at = end;
     }
 
     /// A text, and whether it has nothing to escape; if it has, nothing counts as written.

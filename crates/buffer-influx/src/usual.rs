@@ -3,7 +3,7 @@
 //! Usual is what all dialects and rules write alike and what reads back as it was: names without control characters and
 //! backslashes, finite floats, integers that every server holds. Where something is not, what was written of it does not count.
 
-use crate::byte_class::{find_in_name, find_in_text, find_unusual, has, places_of};
+use crate::byte_class::{find_unusual, has, places_of};
 use crate::dialect::Dialect;
 use crate::ends::word_of;
 use crate::field_value::FieldValueRef;
@@ -13,11 +13,11 @@ use crate::point_error::Element;
 /// Writes `name`, escaped as an `element`, and says whether it was usual.
 #[inline(always)]
 pub(crate) fn write_name(pen: &mut Pen<'_>, element: Element, name: &str) -> bool {
-    pen.plain_name(name.as_bytes()) || pen.apart(|pen| write_escaped(pen, element, name))
+    pen.plain_name(name.as_bytes()) || pen.apart(|room, at| write_escaped(room, at, element, name))
 }
 
 #[inline(never)]
-fn write_escaped(mut pen: Pen<'_>, element: Element, name: &str) -> Option<usize> {
+fn write_escaped(room: &mut [u8], at: usize, element: Element, name: &str) -> Option<usize> {
     // VictoriaMetrics loses a point with a quote in the key of a field.
     let has_quote = |word| element == Element::FieldKey && has(word, b'"');
     let (words, rest) = name.as_bytes().as_chunks::<8>();
@@ -26,7 +26,8 @@ fn write_escaped(mut pen: Pen<'_>, element: Element, name: &str) -> Option<usize
     if name.is_empty() || !words.iter().all(|word| is_usual(u64::from_le_bytes(*word))) || !is_usual(rest) {
         return None;
     }
-    pen.escaped(name.as_bytes(), find_in_name, |word| {
+    let mut pen = Pen::new(room, at);
+    pen.escaped(name.as_bytes(), |word| {
         let in_all = places_of(word, b',') | places_of(word, b' ');
         match element {
             Element::Measurement => in_all,
@@ -53,8 +54,7 @@ pub(crate) fn write_value(pen: &mut Pen<'_>, value: FieldValueRef<'_>, dialect: 
         }
         FieldValueRef::Integer(integer) => write_integer(pen, integer),
         FieldValueRef::Unsigned(integer) => return write_unsigned(pen, integer, dialect),
-        FieldValueRef::Boolean(true) => pen.bytes(b"true"),
-        FieldValueRef::Boolean(false) => pen.bytes(b"false"),
+        FieldValueRef::Boolean(boolean) => pen.boolean(boolean),
         FieldValueRef::String(string) => return write_string(pen, string, dialect),
     }
     true
@@ -84,7 +84,7 @@ const SHORT: usize = 32;
 fn write_string(pen: &mut Pen<'_>, string: &str, dialect: Dialect) -> bool {
     pen.byte(b'"');
     let is_plain = string.len() <= SHORT && pen.plain_text(string.as_bytes());
-    if !is_plain && !pen.apart(|pen| write_escaped_string(pen, string, dialect)) {
+    if !is_plain && !pen.apart(|room, at| write_escaped_string(room, at, string, dialect)) {
         return false;
     }
     pen.byte(b'"');
@@ -92,11 +92,12 @@ fn write_string(pen: &mut Pen<'_>, string: &str, dialect: Dialect) -> bool {
 }
 
 #[inline(never)]
-fn write_escaped_string(mut pen: Pen<'_>, string: &str, dialect: Dialect) -> Option<usize> {
+fn write_escaped_string(room: &mut [u8], at: usize, string: &str, dialect: Dialect) -> Option<usize> {
     if !dialect.has_breaks_in_texts() && string.contains(['\n', '\r']) {
         return None;
     }
-    pen.escaped(string.as_bytes(), find_in_text, |word| {
+    let mut pen = Pen::new(room, at);
+    pen.escaped(string.as_bytes(), |word| {
         places_of(word, b'"') | places_of(word, b'\\')
     });
     Some(pen.at())
