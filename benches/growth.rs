@@ -9,7 +9,7 @@
 //!   In turn, it goes to the next with each item; what the processor's caches don't hold is then brought in for each item anew,
 //!   and that row is shown only.
 //! * *Tasks*: they insert on two worker threads. One task has one of them, so the smaller one has ten tasks.
-//!   A task has 10,000 items at least: to spawn it, which is in the time, costs about as much as 500 inserts.
+//!   A task has 5,000 items at least: to spawn it, which is in the time, costs about as much as 500 inserts.
 //! * *A day*: how often the runtime's thread goes to sleep while nobody works, beside a runtime without a buffer, and in the last of 24
 //!   hours in which an item comes every minute, beside the first. A day passes at once: the clock stands still while anybody works.
 
@@ -55,11 +55,11 @@ fn main() {
             );
         }
     }
-    let load = Load {
-        items: 100_000_000,
-        ..load
-    };
     for tasks in [1, 10, 100, 1_000, 10_000] {
+        let load = Load {
+            items: 5_000 * tasks.max(1_000),
+            ..load
+        };
         bench.load(
             &format!("{tasks} tasks"),
             &mut [

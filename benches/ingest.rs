@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::contenders as by;
 use crate::item::{Item, Record};
 
-const ITEMS: u64 = 2_000_000;
+const ITEMS: u64 = 1_000_000;
 
 /// What a contender is given: how many threads insert how many items each.
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ fn main() {
             runtime: &runtime,
             threads,
             // More threads than cores are shown only, and some channels take very long then.
-            items: if threads <= 2 { ITEMS } else { ITEMS / 8 },
+            items: if threads <= 2 { ITEMS } else { ITEMS / 4 },
         };
         of_type::<u64>(&mut bench, load);
         of_type::<Record>(&mut bench, load);

@@ -59,6 +59,12 @@ fn main() {
         producers,
         items: ITEMS,
     };
+    // The threads have one for the other side, as all contenders have there.
+    let drain = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build();
+    let drain = drain.expect("a runtime can be built");
     // The tasks first: a thread's home is a number in turn, and the threads of the runtime are to have two that follow each other.
     for load in [1, 2].map(load) {
         bench.load(
@@ -70,7 +76,11 @@ fn main() {
             ],
         );
     }
-    for load in [1, 2].map(load) {
+    let of_threads = |producers| Load {
+        runtime: &drain,
+        ..load(producers)
+    };
+    for load in [1, 2].map(of_threads) {
         bench.load(
             &format!("{} threads", load.producers),
             &mut [

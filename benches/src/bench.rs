@@ -24,8 +24,11 @@ pub struct Contender<'a> {
     at_most: Option<f64>,
 }
 
-/// How often each contender runs, and is measured, if `BENCH_ROUNDS` says nothing.
+/// How often each contender runs that is judged, if `BENCH_ROUNDS` says nothing.
 const ROUNDS: usize = 15;
+
+/// Who is shown only runs once in so many rounds.
+const SHOWN: usize = 5;
 
 impl<'a> Contender<'a> {
     /// A contender; `run` does it once and says what it cost, in the unit of the benchmark.
@@ -72,33 +75,37 @@ impl Bench {
         self.loads.as_ref().is_none_or(|wanted| load.contains(wanted))
     }
 
-    /// Runs the contenders under one load, each once in every round. The first of them is ours.
+    /// Runs the contenders under one load, once in every round; who is shown only, in every fifth. The first of them is ours.
     pub fn load(&mut self, load: &str, contenders: &mut [Contender<'_>]) {
         if !self.has(load) {
             return;
         }
-        let mut costs: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
+        let is_judged = contenders.iter().any(|contender| contender.at_most.is_some());
+        let mut costs: Vec<Vec<(usize, f64)>> = vec![Vec::new(); contenders.len()];
         // The first round warms up.
         for round in 0..=self.rounds {
             for turn in 0..contenders.len() {
                 // Another one begins each round, so that nobody always comes behind the same one.
                 let index = (round + turn) % contenders.len();
-                let cost = (contenders[index].run)();
+                let contender = &mut contenders[index];
+                let in_all = contender.at_most.is_some() || (index == 0 && is_judged);
+                if !in_all && round % SHOWN != 0 {
+                    continue;
+                }
+                let cost = (contender.run)();
                 if round > 0 {
-                    costs[index].push(cost);
+                    costs[index].push((round, cost));
                 }
             }
         }
+        let ours = |round| {
+            let at = costs[0].iter().find(|(other, _)| *other == round);
+            at.expect("ours runs whenever another does").1
+        };
         let cells = contenders.iter().zip(&costs).map(|(contender, own)| Cell {
             contender: contender.name,
-            cost: median(own.clone()),
-            ratio: median(
-                costs[0]
-                    .iter()
-                    .zip(own)
-                    .map(|(ours, theirs)| ours / theirs)
-                    .collect(),
-            ),
+            cost: median(own.iter().map(|(_, cost)| *cost)),
+            ratio: median(own.iter().map(|(round, cost)| ours(*round) / cost)),
             at_most: contender.at_most,
         });
         let row = Row {
@@ -131,7 +138,8 @@ fn folder() -> PathBuf {
         .join("benches")
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len().is_multiple_of(2) {

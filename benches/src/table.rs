@@ -13,7 +13,7 @@ pub(crate) fn table(title: &str, unit: &str, rounds: usize, rows: &[Row]) -> Str
         }
     }
     let mut table = format!(
-        "{title}: {unit}, medians of {rounds} rounds; behind it in bold what ours cost in the same round, divided by it\n\n\
+        "{title}: {unit}, medians of {rounds} rounds, a fifth of them where nothing is judged; behind it in bold what ours cost in the same round, divided by it\n\n\
          | | {} |\n|---|{}\n",
         // What stands between angle brackets would not be shown.
         contenders.join(" | ").replace('<', "\\<"),
