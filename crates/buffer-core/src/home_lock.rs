@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hint::spin_loop;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 ///
 /// It is given back by a plain store, where a lock that keeps a list of those who wait has to look at it: one atomic step less, and
 /// that is about half of an insert. The price is paid where it is taken. Whoever can go elsewhere tries and goes; whoever can't
-/// looks again a few times, lets other threads run, and then sleeps for moments, so that a holder that was preempted goes
-/// on, whatever its priority. It is fair to nobody.
+/// looks again a few times, while those who only try make way for a moment, lets other threads run, and then sleeps for
+/// moments, so that a holder that was preempted goes on, whatever its priority.
 ///
 /// A panic of its holder gives it back.
 ///
@@ -29,7 +30,13 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 /// assert_eq!(*held, 2);
 /// ```
 #[derive(Default)]
-pub struct HomeLock<T>(SpinMutex<T>);
+// In this order, so that who comes home finds both in one cache line.
+#[repr(C)]
+pub struct HomeLock<T> {
+    /// Somebody waits. Relaxed throughout: it is a courtesy, and the lock itself orders what it guards.
+    wanted: AtomicBool,
+    value: SpinMutex<T>,
+}
 
 /// Gives a [`HomeLock`] back when it is dropped.
 ///
@@ -57,13 +64,32 @@ const SLEEP: Duration = Duration::from_micros(50);
 impl<T> HomeLock<T> {
     /// A lock around `value`.
     pub const fn new(value: T) -> Self {
-        Self(SpinMutex::new(value))
+        Self {
+            wanted: AtomicBool::new(false),
+            value: SpinMutex::new(value),
+        }
     }
 
-    /// Takes the lock, unless it is taken.
+    /// Takes the lock, unless it is taken; makes way before for those who wait for it, but not for long.
     #[inline]
     pub fn try_lock(&self) -> Option<HomeGuard<'_, T>> {
-        self.0.try_lock().map(HomeGuard)
+        if self.wanted.load(Relaxed) {
+            self.make_way();
+        }
+        self.value.try_lock().map(HomeGuard)
+    }
+
+    /// Who takes the lock again and again has it so much nearer than others that these would hardly ever find it free.
+    #[cold]
+    fn make_way(&self) {
+        for _ in 0..LOOKS {
+            if !self.wanted.load(Relaxed) {
+                return;
+            }
+            spin_loop();
+        }
+        // Who waits was preempted, and says so again.
+        self.wanted.store(false, Relaxed);
     }
 
     /// Takes the lock, and blocks the thread until it can.
@@ -71,26 +97,32 @@ impl<T> HomeLock<T> {
     /// For ever, if this very thread holds it.
     #[inline]
     pub fn lock(&self) -> HomeGuard<'_, T> {
-        self.try_lock().unwrap_or_else(|| self.wait())
+        self.value.try_lock().map_or_else(|| self.wait(), HomeGuard)
     }
 
     #[cold]
     fn wait(&self) -> HomeGuard<'_, T> {
         let mut pauses = 0;
-        loop {
+        let value = loop {
             match pauses {
                 0..LOOKS => spin_loop(),
                 LOOKS..LOOKS_AND_YIELDS => thread::yield_now(),
                 _ => thread::sleep(SLEEP),
             }
             pauses = pauses.saturating_add(1);
-            // A look alone leaves the lock's cache line with its holder.
-            if !self.0.is_locked()
-                && let Some(guard) = self.try_lock()
-            {
-                return guard;
+            if !self.wanted.load(Relaxed) {
+                self.wanted.store(true, Relaxed);
             }
-        }
+            // A look alone leaves the lock's cache line with its holder.
+            if !self.value.is_locked()
+                && let Some(value) = self.value.try_lock()
+            {
+                break value;
+            }
+        };
+        // Of others that wait, too, who say so again.
+        self.wanted.store(false, Relaxed);
+        HomeGuard(value)
     }
 }
 
