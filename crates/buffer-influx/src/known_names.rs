@@ -58,7 +58,7 @@ pub(crate) struct Slot(usize);
 const SLOTS: usize = 8;
 
 /// How many names are remembered of a line, and how long they are at most: more would be memory that stays.
-const KEPT: usize = 64;
+const KEPT: usize = 256;
 const KEPT_BYTES: usize = 256;
 
 thread_local! {
@@ -167,7 +167,6 @@ impl Entry {
         self.name.clear();
         self.name.push_str(name);
         self.written = written;
-        self.written_value = Piece::none();
     }
 
     /// Called for every tag, as for every name.

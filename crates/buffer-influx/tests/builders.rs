@@ -143,6 +143,47 @@ fn moment() -> impl Strategy<Value = i64> {
     prop_oneof![9 => any::<i64>(), 1 => Just(i64::MAX), 1 => Just(i64::MIN + 1)]
 }
 
+/// How a line differs from the one before: most names stay what and where they were.
+#[derive(Debug, Clone)]
+enum Edit {
+    Leave(usize),
+    Repeat(usize),
+    Swap(usize, usize),
+    Set(usize, FieldValue),
+    Tag(usize, String),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let place = || 0..8_usize;
+    prop_oneof![
+        place().prop_map(Edit::Leave),
+        place().prop_map(Edit::Repeat),
+        (place(), place()).prop_map(|(one, other)| Edit::Swap(one, other)),
+        (place(), value()).prop_map(|(place, value)| Edit::Set(place, value)),
+        (place(), text(0..40)).prop_map(|(place, value)| Edit::Tag(place, value)),
+    ]
+}
+
+fn edited(calls: &mut Vec<Call>, edit: Edit) {
+    let length = calls.len().max(1);
+    match edit {
+        Edit::Leave(place) if !calls.is_empty() => drop(calls.remove(place % length)),
+        Edit::Repeat(place) if !calls.is_empty() => calls.push(calls[place % length].clone()),
+        Edit::Swap(one, other) if !calls.is_empty() => calls.swap(one % length, other % length),
+        Edit::Set(place, new) => {
+            if let Some(Call::Field(_, value)) = calls.get_mut(place % length) {
+                *value = new;
+            }
+        }
+        Edit::Tag(place, new) => {
+            if let Some(Call::Tag(_, value)) = calls.get_mut(place % length) {
+                *value = new;
+            }
+        }
+        Edit::Leave(_) | Edit::Repeat(_) | Edit::Swap(..) => {}
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -152,6 +193,19 @@ proptest! {
     ) {
         let expected = encoder.encode(&point(&measurement, &calls, moment));
         prop_assert_eq!(built(encoder.line(&measurement), &calls, moment), expected);
+    }
+
+    /// A thread remembers the names of its lines.
+    #[test]
+    fn a_line_is_that_of_its_point_whatever_came_before(
+        encoder in encoder(), measurement in measurement(), calls in calls(), edits in prop::collection::vec(edit(), 1..10),
+    ) {
+        let mut calls = calls;
+        for edit in edits {
+            let expected = encoder.encode(&point(&measurement, &calls, 7));
+            prop_assert_eq!(built(encoder.line(&measurement), &calls, 7), expected);
+            edited(&mut calls, edit);
+        }
     }
 
     #[test]
@@ -250,6 +304,36 @@ fn a_field_that_is_set_twice_is_noticed_among_any_number() {
             encoder.encode(&point)
         );
     }
+}
+
+/// The thread knows the names of the first line, in their places.
+#[test]
+fn a_name_that_another_line_had_elsewhere_is_checked_anew() {
+    let encoder = Encoder::new(Dialect::Influx1);
+    let line = |tags: &[&str], fields: &[&str]| {
+        let (mut line, mut point) = (encoder.line("m"), Point::new("m"));
+        for tag in tags {
+            line.tag(tag, "x");
+            point = point.tag(*tag, "x");
+        }
+        for field in fields {
+            line.field(field, 1);
+            point = point.field(*field, 1);
+        }
+        assert_eq!(
+            line.timestamp_ns(1).finish(),
+            encoder.encode(&point.timestamp_ns(1))
+        );
+    };
+    line(&["a", "b"], &["c", "d"]);
+    // A field twice, which stood where it stands.
+    line(&["a", "b"], &["d", "d"]);
+    line(&["a", "b"], &["c", "d"]);
+    // A tag out of order, which stood where it stands.
+    line(&["c", "b"], &["d"]);
+    // Where a tag stood, a field.
+    line(&["a"], &["b"]);
+    line(&[], &["a"]);
 }
 
 #[test]
