@@ -33,6 +33,10 @@ impl Load {
         self.draws.len()
     }
 
+    pub(crate) fn increments(&self) -> usize {
+        self.draws.iter().map(Vec::len).sum()
+    }
+
     /// The keys of one thread's increments.
     pub(crate) fn of(&self, thread: usize) -> Vec<&str> {
         let draws = self.draws[thread].iter();
