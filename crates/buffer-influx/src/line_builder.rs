@@ -22,6 +22,9 @@ use crate::rules::Rules;
 /// of their keys, then fields, no key twice, names and texts without control characters. With anything else a point takes over,
 /// which costs what it costs there.
 ///
+/// A thread remembers the names of its lines, of eight measurements at most, and of each line up to 256 names of up to 256 bytes: those
+/// that the next line has in the same places are written without a check.
+///
 /// # Examples
 ///
 /// ```
