@@ -13,7 +13,7 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 ///
 /// It is given back by a plain store, where a lock that keeps a list of those who wait has to look at it: one atomic step less, and
 /// that is about half of an insert. The price is paid where it is taken. Whoever can go elsewhere tries and goes; whoever can't
-/// looks again a few times, while those who only try make way for a moment, lets other threads run, and then sleeps for
+/// looks again a few times, lets other threads run, and then sleeps for
 /// moments, so that a holder that was preempted goes on, whatever its priority.
 ///
 /// A panic of its holder gives it back.
@@ -33,7 +33,7 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 // In this order, so that who comes home finds both in one cache line.
 #[repr(C)]
 pub struct HomeLock<T> {
-    /// Somebody waits. Relaxed throughout: it is a courtesy, and the lock itself orders what it guards.
+    /// Somebody asks for way. Relaxed throughout: it is a courtesy, and the lock itself orders what it guards.
     wanted: AtomicBool,
     value: SpinMutex<T>,
 }
@@ -70,7 +70,7 @@ impl<T> HomeLock<T> {
         }
     }
 
-    /// Takes the lock, unless it is taken; makes way before for those who wait for it, but not for long.
+    /// Takes the lock, unless it is taken; makes way before for who [asks](HomeLock::lock_first) for it, but not for long.
     #[inline]
     pub fn try_lock(&self) -> Option<HomeGuard<'_, T>> {
         if self.wanted.load(Relaxed) {
@@ -88,20 +88,36 @@ impl<T> HomeLock<T> {
             }
             spin_loop();
         }
-        // Who waits was preempted, and says so again.
+        // Who waits was preempted, and asks again.
         self.wanted.store(false, Relaxed);
     }
 
-    /// Takes the lock, and blocks the thread until it can.
+    /// Takes the lock, and blocks the thread until it can: for who comes as often as those who try.
     ///
     /// For ever, if this very thread holds it.
     #[inline]
     pub fn lock(&self) -> HomeGuard<'_, T> {
-        self.value.try_lock().map_or_else(|| self.wait(), HomeGuard)
+        let taken = self.value.try_lock();
+        taken.map_or_else(|| self.wait(|| {}), HomeGuard)
+    }
+
+    /// Takes the lock, and blocks the thread until it can, while whoever tries makes way: for who comes now and then.
+    ///
+    /// For ever, if this very thread holds it.
+    #[inline]
+    pub fn lock_first(&self) -> HomeGuard<'_, T> {
+        let taken = self.value.try_lock();
+        taken.map_or_else(|| self.wait(|| self.ask_for_way()), HomeGuard)
+    }
+
+    fn ask_for_way(&self) {
+        if !self.wanted.load(Relaxed) {
+            self.wanted.store(true, Relaxed);
+        }
     }
 
     #[cold]
-    fn wait(&self) -> HomeGuard<'_, T> {
+    fn wait(&self, before_look: impl Fn()) -> HomeGuard<'_, T> {
         let mut pauses = 0;
         let value = loop {
             match pauses {
@@ -110,9 +126,7 @@ impl<T> HomeLock<T> {
                 _ => thread::sleep(SLEEP),
             }
             pauses = pauses.saturating_add(1);
-            if !self.wanted.load(Relaxed) {
-                self.wanted.store(true, Relaxed);
-            }
+            before_look();
             // A look alone leaves the lock's cache line with its holder.
             if !self.value.is_locked()
                 && let Some(value) = self.value.try_lock()
@@ -120,8 +134,10 @@ impl<T> HomeLock<T> {
                 break value;
             }
         };
-        // Of others that wait, too, who say so again.
-        self.wanted.store(false, Relaxed);
+        if self.wanted.load(Relaxed) {
+            // By others, too, who ask again.
+            self.wanted.store(false, Relaxed);
+        }
         HomeGuard(value)
     }
 }

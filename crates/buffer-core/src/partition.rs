@@ -136,7 +136,7 @@ impl<T> Partition<T> {
         bytes: Option<usize>,
         waiter: &mut Option<Waiter>,
     ) -> Result<(), Refused<T>> {
-        self.admit_locked(self.state.lock(), item, bytes, waiter)
+        self.admit_locked(self.state.lock_to_insert(), item, bytes, waiter)
     }
 
     fn admit_locked(
@@ -178,7 +178,7 @@ impl<T> Partition<T> {
     /// Admits as many of the next `count` items of a parcel as there is room for; the others stay. Full means that there was
     /// room for none.
     pub(crate) fn admit_many(&self, parcel: &mut Parcel<'_, T>, count: usize) -> Result<(), Refused<()>> {
-        let mut state = self.state.lock();
+        let mut state = self.state.lock_to_insert();
         if state.closed {
             return Err(Refused::Closed(()));
         }
@@ -221,7 +221,7 @@ impl<T> Partition<T> {
         parcel: &mut Parcel<'_, T>,
         count: usize,
     ) -> Result<(), Refused<()>> {
-        let mut state = self.state.lock();
+        let mut state = self.state.lock_to_insert();
         if state.closed {
             return Err(Refused::Closed(()));
         }

@@ -24,7 +24,15 @@ impl<T> Locked<T> {
         Self(CachePadded::new(HomeLock::new(State::new())))
     }
 
+    /// For those who come now and then, above all the worker.
     pub(crate) fn lock(&self) -> HomeGuard<'_, State<T>> {
+        let mut state = self.0.lock_first();
+        state.count_unchecked();
+        state
+    }
+
+    /// For those who insert.
+    pub(crate) fn lock_to_insert(&self) -> HomeGuard<'_, State<T>> {
         let mut state = self.0.lock();
         state.count_unchecked();
         state

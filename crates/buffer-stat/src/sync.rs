@@ -40,6 +40,10 @@ mod model {
             self.0.lock().expect("a model that panics has failed already")
         }
 
+        pub(crate) fn lock_first(&self) -> MutexGuard<'_, T> {
+            self.lock()
+        }
+
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             self.0.try_lock().ok()
         }

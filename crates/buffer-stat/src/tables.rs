@@ -95,7 +95,7 @@ impl<'a, K> Visitor<'a, K> {
         self.visits.fetch_add(1, Relaxed);
         let end = EndOfVisit(self.visits);
         Visit {
-            table: self.table.lock(),
+            table: self.table.lock_first(),
             _end: end,
         }
     }
