@@ -13,8 +13,8 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 ///
 /// It is given back by a plain store, where a lock that keeps a list of those who wait has to look at it: one atomic step less, and
 /// that is about half of an insert. The price is paid where it is taken. Whoever can go elsewhere tries and goes; whoever can't
-/// looks again a few times, lets other threads run, and then sleeps for
-/// moments, so that a holder that was preempted goes on, whatever its priority.
+/// looks again a few times, lets other threads run, and then sleeps for moments, so that a holder that was preempted goes on,
+/// whatever its priority.
 ///
 /// A panic of its holder gives it back.
 ///
@@ -184,11 +184,29 @@ mod tests {
     fn threads_that_wait_for_each_other_lose_nothing() {
         let sum = HomeLock::new(0_u64);
         thread::scope(|scope| {
-            for _ in 0..4 {
+            for _ in 0..2 {
                 scope.spawn(|| (0..10_000).for_each(|_| *sum.lock() += 1));
+                scope.spawn(|| (0..10_000).for_each(|_| *sum.lock_first() += 1));
+                scope.spawn(|| {
+                    let mut left = 10_000;
+                    while left > 0 {
+                        if let Some(mut sum) = sum.try_lock() {
+                            *sum += 1;
+                            left -= 1;
+                        }
+                    }
+                });
             }
         });
-        assert_eq!(*sum.lock(), 40_000);
+        assert_eq!(*sum.lock(), 60_000);
+    }
+
+    #[test]
+    fn whoever_made_way_in_vain_does_so_once() {
+        let lock = HomeLock::new(1);
+        lock.wanted.store(true, Relaxed);
+        assert!(lock.try_lock().is_some());
+        assert!(!lock.wanted.load(Relaxed));
     }
 
     #[test]
