@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
-/// A lock for what lies at a thread's [home](crate::Router): hardly anybody else comes, and whoever holds it is through at once.
+/// A lock for what lies at a thread's [home](crate::Router): hardly anybody else comes, and whoever holds it is mostly through at once.
 ///
 /// It is given back by a plain store, where a lock that keeps a list of those who wait has to look at it: one atomic step less, and
 /// that is about half of an insert. The price is paid where it is taken. Whoever can go elsewhere tries and goes; whoever can't
@@ -55,6 +55,13 @@ pub struct HomeLock<T> {
 #[must_use = "it gives the lock back when it is dropped"]
 pub struct HomeGuard<'a, T>(SpinMutexGuard<'a, T>);
 
+/// Whether those who only try are to make way for who waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    No,
+    ForWay,
+}
+
 /// A holder that runs is through after some of them.
 const LOOKS: u32 = 16;
 /// A holder that was preempted has its turn after some of them, where priorities let it.
@@ -98,7 +105,7 @@ impl<T> HomeLock<T> {
     #[inline]
     pub fn lock(&self) -> HomeGuard<'_, T> {
         let taken = self.value.try_lock();
-        taken.map_or_else(|| self.wait(|| {}), HomeGuard)
+        taken.map_or_else(|| self.wait(Asks::No), HomeGuard)
     }
 
     /// Takes the lock, and blocks the thread until it can, while whoever tries makes way: for who comes now and then.
@@ -107,7 +114,7 @@ impl<T> HomeLock<T> {
     #[inline]
     pub fn lock_first(&self) -> HomeGuard<'_, T> {
         let taken = self.value.try_lock();
-        taken.map_or_else(|| self.wait(|| self.ask_for_way()), HomeGuard)
+        taken.map_or_else(|| self.wait(Asks::ForWay), HomeGuard)
     }
 
     fn ask_for_way(&self) {
@@ -117,16 +124,22 @@ impl<T> HomeLock<T> {
     }
 
     #[cold]
-    fn wait(&self, before_look: impl Fn()) -> HomeGuard<'_, T> {
+    fn wait(&self, asks: Asks) -> HomeGuard<'_, T> {
         let mut pauses = 0;
         let value = loop {
             match pauses {
                 0..LOOKS => spin_loop(),
                 LOOKS..LOOKS_AND_YIELDS => thread::yield_now(),
-                _ => thread::sleep(SLEEP),
+                _ => {
+                    thread::sleep(SLEEP);
+                    // To be there when others make way.
+                    pauses = 0;
+                }
             }
-            pauses = pauses.saturating_add(1);
-            before_look();
+            pauses += 1;
+            if asks == Asks::ForWay {
+                self.ask_for_way();
+            }
             // A look alone leaves the lock's cache line with its holder.
             if !self.value.is_locked()
                 && let Some(value) = self.value.try_lock()
@@ -134,8 +147,8 @@ impl<T> HomeLock<T> {
                 break value;
             }
         };
-        if self.wanted.load(Relaxed) {
-            // By others, too, who ask again.
+        if asks == Asks::ForWay {
+            // Others that ask, too, ask again.
             self.wanted.store(false, Relaxed);
         }
         HomeGuard(value)
@@ -144,7 +157,7 @@ impl<T> HomeLock<T> {
 
 impl<T: fmt::Debug> fmt::Debug for HomeLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.try_lock() {
+        match self.value.try_lock() {
             Some(value) => f.debug_tuple("HomeLock").field(&*value).finish(),
             None => f.write_str("HomeLock(taken)"),
         }

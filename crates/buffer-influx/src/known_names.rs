@@ -38,7 +38,7 @@ struct Entry {
 #[derive(Default)]
 struct Lines {
     entries: Vec<Entry>,
-    /// There is a name that is too long to be kept.
+    /// There are more names, or longer ones, than are to be kept.
     is_large: bool,
 }
 
@@ -144,10 +144,21 @@ impl KnownNames {
                 // By invariant 1: it may be this very name.
                 behind.place = Place::None;
             }
-            *is_large |= name.len() > KEPT_BYTES;
+            *is_large |= name.len() > KEPT_BYTES || self.at >= KEPT;
         }
         self.at += 1;
         Some(pen.at())
+    }
+}
+
+impl Lines {
+    /// Keeps what comes before: it stood in one line, too.
+    fn forget_large(&mut self) {
+        let is_long = |entry: &Entry| entry.name.len() > KEPT_BYTES;
+        let kept = self.entries.iter().position(is_long).unwrap_or(KEPT);
+        self.entries.truncate(kept.min(KEPT));
+        self.entries.shrink_to(KEPT);
+        self.is_large = false;
     }
 }
 
@@ -226,7 +237,7 @@ impl Slot {
     fn of_lines(measurement: &str) -> Self {
         match measurement.as_bytes() {
             [first, .., last] => {
-                Self(usize::from(first ^ last.rotate_left(3)).wrapping_add(measurement.len()) % SLOTS)
+                Self(usize::from(first.wrapping_mul(5) ^ last).wrapping_add(measurement.len()) % SLOTS)
             }
             _ => Self(0),
         }
@@ -249,12 +260,46 @@ impl fmt::Debug for KnownNames {
 impl Drop for KnownNames {
     #[inline]
     fn drop(&mut self) {
-        if let Some(lines) = self.lines.take()
-            && lines.entries.len() <= KEPT
-            && !lines.is_large
-        {
+        if let Some(mut lines) = self.lines.take() {
+            if lines.is_large {
+                lines.forget_large();
+            }
             // The thread ends otherwise, and what it remembers with it.
             let _ = LINES.try_with(|all| all[self.slot].set(Some(lines)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn measurements_that_differ_in_their_last_letter_have_slots_of_their_own() {
+        for begin in ["m", "cpu", "requests_"] {
+            let slots = (0..8).map(|number| Slot::of_lines(&format!("{begin}{number}")).0);
+            assert_eq!(slots.collect::<HashSet<_>>().len(), SLOTS);
+        }
+    }
+
+    #[test]
+    fn of_a_large_line_its_begin_is_kept() {
+        let of = |fields: usize, last: &str| {
+            let mut names = KnownNames::at_slot(Slot(0));
+            let mut room = vec![0; 1_000 + Pen::SPARE];
+            for field in 0..fields {
+                let mut pen = Pen::new(&mut room, 0);
+                assert!(names.write(&mut pen, Place::NextField, &format!("f{field}")));
+            }
+            assert!(names.write(&mut Pen::new(&mut room, 0), Place::NextField, last));
+            drop(names);
+            let names = KnownNames::at_slot(Slot(0));
+            names.lines.as_ref().map_or(0, |lines| lines.entries.len())
+        };
+        assert_eq!(of(2, "g"), 3);
+        assert_eq!(of(3, &"g".repeat(300)), 3);
+        assert_eq!(of(300, "g"), KEPT);
     }
 }
