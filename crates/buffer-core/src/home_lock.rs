@@ -30,10 +30,10 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 /// assert_eq!(*held, 2);
 /// ```
 #[derive(Default)]
-// In this order, so that who comes home finds both in one cache line.
 #[repr(C)]
 pub struct HomeLock<T> {
-    /// Somebody asks for way. Relaxed throughout: it is a courtesy, and the lock itself orders what it guards.
+    /// Somebody asks for way. Relaxed throughout: it is a courtesy, and the lock itself orders what it guards. First, by `repr(C)`, so
+    /// that who comes home finds it in the lock's cache line.
     wanted: AtomicBool,
     value: SpinMutex<T>,
 }
