@@ -65,7 +65,7 @@ mod tests {
         let text = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEF";
         for length in 0..=text.len() {
             let one = &text[..length];
-            assert_eq!(is_same_short(one, &one.to_owned()), (1..=32).contains(&length));
+            assert_eq!(is_same_short(one, one), (1..=32).contains(&length));
             assert!(!is_same_short(one, &format!("{one}x")));
             for place in 0..length {
                 let mut other = one.to_owned();
