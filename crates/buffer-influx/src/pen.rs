@@ -186,46 +186,52 @@ fn write_long_name(room: &mut [u8], at: usize, name: &[u8]) -> bool {
 /// What is at least as long as a move takes two, one from the begin and one up to the end, which overlap.
 #[inline(always)]
 fn write_unless(room: &mut [u8], at: usize, bytes: &[u8], find: impl Fn(u64) -> u64) -> bool {
-    let room = &mut room[at..];
     let length = bytes.len();
     let found = match length {
         0 => 0,
         1..4 => {
             // The same byte may come twice; then the second is behind the end.
             let few = [bytes[0], bytes[length / 2], bytes[length - 1], b'x'];
-            write(room, 0, few);
+            write(room, at, few);
             find(joined(few, [b'x'; 4]))
         }
         4..8 => {
-            let (first, last) = ends::<4>(bytes);
-            write(room, 0, first);
-            write(room, length - 4, last);
+            let (first, last) = write_ends::<4>(room, at, bytes);
             find(joined(first, last))
         }
         8..=16 => {
-            let (first, last) = ends::<8>(bytes);
-            write(room, 0, first);
-            write(room, length - 8, last);
+            let (first, last) = write_ends::<8>(room, at, bytes);
             find(u64::from_le_bytes(first)) | find(u64::from_le_bytes(last))
         }
         17..=32 => {
-            let (first, last) = ends::<16>(bytes);
-            write(room, 0, first);
-            write(room, length - 16, last);
+            write_ends::<16>(room, at, bytes);
             find_in_long(bytes, find)
         }
         33..=64 => {
-            let (first, last) = ends::<32>(bytes);
-            write(room, 0, first);
-            write(room, length - 32, last);
+            write_ends::<32>(room, at, bytes);
             find_in_long(bytes, find)
         }
         _ => {
-            room[..length].copy_from_slice(bytes);
+            room[at..at + length].copy_from_slice(bytes);
             find_in_long(bytes, find)
         }
     };
     found == 0
+}
+
+/// Writes `bytes`, which are at least as long as a move, in two of them.
+#[inline(always)]
+fn write_ends<const MOVE: usize>(room: &mut [u8], at: usize, bytes: &[u8]) -> ([u8; MOVE], [u8; MOVE]) {
+    let (first, last) = ends(bytes);
+    // One look for both: between two, the second move would lie in memory.
+    let room = &mut room[at..at + bytes.len()];
+    if let Some(place) = room.first_chunk_mut() {
+        *place = first;
+    }
+    if let Some(place) = room.last_chunk_mut() {
+        *place = last;
+    }
+    (first, last)
 }
 
 #[inline(always)]
