@@ -83,13 +83,8 @@ impl<'a> BegunLine<'a> {
     }
 
     pub(crate) fn write_measurement(&mut self, measurement: &str) -> bool {
-        let mut pen = self.scratch.pen(measurement.len());
-        let usual = self.names.write(&mut pen, Place::Measurement, measurement);
-        let end = pen.at();
-        if usual {
-            self.scratch.end_at(end);
-        }
-        usual
+        self.names
+            .write(&mut self.scratch, Place::Measurement, measurement)
     }
 
     /// A tag of the line's own, behind the default tags that come before it.
@@ -106,11 +101,11 @@ impl<'a> BegunLine<'a> {
 
     #[inline(always)]
     fn write_tag(&mut self, key: &str, value: &str) -> bool {
-        let mut pen = self.scratch.pen(key.len() + value.len());
-        let usual = self.names.write(&mut pen, Place::TagKey, key) && self.names.write_value(&mut pen, value);
-        let end = pen.at();
-        if usual {
-            self.scratch.end_at(end);
+        let Self { scratch, names, .. } = self;
+        let before = scratch.end();
+        let usual = names.write(scratch, Place::TagKey, key) && names.write_value(scratch, value);
+        if !usual {
+            scratch.end_at(before);
         }
         usual
     }
@@ -145,16 +140,26 @@ impl<'a> BegunLine<'a> {
         } else {
             return false;
         };
+        let before = self.scratch.end();
+        let usual = self.names.write(&mut self.scratch, place, key) && self.write_value(value);
+        if usual {
+            self.next = Next::Field;
+        } else {
+            self.scratch.end_at(before);
+        }
+        usual
+    }
+
+    #[inline(always)]
+    fn write_value(&mut self, value: FieldValueRef<'_>) -> bool {
         let bytes = match value {
             FieldValueRef::String(text) => text.len(),
             _ => 0,
         };
-        let mut pen = self.scratch.pen(key.len() + bytes);
-        let usual =
-            self.names.write(&mut pen, place, key) && write_value(&mut pen, value, self.rules.dialect);
+        let mut pen = self.scratch.pen(bytes);
+        let usual = write_value(&mut pen, value, self.rules.dialect);
         let end = pen.at();
         if usual {
-            self.next = Next::Field;
             self.scratch.end_at(end);
         }
         usual

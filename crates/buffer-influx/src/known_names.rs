@@ -11,6 +11,7 @@ use std::fmt;
 use crate::ends::is_same_short;
 use crate::pen::{Pen, Piece};
 use crate::point_error::Element;
+use crate::scratch::Scratch;
 use crate::usual::write_name;
 
 /// Where a name stands in its line.
@@ -83,47 +84,45 @@ impl KnownNames {
         }
     }
 
-    /// Writes a name with the separators around it, and says whether it was usual, and in its place in the order.
-    #[inline(always)]
-    pub(crate) fn write(&mut self, pen: &mut Pen<'_>, place: Place, name: &str) -> bool {
-        pen.apart(|room, at| self.write_known(room, at, place, name))
-    }
-
+    /// Writes a name with the separators around it, and says whether it was usual, and in its place in the order; if not, nothing
+    /// counts as written.
+    ///
     /// Called for every name, so that there is one copy of it to keep in the cache.
     #[inline(never)]
-    fn write_known(&mut self, room: &mut [u8], at: usize, place: Place, name: &str) -> Option<usize> {
+    pub(crate) fn write(&mut self, scratch: &mut Scratch, place: Place, name: &str) -> bool {
         if let Some(lines) = &self.lines
             && let Some(entry) = lines.entries.get(self.at)
             && entry.place == place
             && is_same_short(&entry.name, name)
-            && let Some(end) = entry.written.write(room, at)
+            && scratch.write_piece(&entry.written)
         {
             self.at += 1;
-            return Some(end);
+            return true;
         }
-        self.write_new(room, at, place, name)
+        self.write_new(scratch, place, name)
     }
 
-    /// Writes the value of the tag whose key was written last, and says whether it was usual.
+    /// Writes the value of the tag whose key was written last, and says whether it was usual; if not, nothing counts as written.
     #[inline(always)]
-    pub(crate) fn write_value(&mut self, pen: &mut Pen<'_>, value: &str) -> bool {
-        let Some(lines) = &mut self.lines else {
-            return false;
-        };
-        let entry = &mut lines.entries[self.at - 1];
-        pen.apart(|room, at| entry.write_value(room, at, value))
+    pub(crate) fn write_value(&mut self, scratch: &mut Scratch, value: &str) -> bool {
+        let entry = self
+            .lines
+            .as_mut()
+            .and_then(|lines| lines.entries.get_mut(self.at - 1));
+        entry.is_some_and(|entry| entry.write_value(scratch, value))
     }
 
     #[inline(never)]
-    fn write_new(&mut self, room: &mut [u8], at: usize, place: Place, name: &str) -> Option<usize> {
-        let mut pen = Pen::new(room, at);
+    fn write_new(&mut self, scratch: &mut Scratch, place: Place, name: &str) -> bool {
+        let mut pen = scratch.pen(name.len());
+        let start = pen.at();
         let Lines { entries, is_large } = &mut **self.lines.get_or_insert_default();
         let (before, likely) = entries.split_at(self.at);
         let is_known = likely
             .first()
             .is_some_and(|entry| entry.place == place && entry.name == name);
         if !is_known && !is_in_order(before, place, name) {
-            return None;
+            return false;
         }
         let usual = match place {
             Place::None => false,
@@ -133,13 +132,13 @@ impl KnownNames {
             Place::NextField => write_key(&mut pen, b',', Element::FieldKey, name),
         };
         if !usual {
-            return None;
+            return false;
         }
         if !is_known {
             if self.at == entries.len() {
                 entries.push(Entry::new());
             }
-            entries[self.at].become_name(place, name, pen.since(at));
+            entries[self.at].become_name(place, name, pen.since(start));
             if let Some(behind) = entries.get_mut(self.at + 1) {
                 // By invariant 1: it may be this very name.
                 behind.place = Place::None;
@@ -147,7 +146,9 @@ impl KnownNames {
             *is_large |= name.len() > KEPT_BYTES || self.at >= KEPT;
         }
         self.at += 1;
-        Some(pen.at())
+        let end = pen.at();
+        scratch.end_at(end);
+        true
     }
 }
 
@@ -182,27 +183,26 @@ impl Entry {
 
     /// Called for every tag, as for every name.
     #[inline(never)]
-    fn write_value(&mut self, room: &mut [u8], at: usize, value: &str) -> Option<usize> {
-        if is_same_short(&self.value, value)
-            && let Some(end) = self.written_value.write(room, at)
-        {
-            return Some(end);
-        }
-        self.write_new_value(room, at, value)
+    fn write_value(&mut self, scratch: &mut Scratch, value: &str) -> bool {
+        let is_known = is_same_short(&self.value, value);
+        is_known && scratch.write_piece(&self.written_value) || self.write_new_value(scratch, value)
     }
 
     #[inline(never)]
-    fn write_new_value(&mut self, room: &mut [u8], at: usize, value: &str) -> Option<usize> {
-        let mut pen = Pen::new(room, at);
+    fn write_new_value(&mut self, scratch: &mut Scratch, value: &str) -> bool {
+        let mut pen = scratch.pen(value.len());
+        let start = pen.at();
         if !write_name(&mut pen, Element::TagValue, value) {
-            return None;
+            return false;
         }
-        self.written_value = pen.since(at);
+        self.written_value = pen.since(start);
         if self.written_value.is_some() {
             self.value.clear();
             self.value.push_str(value);
         }
-        Some(pen.at())
+        let end = pen.at();
+        scratch.end_at(end);
+        true
     }
 }
 
@@ -288,12 +288,11 @@ mod tests {
     fn of_a_large_line_its_begin_is_kept() {
         let of = |fields: usize, last: &str| {
             let mut names = KnownNames::at_slot(Slot(0));
-            let mut room = vec![0; 1_000 + Pen::SPARE];
+            let mut scratch = Scratch::of_thread();
             for field in 0..fields {
-                let mut pen = Pen::new(&mut room, 0);
-                assert!(names.write(&mut pen, Place::NextField, &format!("f{field}")));
+                assert!(names.write(&mut scratch, Place::NextField, &format!("f{field}")));
             }
-            assert!(names.write(&mut Pen::new(&mut room, 0), Place::NextField, last));
+            assert!(names.write(&mut scratch, Place::NextField, last));
             drop(names);
             let names = KnownNames::at_slot(Slot(0));
             names.lines.as_ref().map_or(0, |lines| lines.entries.len())

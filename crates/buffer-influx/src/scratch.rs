@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use crate::pen::Pen;
+use crate::pen::{Pen, Piece};
 
 thread_local! {
     static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -40,6 +40,12 @@ impl Scratch {
         &self.room[..end]
     }
 
+    /// Where it ends.
+    #[inline(always)]
+    pub(crate) fn end(&self) -> usize {
+        self.end
+    }
+
     /// Moves the end, forwards over what a pen has written, or back.
     #[inline(always)]
     pub(crate) fn end_at(&mut self, end: usize) {
@@ -55,6 +61,14 @@ impl Scratch {
             self.grow(needed);
         }
         Pen::new(&mut self.room, self.end)
+    }
+
+    /// Writes a piece at the end, and says whether it has; it has not where a [pen](Scratch::pen) has to.
+    #[inline(always)]
+    pub(crate) fn write_piece(&mut self, piece: &Piece) -> bool {
+        let end = piece.write(&mut self.room, self.end);
+        self.end = end.unwrap_or(self.end);
+        end.is_some()
     }
 
     #[cold]

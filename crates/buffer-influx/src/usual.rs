@@ -48,7 +48,7 @@ pub(crate) fn write_value(pen: &mut Pen<'_>, value: FieldValueRef<'_>, dialect: 
     match value {
         FieldValueRef::Float(float) => {
             if float.is_finite() {
-                pen.bytes(zmij::Buffer::new().format_finite(float).as_bytes());
+                pen.float_digits(zmij::Buffer::new().format_finite(float).as_bytes());
             }
             return float.is_finite();
         }
