@@ -1,5 +1,6 @@
-//! The ways of an item to the other side: ours, what is possible at best, and the channels that services use.
+//! The ways of an item to the other side: ours, what is possible at best, and the channels that services use; and no way at all.
 
+use std::hint::black_box;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -25,6 +26,13 @@ fn drained(load: Load<'_>, insert: impl Fn(u64) + Sync, drain: impl FnOnce(&Tota
     });
     total.check(load.items);
     latencies
+}
+
+/// What is in every figure.
+pub(crate) fn nothing(load: Load<'_>) -> Latencies {
+    timed(load, |_, item| {
+        black_box(item);
+    })
 }
 
 pub(crate) fn buffer(load: Load<'_>) -> Latencies {
