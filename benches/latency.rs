@@ -10,7 +10,7 @@
 //! processor in the midst of an insert: with as many producers as cores, whatever else runs takes it from one of them, and the slowest of
 //! a thousand inserts are what the scheduler makes of that. The contender that does nothing has both and nothing else.
 //!
-//! Batches are of 5,000. Nobody waits for room. Every total is checked.
+//! Batches are of 5,000. Nobody waits for room. Every total is checked, but where nothing is sent.
 
 #[path = "latency/bound.rs"]
 mod bound;

@@ -63,7 +63,8 @@ impl Scratch {
         Pen::new(&mut self.room, self.end)
     }
 
-    /// Writes a piece at the end, and says whether it has; it has not where a [pen](Scratch::pen) has to.
+    /// Writes a piece at the end, and says whether it has: it has not where the text is too long for a piece, nor where there is no room,
+    /// which a [pen](Scratch::pen) makes.
     #[inline(always)]
     pub(crate) fn write_piece(&mut self, piece: &Piece) -> bool {
         let end = piece.write(&mut self.room, self.end);
