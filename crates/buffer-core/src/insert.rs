@@ -9,18 +9,11 @@ use crate::buffer::Buffer;
 use crate::error::{
     InsertAndWaitError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertError,
 };
+use crate::inserting::Inserting;
 use crate::overflow::Overflow;
 use crate::partition::Refused;
-use crate::router::Route;
-use crate::wait::{block_on, give_way, with_room};
-use crate::waiters::{NotDelivered, Waiter};
-
-/// Where an item is to be inserted that has to wait or to give way.
-struct Place {
-    route: Route,
-    bytes: Option<usize>,
-    is_ahead: bool,
-}
+use crate::wait::block_on;
+use crate::waiters::NotDelivered;
 
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
@@ -35,16 +28,8 @@ impl<T: Send + 'static> Buffer<T> {
     /// # Cancel safety
     ///
     /// A future that is dropped while it waits, or gives way, has inserted nothing; the item is dropped with it and not counted.
-    pub async fn insert(&self, item: T) -> Result<(), InsertError<T>> {
-        let Err(item) = self.shared().admit_unchecked(item) else {
-            return Ok(());
-        };
-        let mut waiting = Some(item);
-        let Some(place) = self.insert_at_once(&mut waiting, &mut None)? else {
-            return Ok(());
-        };
-        // Boxed, as most items never come here, and every task that inserts would carry its room.
-        Box::pin(async move { self.insert_when_room(place, &mut waiting, &mut None).await }).await
+    pub fn insert(&self, item: T) -> impl Future<Output = Result<(), InsertError<T>>> + Send {
+        Inserting::new(self, item)
     }
 
     /// Inserts `item`, and waits for at most `limit` while the buffer is full.
@@ -94,83 +79,6 @@ impl<T: Send + 'static> Buffer<T> {
                 })
             }
         }
-    }
-
-    /// Inserts the item out of `waiting`, where it stays while there is no room, and the waiter with it.
-    async fn insert_from(
-        &self,
-        waiting: &mut Option<T>,
-        waiter: &mut Option<Waiter>,
-    ) -> Result<(), InsertError<T>> {
-        match self.insert_at_once(waiting, waiter)? {
-            None => Ok(()),
-            Some(place) => self.insert_when_room(place, waiting, waiter).await,
-        }
-    }
-
-    /// Inserts the item out of `waiting` if it need neither wait nor give way; otherwise it stays, and the answer is what it waits for.
-    fn insert_at_once(
-        &self,
-        waiting: &mut Option<T>,
-        waiter: &mut Option<Waiter>,
-    ) -> Result<Option<Place>, InsertError<T>> {
-        let shared = self.shared();
-        let Some(item) = waiting.take() else {
-            return Ok(None);
-        };
-        let Ok(bytes) = shared.weigh(&item) else {
-            shared.meter.refused(RefusalReason::Oversized, 1);
-            return Err(InsertError::Oversized(item));
-        };
-        let route = shared.router.route(&shared.routing, &item);
-        let is_ahead = shared.is_ahead(route);
-        let place = Place {
-            route,
-            bytes,
-            is_ahead,
-        };
-        if is_ahead {
-            *waiting = Some(item);
-            return Ok(Some(place));
-        }
-        match shared.admit_or_drop(route, item, bytes, waiter) {
-            Ok(()) => Ok(None),
-            Err(Refused::Closed(item)) => {
-                shared.meter.refused(RefusalReason::Closed, 1);
-                Err(InsertError::Closed(item))
-            }
-            Err(Refused::Full(item) | Refused::Taken(item)) => {
-                *waiting = Some(item);
-                Ok(Some(place))
-            }
-        }
-    }
-
-    /// Inserts the item out of `waiting`, where it stays while there is no room.
-    async fn insert_when_room(
-        &self,
-        place: Place,
-        waiting: &mut Option<T>,
-        waiter: &mut Option<Waiter>,
-    ) -> Result<(), InsertError<T>> {
-        let shared = self.shared();
-        if place.is_ahead {
-            give_way().await;
-        }
-        with_room(shared.room(place.route), || {
-            match shared.admit(place.route, waiting.take()?, place.bytes, waiter) {
-                Ok(()) => Some(Ok(())),
-                Err(Refused::Closed(item)) => {
-                    shared.meter.refused(RefusalReason::Closed, 1);
-                    Some(Err(InsertError::Closed(item)))
-                }
-                Err(Refused::Full(item) | Refused::Taken(item)) => {
-                    *waiting = Some(item);
-                    None
-                }
-            }
-        })
-        .await
     }
 
     /// Inserts `item`, waits while the buffer is full, and then until the item is settled. `Ok` means that it is delivered.

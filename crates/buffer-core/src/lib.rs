@@ -78,6 +78,7 @@ mod insert;
 mod insert_batch;
 #[cfg(not(buffer_loom))]
 mod insert_when_idle;
+mod inserting;
 #[cfg(not(buffer_loom))]
 mod keyed_buffer;
 #[cfg(not(buffer_loom))]

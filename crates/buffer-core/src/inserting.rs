@@ -1,0 +1,160 @@
+//! How an item gets in from a task: at once, or when there is room.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::attempt::RefusalReason;
+use crate::buffer::Buffer;
+use crate::error::InsertError;
+use crate::partition::Refused;
+use crate::router::Route;
+use crate::wait::{give_way, with_room};
+use crate::waiters::Waiter;
+
+/// Where an item is to be inserted that has to wait or to give way.
+struct Place {
+    route: Route,
+    bytes: Option<usize>,
+    is_ahead: bool,
+}
+
+impl<T: Send + 'static> Buffer<T> {
+    /// Inserts the item out of `waiting`, where it stays while there is no room, and the waiter with it.
+    pub(crate) async fn insert_from(
+        &self,
+        waiting: &mut Option<T>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), InsertError<T>> {
+        match self.insert_at_once(waiting, waiter)? {
+            None => Ok(()),
+            Some(place) => self.insert_when_room(place, waiting, waiter).await,
+        }
+    }
+
+    /// Inserts the item out of `waiting` if it need neither wait nor give way; otherwise it stays, and the answer is what it waits for.
+    fn insert_at_once(
+        &self,
+        waiting: &mut Option<T>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<Option<Place>, InsertError<T>> {
+        let shared = self.shared();
+        let Some(item) = waiting.take() else {
+            return Ok(None);
+        };
+        let Ok(bytes) = shared.weigh(&item) else {
+            shared.meter.refused(RefusalReason::Oversized, 1);
+            return Err(InsertError::Oversized(item));
+        };
+        let route = shared.router.route(&shared.routing, &item);
+        let is_ahead = shared.is_ahead(route);
+        let place = Place {
+            route,
+            bytes,
+            is_ahead,
+        };
+        if is_ahead {
+            *waiting = Some(item);
+            return Ok(Some(place));
+        }
+        match shared.admit_or_drop(route, item, bytes, waiter) {
+            Ok(()) => Ok(None),
+            Err(Refused::Closed(item)) => {
+                shared.meter.refused(RefusalReason::Closed, 1);
+                Err(InsertError::Closed(item))
+            }
+            Err(Refused::Full(item) | Refused::Taken(item)) => {
+                *waiting = Some(item);
+                Ok(Some(place))
+            }
+        }
+    }
+
+    /// Inserts the item out of `waiting`, where it stays while there is no room.
+    async fn insert_when_room(
+        &self,
+        place: Place,
+        waiting: &mut Option<T>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), InsertError<T>> {
+        let shared = self.shared();
+        if place.is_ahead {
+            give_way().await;
+        }
+        with_room(shared.room(place.route), || {
+            match shared.admit(place.route, waiting.take()?, place.bytes, waiter) {
+                Ok(()) => Some(Ok(())),
+                Err(Refused::Closed(item)) => {
+                    shared.meter.refused(RefusalReason::Closed, 1);
+                    Some(Err(InsertError::Closed(item)))
+                }
+                Err(Refused::Full(item) | Refused::Taken(item)) => {
+                    *waiting = Some(item);
+                    None
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// The future of [`Buffer::insert`]. By hand: a state machine of the compiler's writes down more on its way, and the lock, which is most
+/// of an insert, waits for all that was written before it.
+pub(crate) struct Inserting<'a, T> {
+    buffer: &'a Buffer<T>,
+    /// Until it is polled.
+    item: Option<T>,
+    wait: Option<Wait<'a, T>>,
+}
+
+/// In a box, as most items never wait, and every task that inserts would carry its room.
+type Wait<'a, T> = Pin<Box<dyn Future<Output = Result<(), InsertError<T>>> + Send + 'a>>;
+
+// Nothing is pinned in it.
+impl<T> Unpin for Inserting<'_, T> {}
+
+impl<'a, T: Send + 'static> Inserting<'a, T> {
+    pub(crate) fn new(buffer: &'a Buffer<T>, item: T) -> Self {
+        Self {
+            buffer,
+            item: Some(item),
+            wait: None,
+        }
+    }
+
+    /// Inserts the item with a look at everything; none if it has to wait.
+    #[inline(never)]
+    fn insert_checked(&mut self, item: T) -> Option<Result<(), InsertError<T>>> {
+        let (buffer, mut waiting) = (self.buffer, Some(item));
+        let place = match buffer.insert_at_once(&mut waiting, &mut None) {
+            Ok(None) => return Some(Ok(())),
+            Ok(Some(place)) => place,
+            Err(refused) => return Some(Err(refused)),
+        };
+        let wait = async move { buffer.insert_when_room(place, &mut waiting, &mut None).await };
+        self.wait = Some(Box::pin(wait));
+        None
+    }
+
+    #[inline(never)]
+    fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<Result<(), InsertError<T>>> {
+        let wait = self.wait.as_mut().expect("it is not polled after its end");
+        wait.as_mut().poll(context)
+    }
+}
+
+impl<T: Send + 'static> Future for Inserting<'_, T> {
+    type Output = Result<(), InsertError<T>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(item) = self.item.take() {
+            let Err(item) = self.buffer.shared().admit_unchecked(item) else {
+                return Poll::Ready(Ok(()));
+            };
+            if let Some(inserted) = self.insert_checked(item) {
+                return Poll::Ready(inserted);
+            }
+        }
+        self.poll_wait(context)
+    }
+}
