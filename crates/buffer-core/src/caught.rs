@@ -29,6 +29,14 @@ pub(crate) fn drop_caught<T>(values: Vec<T>) {
     while caught(|| values.by_ref().for_each(drop)).is_err() {}
 }
 
+/// The same, and hands back the memory that they were in.
+pub(crate) fn empty_caught<T>(mut values: Vec<T>) -> Vec<T> {
+    let mut drained = values.drain(..);
+    while caught(|| drained.by_ref().for_each(drop)).is_err() {}
+    drop(drained);
+    values
+}
+
 /// Drives a future that holds user code, and drops it: its panics are caught, also one when it is dropped because this very future
 /// is.
 ///

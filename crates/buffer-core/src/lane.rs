@@ -14,7 +14,7 @@ use crate::attempt::AttemptResult;
 use crate::batch::{Batch, Causes, Fate, Group, Marked};
 use crate::batch_id::BatchId;
 use crate::burial::{Burial, forget};
-use crate::caught::{caught, drop_caught};
+use crate::caught::{caught, drop_caught, empty_caught};
 use crate::drain::Left;
 use crate::flush_error::FlushError;
 use crate::flusher::{Attempted, Flusher, Verdict};
@@ -90,8 +90,8 @@ impl<T: Send + 'static> Lane<T> {
         loop {
             // A sink that is always ready would keep other tasks off this thread, and so would who asks for flush after flush.
             tokio::task::consume_budget().await;
-            self.flush_hand().await?;
-            match self.partition().next(Instant::now()) {
+            let spare = self.flush_hand().await?;
+            match self.partition().next(Instant::now(), spare) {
                 Next::Flush(sealed) => {
                     let batch = Batch::new(sealed, self.index, Arc::clone(&self.shared.name));
                     self.shared.meter.batch(batch.len(), batch.bytes());
@@ -111,8 +111,9 @@ impl<T: Send + 'static> Lane<T> {
         }
     }
 
-    /// Flushes the batch in hand until all of it is settled.
-    async fn flush_hand(&mut self) -> ControlFlow<OutOfTime> {
+    /// Flushes the batch in hand until all of it is settled; what is left is the memory that it was in.
+    async fn flush_hand(&mut self) -> ControlFlow<OutOfTime, Vec<T>> {
+        let mut spare = Vec::new();
         loop {
             self.settle_cut_off();
             if let Some(burial) = &mut self.burial {
@@ -120,11 +121,11 @@ impl<T: Send + 'static> Lane<T> {
                 self.burial = None;
             }
             let Some(flight) = self.hand.front() else {
-                return ControlFlow::Continue(());
+                return ControlFlow::Continue(spare);
             };
             if flight.batch.is_empty() {
                 self.shared.hold.leave(self.index);
-                self.hand.settled();
+                spare = self.hand.settled();
                 continue;
             }
             let id = flight.batch.id();
@@ -321,7 +322,7 @@ impl<T: Send + 'static> Lane<T> {
     }
 
     /// Settles what the sink keeps: it is delivered, or returned.
-    fn settle_kept(&self, id: BatchId, outcome: Outcome, group: Group<T>) {
+    fn settle_kept(&mut self, id: BatchId, outcome: Outcome, group: Group<T>) {
         let Group { items, count, bytes } = group;
         self.shared.settle(&Settled {
             outcome,
@@ -332,7 +333,13 @@ impl<T: Send + 'static> Lane<T> {
             batch: Some(id),
             causes: &Causes::None,
         });
-        drop_caught(items);
+        let memory = empty_caught(items);
+        // After a batch that was hardly filled, the next one is likely to need little.
+        if count >= memory.capacity() / 2
+            && let Some(flight) = self.hand.front()
+        {
+            flight.batch.put_back(memory);
+        }
     }
 
     fn settle_dropped(&mut self, id: BatchId, group: Group<T>, reason: DropReason, causes: Causes) {

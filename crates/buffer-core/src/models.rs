@@ -274,7 +274,7 @@ fn a_barrier_is_reached_when_what_was_admitted_before_it_is_settled() {
         }
         producer.join().unwrap();
         let waiting = asker.join().unwrap();
-        let Next::Wait = partition.next(Instant::now()) else {
+        let Next::Wait = partition.next(Instant::now(), Vec::new()) else {
             unreachable!("all is taken")
         };
         let wait = waiting.wait.expect("the worker is there");

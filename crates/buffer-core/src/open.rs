@@ -11,6 +11,8 @@ use crate::weights::Weights;
 /// The batch that items join.
 pub(crate) struct OpenBatch<T> {
     items: Vec<T>,
+    /// The memory of a batch that is through, for the next one.
+    spare: Vec<T>,
     weights: Weights,
     waiters: Waiters,
     /// Set with the first item.
@@ -44,6 +46,7 @@ impl<T> OpenBatch<T> {
     pub(crate) fn new() -> Self {
         Self {
             items: Vec::new(),
+            spare: Vec::new(),
             weights: Weights::default(),
             waiters: Waiters::default(),
             first: None,
@@ -105,9 +108,23 @@ impl<T> OpenBatch<T> {
             triggers.draw(at, &mut self.rng)
         };
         self.first = Some(First { at, limits });
+        self.items = std::mem::take(&mut self.spare);
         self.items.reserve(self.expected);
         self.weights.reserve(self.expected_weights);
         limits.items
+    }
+
+    /// Takes memory for the next batch; hands it back if there is some.
+    pub(crate) fn reuse(&mut self, spare: Vec<T>) -> Vec<T> {
+        if self.spare.capacity() > 0 {
+            return spare;
+        }
+        std::mem::replace(&mut self.spare, spare)
+    }
+
+    /// Gives back the memory that is spare.
+    pub(crate) fn shrink(&mut self) {
+        self.spare = Vec::new();
     }
 
     /// Joins an item to it; says whether it is full now, and of what.

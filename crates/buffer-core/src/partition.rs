@@ -361,13 +361,15 @@ impl<T> Partition<T> {
         self.state.lock().closed
     }
 
-    /// What the worker, which has nothing in hand, does next.
-    pub(crate) fn next(&self, now: Instant) -> Next<T> {
+    /// What the worker, which has nothing in hand, does next. It brings the memory of a batch that is through, for another one.
+    pub(crate) fn next(&self, now: Instant, spare: Vec<T>) -> Next<T> {
         let mut reached = Vec::new();
         let mut state = self.state.lock();
+        let unused = state.open.reuse(spare);
         let next = Self::next_locked(&mut state, now, &mut reached);
         let tally = state.tally;
         drop(state);
+        drop(unused);
         // Under the lock a waker, which is user code, might call back; and its panic must not cost the batch.
         for barrier in reached {
             let _ = caught(|| barrier.reach(tally));
@@ -404,13 +406,14 @@ impl<T> Partition<T> {
         if let Some(Entry::Sealed(sealed)) = state.queue.pop_front() {
             return Next::Flush(state.hand_out(sealed));
         }
+        // What a burst took is given back.
+        state.queue = VecDeque::new();
+        state.open.shrink();
         if state.closed {
             state.ended = true;
             return Next::End;
         }
         state.sleep = Sleep::Sound;
-        // What a burst took is given back.
-        state.queue = VecDeque::new();
         Next::Wait
     }
 
@@ -552,7 +555,7 @@ mod tests {
 
     /// Takes the next batch and delivers it.
     fn deliver(partition: &Partition<u32>) -> Vec<u32> {
-        let Next::Flush(sealed) = partition.next(Instant::now()) else {
+        let Next::Flush(sealed) = partition.next(Instant::now(), Vec::new()) else {
             return Vec::new();
         };
         let size = Size {
@@ -589,6 +592,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_memory_of_a_batch_that_is_through_serves_a_later_one() {
+        let partition = partition(2, 10);
+        (0..3).for_each(|item| admit(&partition, item));
+        let mut spare = deliver(&partition);
+        spare.clear();
+        let memory = spare.as_ptr();
+        assert!(matches!(
+            partition.next(Instant::now(), spare),
+            Next::WaitUntil(_)
+        ));
+        (3..5).for_each(|item| admit(&partition, item));
+        assert_eq!(partition.state.lock().open.items().as_ptr(), memory);
+    }
+
+    #[test]
+    fn a_partition_that_rests_keeps_no_memory() {
+        let partition = partition(2, 10);
+        let spare = Vec::with_capacity(2);
+        assert!(matches!(partition.next(Instant::now(), spare), Next::Wait));
+        let unused = partition.state.lock().open.reuse(Vec::with_capacity(2));
+        assert_eq!(unused.capacity(), 0, "it has none, so it takes this");
+    }
+
     /// Its insert finds the partition closed, so what it dropped would be dropped for nothing.
     #[tokio::test]
     async fn nothing_is_dropped_for_an_insert_that_met_a_close() {
@@ -615,7 +642,7 @@ mod tests {
     async fn a_barrier_that_is_passed_over_counts_what_was_before_it_alone() {
         let partition = partition(2, 6);
         (0..2).for_each(|item| admit(&partition, item));
-        let Next::Flush(in_hand) = partition.next(Instant::now()) else {
+        let Next::Flush(in_hand) = partition.next(Instant::now(), Vec::new()) else {
             unreachable!("it is full")
         };
         (2..4).for_each(|item| admit(&partition, item));
