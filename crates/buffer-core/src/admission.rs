@@ -3,10 +3,11 @@
 use tokio::time::Instant;
 
 use crate::caught::caught;
+use crate::intake::Refused;
 use crate::open::Sealed;
 use crate::overflow::Overflow;
 use crate::parcel::Parcel;
-use crate::partition::{Partition, Refused};
+use crate::partition::Partition;
 use crate::reason::DropReason;
 use crate::router::{Route, Routing};
 use crate::shared::Shared;

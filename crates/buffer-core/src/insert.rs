@@ -10,8 +10,8 @@ use crate::error::{
     InsertAndWaitError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertError,
 };
 use crate::inserting::Inserting;
+use crate::intake::Refused;
 use crate::overflow::Overflow;
-use crate::partition::Refused;
 use crate::wait::block_on;
 use crate::waiters::NotDelivered;
 

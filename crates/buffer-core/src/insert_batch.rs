@@ -3,9 +3,9 @@
 use crate::attempt::RefusalReason;
 use crate::buffer::Buffer;
 use crate::error::{InsertBatchError, TryInsertBatchError};
+use crate::intake::Refused;
 use crate::overflow::Overflow;
 use crate::parcel::Parcel;
-use crate::partition::Refused;
 use crate::router::Route;
 use crate::wait::{give_way, with_room};
 

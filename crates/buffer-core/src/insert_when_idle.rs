@@ -3,8 +3,8 @@
 use crate::attempt::RefusalReason;
 use crate::buffer::Buffer;
 use crate::error::TryInsertBatchError;
+use crate::intake::Refused;
 use crate::parcel::Parcel;
-use crate::partition::Refused;
 
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts one batch of `items`, from the front, into a partition that has nothing pending, and seals it at once; the rest

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use crate::attempt::RefusalReason;
 use crate::buffer::Buffer;
 use crate::error::InsertError;
-use crate::partition::Refused;
+use crate::intake::Refused;
 use crate::router::Route;
 use crate::wait::{give_way, with_room};
 use crate::waiters::Waiter;

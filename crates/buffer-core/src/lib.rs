@@ -78,7 +78,9 @@ mod insert;
 mod insert_batch;
 #[cfg(not(buffer_loom))]
 mod insert_when_idle;
+#[cfg(not(buffer_loom))]
 mod inserting;
+mod intake;
 #[cfg(not(buffer_loom))]
 mod keyed_buffer;
 #[cfg(not(buffer_loom))]

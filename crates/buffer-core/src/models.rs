@@ -10,9 +10,10 @@ use loom::thread;
 use tokio::time::Instant;
 
 use crate::drain::{Drain, Left};
+use crate::intake::Refused;
 use crate::outcome::Outcome;
 use crate::overflow::Overflow;
-use crate::partition::{Next, Partition, Refused};
+use crate::partition::{Next, Partition};
 use crate::size::Size;
 use crate::slot::{Letters, Slot};
 use crate::trigger::Triggers;
@@ -59,7 +60,7 @@ fn deliver(partition: &Partition<u32>, items: usize) {
 
 /// Takes what there is; says whether this was the end.
 fn take(partition: &Partition<u32>, taken: &mut Vec<u32>) -> bool {
-    match partition.next(Instant::now() + Duration::from_secs(3_600)) {
+    match partition.next(Instant::now() + Duration::from_secs(3_600), Vec::new()) {
         Next::Flush(sealed) => taken.extend(sealed.items),
         Next::WaitUntil(_) => unreachable!("every batch is due at once"),
         Next::Gather => {}
