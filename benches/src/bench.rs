@@ -63,7 +63,12 @@ impl Bench {
             title,
             unit,
             rounds: rounds.map_or(ROUNDS, |rounds| {
-                rounds.parse().expect("BENCH_ROUNDS is a number above 0")
+                let rounds = rounds.parse().expect("BENCH_ROUNDS is a number");
+                assert!(
+                    rounds >= SHOWN,
+                    "BENCH_ROUNDS is {SHOWN} at least: some contenders run in every {SHOWN}th alone"
+                );
+                rounds
             }),
             loads: env::var("BENCH_LOADS").ok(),
             rows: Vec::new(),
