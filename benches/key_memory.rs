@@ -1,7 +1,7 @@
 //! What keys hold in memory: `cargo bench -p buffer-benches --bench key_memory`.
 //!
 //! The allocator counts the bytes that are asked for, of tables that have grown key by key. The keys are strings of 27 bytes, which
-//! are counted too. Times play no part, so few rounds do: `BENCH_ROUNDS=1`.
+//! are counted too. Times play no part, so few rounds do: `BENCH_ROUNDS=5`.
 
 use std::collections::HashMap;
 use std::hint::black_box;

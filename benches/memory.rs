@@ -1,6 +1,6 @@
 //! What pending items and idle buffers hold in memory: `cargo bench -p buffer-benches --bench memory`.
 //!
-//! The allocator counts the bytes that are asked for. Times play no part, so few rounds do: `BENCH_ROUNDS=1`.
+//! The allocator counts the bytes that are asked for. Times play no part, so few rounds do: `BENCH_ROUNDS=5`.
 //!
 //! * *Pending*: a million items, the first batch of which is in the hands of a sink that waits. Beside it a vector grows by the
 //!   same pushes. *At last* counts what is there in the end, *at the most* what there was at any moment, as when a vector grows and is

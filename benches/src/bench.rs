@@ -66,7 +66,7 @@ impl Bench {
                 let rounds = rounds.parse().expect("BENCH_ROUNDS is a number");
                 assert!(
                     rounds >= SHOWN,
-                    "BENCH_ROUNDS is {SHOWN} at least: some contenders run in every {SHOWN}th alone"
+                    "BENCH_ROUNDS is {SHOWN} at least: some contenders run only in every {SHOWN}th"
                 );
                 rounds
             }),

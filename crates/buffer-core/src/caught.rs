@@ -24,14 +24,13 @@ pub(crate) fn caught<R>(call: impl FnOnce() -> R) -> Result<R, Panicked> {
 
 /// Drops values whose destructors are user code, each of them, whichever panic.
 pub(crate) fn drop_caught<T>(values: Vec<T>) {
-    let mut values = values.into_iter();
-    // A value that panics is through, and the next call goes on behind it.
-    while caught(|| values.by_ref().for_each(drop)).is_err() {}
+    drop(empty_caught(values));
 }
 
 /// The same, and hands back the memory that they were in.
 pub(crate) fn empty_caught<T>(mut values: Vec<T>) -> Vec<T> {
     let mut drained = values.drain(..);
+    // A value that panics is through, and the next call goes on behind it.
     while caught(|| drained.by_ref().for_each(drop)).is_err() {}
     drop(drained);
     values
@@ -69,5 +68,31 @@ impl<F> Drop for Caught<'_, F> {
     fn drop(&mut self) {
         // What it was for is settled; its panic has nobody to go to.
         let _ = caught(|| self.0.set(None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Panics when it is dropped, if it is odd.
+    struct Item<'a>(u32, &'a Cell<u32>);
+
+    impl Drop for Item<'_> {
+        fn drop(&mut self) {
+            self.1.set(self.1.get() + 1);
+            assert!(self.0.is_multiple_of(2), "an odd one");
+        }
+    }
+
+    #[test]
+    fn each_value_is_dropped_once_whichever_panic_and_the_memory_is_left() {
+        let drops = Cell::new(0);
+        let values: Vec<Item<'_>> = (0..5).map(|number| Item(number, &drops)).collect();
+        let memory = values.as_ptr();
+        let emptied = empty_caught(values);
+        assert_eq!((drops.get(), emptied.len(), emptied.as_ptr()), (5, 0, memory));
     }
 }

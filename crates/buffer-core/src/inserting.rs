@@ -97,8 +97,8 @@ impl<T: Send + 'static> Buffer<T> {
     }
 }
 
-/// The future of [`Buffer::insert`]. By hand: a state machine of the compiler's writes down more on its way, and the lock, which is most
-/// of an insert, waits for all that was written before it.
+/// The future of [`Buffer::insert`]. By hand, as a state machine of the compiler's stores more on its way to the lock, whose atomic step
+/// waits for these stores on some processors, and is most of an insert.
 pub(crate) struct Inserting<'a, T> {
     buffer: &'a Buffer<T>,
     /// Until it is polled.

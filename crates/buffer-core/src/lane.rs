@@ -111,7 +111,7 @@ impl<T: Send + 'static> Lane<T> {
         }
     }
 
-    /// Flushes the batch in hand until all of it is settled; what is left is the memory that it was in.
+    /// Flushes the batch in hand until all of it is settled. What is left is memory for another one, if it was in some that fits.
     async fn flush_hand(&mut self) -> ControlFlow<OutOfTime, Vec<T>> {
         let mut spare = Vec::new();
         loop {
@@ -333,11 +333,10 @@ impl<T: Send + 'static> Lane<T> {
             batch: Some(id),
             causes: &Causes::None,
         });
+        // The next batch is likely to need as much, and not much more.
+        let fits = items.len() >= items.capacity() / 4 * 3;
         let memory = empty_caught(items);
-        // After a batch that was hardly filled, the next one is likely to need little.
-        if count >= memory.capacity() / 2
-            && let Some(flight) = self.hand.front()
-        {
+        if fits && let Some(flight) = self.hand.front() {
             flight.batch.put_back(memory);
         }
     }

@@ -108,23 +108,26 @@ impl<T> OpenBatch<T> {
             triggers.draw(at, &mut self.rng)
         };
         self.first = Some(First { at, limits });
-        self.items = std::mem::take(&mut self.spare);
-        self.items.reserve(self.expected);
+        self.items = self.take_spare();
+        if self.items.capacity() < self.expected {
+            self.items = Vec::with_capacity(self.expected);
+        }
         self.weights.reserve(self.expected_weights);
         limits.items
     }
 
-    /// Takes memory for the next batch; hands it back if there is some.
-    pub(crate) fn reuse(&mut self, spare: Vec<T>) -> Vec<T> {
+    /// Keeps memory for the next batch; hands it back if there is some.
+    pub(crate) fn offer_spare(&mut self, spare: Vec<T>) -> Vec<T> {
+        debug_assert!(spare.is_empty(), "memory, and no items");
         if self.spare.capacity() > 0 {
             return spare;
         }
         std::mem::replace(&mut self.spare, spare)
     }
 
-    /// Gives back the memory that is spare.
-    pub(crate) fn shrink(&mut self) {
-        self.spare = Vec::new();
+    /// Gives back the memory that was kept.
+    pub(crate) fn take_spare(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.spare)
     }
 
     /// Joins an item to it; says whether it is full now, and of what.

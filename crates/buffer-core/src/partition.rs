@@ -114,7 +114,9 @@ impl<T> Partition<T> {
             state.seal(Trigger::Close);
             state.closed = true;
         }
+        let given_back = state.open.take_spare();
         drop(state);
+        drop(given_back);
         self.wake.notify_one();
         self.room.notify_waiters();
         if let Some(slot) = &self.slot {
@@ -134,11 +136,19 @@ impl<T> Partition<T> {
     pub(crate) fn next(&self, now: Instant, spare: Vec<T>) -> Next<T> {
         let mut reached = Vec::new();
         let mut state = self.state.lock();
-        let unused = state.open.reuse(spare);
+        // A closed one opens no batch any more.
+        let unused = match state.closed {
+            true => spare,
+            false => state.open.offer_spare(spare),
+        };
         let next = Self::next_locked(&mut state, now, &mut reached);
+        let given_back = match next {
+            Next::Wait => state.open.take_spare(),
+            _ => Vec::new(),
+        };
         let tally = state.tally;
         drop(state);
-        drop(unused);
+        drop((unused, given_back));
         // Under the lock a waker, which is user code, might call back; and its panic must not cost the batch.
         for barrier in reached {
             let _ = caught(|| barrier.reach(tally));
@@ -175,14 +185,13 @@ impl<T> Partition<T> {
         if let Some(Entry::Sealed(sealed)) = state.queue.pop_front() {
             return Next::Flush(state.hand_out(sealed));
         }
-        // What a burst took is given back.
-        state.queue = VecDeque::new();
-        state.open.shrink();
         if state.closed {
             state.ended = true;
             return Next::End;
         }
         state.sleep = Sleep::Sound;
+        // What a burst took is given back.
+        state.queue = VecDeque::new();
         Next::Wait
     }
 
@@ -192,6 +201,7 @@ impl<T> Partition<T> {
         state.seal(Trigger::Close);
         state.closed = true;
         state.ended = true;
+        let given_back = state.open.take_spare();
         let entries = std::mem::take(&mut state.queue);
         let oldest = state.in_hand.filter(|_| state.pending.items > 0);
         let left = entries.iter().find_map(|entry| match entry {
@@ -200,6 +210,7 @@ impl<T> Partition<T> {
         });
         state.in_hand = oldest.or(left);
         drop(state);
+        drop(given_back);
         let sealed = entries.into_iter().filter_map(|entry| match entry {
             Entry::Sealed(sealed) => Some(sealed),
             // Who waits at a barrier that is dropped waits for the end of the drain instead.
@@ -377,12 +388,36 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_rests_keeps_no_memory() {
-        let partition = partition(2, 10);
-        let spare = Vec::with_capacity(2);
-        assert!(matches!(partition.next(Instant::now(), spare), Next::Wait));
-        let unused = partition.state.lock().open.reuse(Vec::with_capacity(2));
-        assert_eq!(unused.capacity(), 0, "it has none, so it takes this");
+    fn a_partition_that_rests_or_is_closed_keeps_no_memory() {
+        let kept = |partition: &Partition<u32>| partition.state.lock().open.take_spare().capacity();
+        let resting = partition(2, 10);
+        assert!(matches!(
+            resting.next(Instant::now(), Vec::with_capacity(2)),
+            Next::Wait
+        ));
+        assert_eq!(kept(&resting), 0);
+
+        let backlog = || {
+            let partition = partition(2, 10);
+            (0..4).for_each(|item| admit(&partition, item));
+            assert!(matches!(
+                partition.next(Instant::now(), Vec::with_capacity(2)),
+                Next::Flush(_)
+            ));
+            partition
+        };
+        assert_ne!(kept(&backlog()), 0);
+        for ends in [false, true] {
+            let partition = backlog();
+            if ends {
+                partition.end();
+            } else {
+                partition.close(Vec::new());
+            }
+            assert_eq!(kept(&partition), 0);
+            partition.next(Instant::now(), Vec::with_capacity(2));
+            assert_eq!(kept(&partition), 0);
+        }
     }
 
     /// Its insert finds the partition closed, so what it dropped would be dropped for nothing.
