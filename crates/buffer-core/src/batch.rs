@@ -442,18 +442,6 @@ impl<T> Batch<T> {
         }
     }
 
-    /// Puts back the memory of items that are settled, where none is left in it.
-    pub(crate) fn put_back(&mut self, memory: Vec<T>) {
-        if self.items.is_empty() {
-            self.items = memory;
-        }
-    }
-
-    /// The memory that its items were in.
-    pub(crate) fn into_memory(self) -> Vec<T> {
-        self.items
-    }
-
     /// Takes out what the sink has taken and not confirmed, if it has.
     pub(crate) fn take_unconfirmed(&mut self) -> Option<(Group<T>, Answers)> {
         let unconfirmed = NotDelivered::Dropped(DropReason::Unconfirmed);

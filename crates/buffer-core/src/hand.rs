@@ -39,10 +39,9 @@ impl<T> Hand<T> {
         self.parts.front_mut()
     }
 
-    /// The first part is settled; hands back the memory that it was in.
-    pub(crate) fn settled(&mut self) -> Vec<T> {
-        let settled = self.parts.pop_front();
-        settled.map_or(Vec::new(), |flight| flight.batch.into_memory())
+    /// The first part is settled.
+    pub(crate) fn settled(&mut self) {
+        self.parts.pop_front();
     }
 
     /// Gives back the room of what it held.

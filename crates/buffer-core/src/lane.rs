@@ -14,7 +14,7 @@ use crate::attempt::AttemptResult;
 use crate::batch::{Batch, Causes, Fate, Group, Marked};
 use crate::batch_id::BatchId;
 use crate::burial::{Burial, forget};
-use crate::caught::{caught, drop_caught, empty_caught};
+use crate::caught::{caught, drop_caught};
 use crate::drain::Left;
 use crate::flush_error::FlushError;
 use crate::flusher::{Attempted, Flusher, Verdict};
@@ -90,8 +90,8 @@ impl<T: Send + 'static> Lane<T> {
         loop {
             // A sink that is always ready would keep other tasks off this thread, and so would who asks for flush after flush.
             tokio::task::consume_budget().await;
-            let spare = self.flush_hand().await?;
-            match self.partition().next(Instant::now(), spare) {
+            self.flush_hand().await?;
+            match self.partition().next(Instant::now()) {
                 Next::Flush(sealed) => {
                     let batch = Batch::new(sealed, self.index, Arc::clone(&self.shared.name));
                     self.shared.meter.batch(batch.len(), batch.bytes());
@@ -111,9 +111,8 @@ impl<T: Send + 'static> Lane<T> {
         }
     }
 
-    /// Flushes the batch in hand until all of it is settled. What is left is memory for another one, if it was in some that fits.
-    async fn flush_hand(&mut self) -> ControlFlow<OutOfTime, Vec<T>> {
-        let mut spare = Vec::new();
+    /// Flushes the batch in hand until all of it is settled.
+    async fn flush_hand(&mut self) -> ControlFlow<OutOfTime> {
         loop {
             self.settle_cut_off();
             if let Some(burial) = &mut self.burial {
@@ -121,11 +120,11 @@ impl<T: Send + 'static> Lane<T> {
                 self.burial = None;
             }
             let Some(flight) = self.hand.front() else {
-                return ControlFlow::Continue(spare);
+                return ControlFlow::Continue(());
             };
             if flight.batch.is_empty() {
                 self.shared.hold.leave(self.index);
-                spare = self.hand.settled();
+                self.hand.settled();
                 continue;
             }
             let id = flight.batch.id();
@@ -322,7 +321,7 @@ impl<T: Send + 'static> Lane<T> {
     }
 
     /// Settles what the sink keeps: it is delivered, or returned.
-    fn settle_kept(&mut self, id: BatchId, outcome: Outcome, group: Group<T>) {
+    fn settle_kept(&self, id: BatchId, outcome: Outcome, group: Group<T>) {
         let Group { items, count, bytes } = group;
         self.shared.settle(&Settled {
             outcome,
@@ -333,12 +332,7 @@ impl<T: Send + 'static> Lane<T> {
             batch: Some(id),
             causes: &Causes::None,
         });
-        // The next batch is likely to need as much, and not much more.
-        let fits = items.len() >= items.capacity() / 4 * 3;
-        let memory = empty_caught(items);
-        if fits && let Some(flight) = self.hand.front() {
-            flight.batch.put_back(memory);
-        }
+        drop_caught(items);
     }
 
     fn settle_dropped(&mut self, id: BatchId, group: Group<T>, reason: DropReason, causes: Causes) {

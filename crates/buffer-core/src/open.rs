@@ -11,8 +11,6 @@ use crate::weights::Weights;
 /// The batch that items join.
 pub(crate) struct OpenBatch<T> {
     items: Vec<T>,
-    /// The memory of a batch that is through, for the next one.
-    spare: Vec<T>,
     weights: Weights,
     waiters: Waiters,
     /// Set with the first item.
@@ -46,7 +44,6 @@ impl<T> OpenBatch<T> {
     pub(crate) fn new() -> Self {
         Self {
             items: Vec::new(),
-            spare: Vec::new(),
             weights: Weights::default(),
             waiters: Waiters::default(),
             first: None,
@@ -108,26 +105,9 @@ impl<T> OpenBatch<T> {
             triggers.draw(at, &mut self.rng)
         };
         self.first = Some(First { at, limits });
-        self.items = self.take_spare();
-        if self.items.capacity() < self.expected {
-            self.items = Vec::with_capacity(self.expected);
-        }
+        self.items.reserve(self.expected);
         self.weights.reserve(self.expected_weights);
         limits.items
-    }
-
-    /// Keeps memory for the next batch; hands it back if there is some.
-    pub(crate) fn offer_spare(&mut self, spare: Vec<T>) -> Vec<T> {
-        debug_assert!(spare.is_empty(), "memory, and no items");
-        if self.spare.capacity() > 0 {
-            return spare;
-        }
-        std::mem::replace(&mut self.spare, spare)
-    }
-
-    /// Gives back the memory that was kept.
-    pub(crate) fn take_spare(&mut self) -> Vec<T> {
-        std::mem::take(&mut self.spare)
     }
 
     /// Joins an item to it; says whether it is full now, and of what.

@@ -114,9 +114,7 @@ impl<T> Partition<T> {
             state.seal(Trigger::Close);
             state.closed = true;
         }
-        let given_back = state.open.take_spare();
         drop(state);
-        drop(given_back);
         self.wake.notify_one();
         self.room.notify_waiters();
         if let Some(slot) = &self.slot {
@@ -132,23 +130,13 @@ impl<T> Partition<T> {
         self.state.lock().closed
     }
 
-    /// What the worker, which has nothing in hand, does next. It brings the memory of a batch that is through, for another one.
-    pub(crate) fn next(&self, now: Instant, spare: Vec<T>) -> Next<T> {
+    /// What the worker, which has nothing in hand, does next.
+    pub(crate) fn next(&self, now: Instant) -> Next<T> {
         let mut reached = Vec::new();
         let mut state = self.state.lock();
-        // A closed one opens no batch any more.
-        let unused = match state.closed {
-            true => spare,
-            false => state.open.offer_spare(spare),
-        };
         let next = Self::next_locked(&mut state, now, &mut reached);
-        let given_back = match next {
-            Next::Wait => state.open.take_spare(),
-            _ => Vec::new(),
-        };
         let tally = state.tally;
         drop(state);
-        drop((unused, given_back));
         // Under the lock a waker, which is user code, might call back; and its panic must not cost the batch.
         for barrier in reached {
             let _ = caught(|| barrier.reach(tally));
@@ -201,7 +189,6 @@ impl<T> Partition<T> {
         state.seal(Trigger::Close);
         state.closed = true;
         state.ended = true;
-        let given_back = state.open.take_spare();
         let entries = std::mem::take(&mut state.queue);
         let oldest = state.in_hand.filter(|_| state.pending.items > 0);
         let left = entries.iter().find_map(|entry| match entry {
@@ -210,7 +197,6 @@ impl<T> Partition<T> {
         });
         state.in_hand = oldest.or(left);
         drop(state);
-        drop(given_back);
         let sealed = entries.into_iter().filter_map(|entry| match entry {
             Entry::Sealed(sealed) => Some(sealed),
             // Who waits at a barrier that is dropped waits for the end of the drain instead.
@@ -335,7 +321,7 @@ mod tests {
 
     /// Takes the next batch and delivers it.
     fn deliver(partition: &Partition<u32>) -> Vec<u32> {
-        let Next::Flush(sealed) = partition.next(Instant::now(), Vec::new()) else {
+        let Next::Flush(sealed) = partition.next(Instant::now()) else {
             return Vec::new();
         };
         let size = Size {
@@ -372,54 +358,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_memory_of_a_batch_that_is_through_serves_a_later_one() {
-        let partition = partition(2, 10);
-        (0..3).for_each(|item| admit(&partition, item));
-        let mut spare = deliver(&partition);
-        spare.clear();
-        let memory = spare.as_ptr();
-        assert!(matches!(
-            partition.next(Instant::now(), spare),
-            Next::WaitUntil(_)
-        ));
-        (3..5).for_each(|item| admit(&partition, item));
-        assert_eq!(partition.state.lock().open.items().as_ptr(), memory);
-    }
-
-    #[test]
-    fn a_partition_that_rests_or_is_closed_keeps_no_memory() {
-        let kept = |partition: &Partition<u32>| partition.state.lock().open.take_spare().capacity();
-        let resting = partition(2, 10);
-        assert!(matches!(
-            resting.next(Instant::now(), Vec::with_capacity(2)),
-            Next::Wait
-        ));
-        assert_eq!(kept(&resting), 0);
-
-        let backlog = || {
-            let partition = partition(2, 10);
-            (0..4).for_each(|item| admit(&partition, item));
-            assert!(matches!(
-                partition.next(Instant::now(), Vec::with_capacity(2)),
-                Next::Flush(_)
-            ));
-            partition
-        };
-        assert_ne!(kept(&backlog()), 0);
-        for ends in [false, true] {
-            let partition = backlog();
-            if ends {
-                partition.end();
-            } else {
-                partition.close(Vec::new());
-            }
-            assert_eq!(kept(&partition), 0);
-            partition.next(Instant::now(), Vec::with_capacity(2));
-            assert_eq!(kept(&partition), 0);
-        }
-    }
-
     /// Its insert finds the partition closed, so what it dropped would be dropped for nothing.
     #[tokio::test]
     async fn nothing_is_dropped_for_an_insert_that_met_a_close() {
@@ -446,7 +384,7 @@ mod tests {
     async fn a_barrier_that_is_passed_over_counts_what_was_before_it_alone() {
         let partition = partition(2, 6);
         (0..2).for_each(|item| admit(&partition, item));
-        let Next::Flush(in_hand) = partition.next(Instant::now(), Vec::new()) else {
+        let Next::Flush(in_hand) = partition.next(Instant::now()) else {
             unreachable!("it is full")
         };
         (2..4).for_each(|item| admit(&partition, item));
