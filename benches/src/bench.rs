@@ -63,10 +63,10 @@ impl Bench {
             title,
             unit,
             rounds: rounds.map_or(ROUNDS, |rounds| {
-                let rounds = rounds.parse().expect("BENCH_ROUNDS is a number");
+                let rounds: usize = rounds.parse().expect("BENCH_ROUNDS is a number");
                 assert!(
-                    rounds >= SHOWN,
-                    "BENCH_ROUNDS is {SHOWN} at least: some contenders run only in every {SHOWN}th"
+                    rounds > 0 && rounds.is_multiple_of(SHOWN),
+                    "BENCH_ROUNDS is a multiple of {SHOWN}: some contenders run only in every {SHOWN}th"
                 );
                 rounds
             }),

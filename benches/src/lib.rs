@@ -10,7 +10,7 @@
 //! bench.finish();
 //! ```
 //!
-//! `BENCH_ROUNDS=5` changes the number of rounds, which is five at least; `BENCH_LOADS='2 threads'` runs only the loads whose names have that in them.
+//! `BENCH_ROUNDS=5` changes the number of rounds, a multiple of five; `BENCH_LOADS='2 threads'` runs only the loads whose names have that in them.
 
 mod bench;
 mod picture;
