@@ -259,6 +259,15 @@ fn buffer_that_is_ahead() -> Buffer<u32> {
 }
 
 #[tokio::test]
+async fn an_insert_that_is_never_polled_inserts_nothing() {
+    let buffer = Buffer::builder().build(ScriptedSink::new([])).unwrap();
+    // A batch is open, so the next item would need no look.
+    buffer.insert(1).await.unwrap();
+    drop(buffer.insert(2));
+    assert_eq!(buffer.ledger().accepted, 1);
+}
+
+#[tokio::test]
 async fn an_insert_that_is_dropped_while_it_gives_way_has_inserted_nothing() {
     let buffer = buffer_that_is_ahead();
     let mut items = vec![2, 3];
