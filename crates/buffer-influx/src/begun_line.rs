@@ -1,13 +1,13 @@
 //! A line as far as it is written, while all of it is usual.
 
 use crate::field_value::FieldValueRef;
-use crate::known_names::{KnownNames, Place};
+use crate::known_names::{Place, Slot};
 use crate::line::text_of;
-use crate::moment::NANOSECONDS;
 use crate::pen::Block;
 use crate::rules::Rules;
 use crate::scratch::Scratch;
-use crate::usual::{write_timestamp, write_value};
+use crate::usual::{write_field, write_timestamp};
+use crate::workspace::{Workspace, WorkspaceGuard};
 
 /// What is written reads back as it was handed in. Each `write` says whether it has written; it has not where something is not
 /// usual, comes in another order, or a second time.
@@ -17,9 +17,7 @@ pub(crate) struct BegunLine<'a> {
     /// Sorted by key, no key twice; those that are not written yet.
     default_tags: &'a [(String, String)],
     next: Next,
-    /// The line so far, but for a timestamp.
-    scratch: Scratch,
-    names: KnownNames,
+    workspace: WorkspaceGuard,
 }
 
 /// What may come next.
@@ -35,16 +33,49 @@ enum Next {
 const USUAL_BYTES: usize = 65_535;
 
 impl<'a> BegunLine<'a> {
-    /// Empty.
+    /// With a measurement, or [given up](BegunLine::is_given_up) where that is not usual.
     #[inline(always)]
-    pub(crate) fn new(names: KnownNames, default_tags: &'a [(String, String)], rules: &'a Rules) -> Self {
+    pub(crate) fn of_measurement(
+        measurement: &str,
+        default_tags: &'a [(String, String)],
+        rules: &'a Rules,
+    ) -> Self {
+        let mut workspace = WorkspaceGuard::of_thread();
+        let Workspace { scratch, names } = workspace.get_mut();
+        names.begin(Slot::of_lines(measurement));
+        let end = names.write(scratch, 0, Place::Measurement, measurement);
+        scratch.end_at(end.unwrap_or(0));
+        let next = match end {
+            Some(_) => Next::TagOrFirstField,
+            None => Next::Nothing,
+        };
         Self {
             rules,
             default_tags,
-            next: Next::TagOrFirstField,
-            scratch: Scratch::of_thread(),
-            names,
+            next,
+            workspace,
         }
+    }
+
+    /// With the text of a series, which is encoded already: `bytes` of these blocks.
+    #[inline(always)]
+    pub(crate) fn of_series(slot: Slot, blocks: &[Block], bytes: usize, rules: &'a Rules) -> Self {
+        let mut workspace = WorkspaceGuard::of_thread();
+        let Workspace { scratch, names } = workspace.get_mut();
+        scratch.begin_with(blocks, bytes);
+        names.begin(slot);
+        Self {
+            rules,
+            default_tags: &[],
+            next: Next::FirstField,
+            workspace,
+        }
+    }
+
+    /// Whether a point has to take over.
+    #[inline(always)]
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.next == Next::Nothing
     }
 
     /// The rest of the default tags, and the rules.
@@ -55,36 +86,24 @@ impl<'a> BegunLine<'a> {
     /// What is written; nothing more will be.
     pub(crate) fn give_up(&mut self) -> &str {
         self.next = Next::Nothing;
-        text_of(self.scratch.written())
+        text_of(self.workspace.get().scratch.written())
     }
 
     /// What is written up to `end`, which is behind the line where a timestamp is.
     #[inline(always)]
     pub(crate) fn up_to(&self, end: usize) -> &[u8] {
-        self.scratch.up_to(end)
+        self.workspace.get().scratch.up_to(end)
     }
 
     /// Shows `line` instead.
     pub(crate) fn replace_by(&mut self, line: &[u8]) -> &[u8] {
-        self.scratch.end_at(0);
-        let mut pen = self.scratch.pen(line.len());
+        let scratch = &mut self.workspace.get_mut().scratch;
+        // Nothing of it is to be read back.
+        scratch.end_at(0);
+        let mut pen = scratch.pen(0, line.len());
         pen.bytes(line);
         let end = pen.at();
-        self.scratch.up_to(end)
-    }
-
-    /// The text of a series, which is encoded already: `bytes` of these blocks.
-    #[inline(always)]
-    pub(crate) fn write_series(&mut self, blocks: &[Block], bytes: usize) {
-        let mut pen = self.scratch.pen(bytes);
-        pen.blocks(blocks, bytes);
-        self.scratch.end_at(bytes);
-        self.next = Next::FirstField;
-    }
-
-    pub(crate) fn write_measurement(&mut self, measurement: &str) -> bool {
-        self.names
-            .write(&mut self.scratch, Place::Measurement, measurement)
+        scratch.up_to(end)
     }
 
     /// A tag of the line's own, behind the default tags that come before it.
@@ -101,13 +120,14 @@ impl<'a> BegunLine<'a> {
 
     #[inline(always)]
     fn write_tag(&mut self, key: &str, value: &str) -> bool {
-        let Self { scratch, names, .. } = self;
-        let before = scratch.end();
-        let usual = names.write(scratch, Place::TagKey, key) && names.write_value(scratch, value);
-        if !usual {
-            scratch.end_at(before);
+        let Workspace { scratch, names } = self.workspace.get_mut();
+        let end = names
+            .write(scratch, scratch.end(), Place::TagKey, key)
+            .and_then(|at| names.write_value(scratch, at, value));
+        if let Some(end) = end {
+            scratch.end_at(end);
         }
-        usual
+        end.is_some()
     }
 
     /// The line's own tag of a key takes the place of the default one.
@@ -140,39 +160,26 @@ impl<'a> BegunLine<'a> {
         } else {
             return false;
         };
-        let before = self.scratch.end();
-        let usual = self.names.write(&mut self.scratch, place, key) && self.write_value(value);
-        if usual {
+        let Workspace { scratch, names } = self.workspace.get_mut();
+        let at = scratch.end();
+        let write_key = |scratch: &mut Scratch| names.write(scratch, at, place, key);
+        let end = write_field(scratch, write_key, value, self.rules.dialect);
+        if let Some(end) = end {
+            scratch.end_at(end);
             self.next = Next::Field;
-        } else {
-            self.scratch.end_at(before);
         }
-        usual
-    }
-
-    #[inline(always)]
-    fn write_value(&mut self, value: FieldValueRef<'_>) -> bool {
-        let bytes = match value {
-            FieldValueRef::String(text) => text.len(),
-            _ => 0,
-        };
-        let mut pen = self.scratch.pen(bytes);
-        let usual = write_value(&mut pen, value, self.rules.dialect);
-        let end = pen.at();
-        if usual {
-            self.scratch.end_at(end);
-        }
-        usual
+        end.is_some()
     }
 
     /// Writes a timestamp behind the line, which may go on in its place. Says where it ends.
     #[inline]
-    pub(crate) fn write_timestamp(&mut self, nanoseconds: i128) -> Option<usize> {
-        if self.next != Next::Field || !NANOSECONDS.contains(&nanoseconds) {
+    pub(crate) fn write_timestamp(&mut self, nanoseconds: i64) -> Option<usize> {
+        if self.next != Next::Field {
             return None;
         }
-        let mut pen = self.scratch.pen(0);
-        write_timestamp(&mut pen, nanoseconds as i64);
+        let scratch = &mut self.workspace.get_mut().scratch;
+        let mut pen = scratch.pen(scratch.end(), 0);
+        write_timestamp(&mut pen, nanoseconds);
         Some(pen.at()).filter(|end| *end <= USUAL_BYTES.min(self.rules.longest_line))
     }
 }

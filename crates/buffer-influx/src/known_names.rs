@@ -5,13 +5,12 @@
 //!    and no key of a field comes twice.
 //! 2. The first `at` of them are the names of the line that is being written.
 
-use std::cell::Cell;
 use std::fmt;
 
-use crate::ends::is_same_short;
 use crate::pen::{Pen, Piece};
 use crate::point_error::Element;
 use crate::scratch::Scratch;
+use crate::short::Short;
 use crate::usual::write_name;
 
 /// Where a name stands in its line.
@@ -29,9 +28,10 @@ pub(crate) enum Place {
 struct Entry {
     place: Place,
     name: String,
+    short: Short,
     written: Piece,
-    /// Of the tag of this key, the value that it had last.
-    value: String,
+    /// Of the tag of this key, the value that it had last, if it was short.
+    value: Short,
     written_value: Piece,
 }
 
@@ -43,16 +43,16 @@ struct Lines {
     is_large: bool,
 }
 
-/// The names of the line that is being written, before those that it is likely to have. They are given back with the drop.
+/// The names of the line that is being written, before those that it is likely to have.
+#[derive(Default)]
 pub(crate) struct KnownNames {
-    /// None where nothing is remembered so far.
-    lines: Option<Box<Lines>>,
+    slots: [Lines; SLOTS],
+    slot: Slot,
     at: usize,
-    slot: usize,
 }
 
 /// Where a thread remembers the lines of a measurement. Those that have the same only forget each other.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Slot(usize);
 
 /// Of how many measurements a thread remembers the lines, at most.
@@ -62,67 +62,57 @@ const SLOTS: usize = 8;
 const KEPT: usize = 256;
 const KEPT_BYTES: usize = 256;
 
-thread_local! {
-    static LINES: [Cell<Option<Box<Lines>>>; SLOTS] = const { [const { Cell::new(None) }; SLOTS] };
-}
-
 impl KnownNames {
-    /// Those that begin with `measurement`.
+    /// Begins a line that is likely to have the names of this slot.
     #[inline(always)]
-    pub(crate) fn of_lines(measurement: &str) -> Self {
-        Self::at_slot(Slot::of_lines(measurement))
+    pub(crate) fn begin(&mut self, slot: Slot) {
+        self.slot = slot;
+        self.at = 0;
     }
 
-    /// Those of a slot.
-    #[inline(always)]
-    pub(crate) fn at_slot(Slot(slot): Slot) -> Self {
-        let lines = LINES.try_with(|all| all[slot].take());
-        Self {
-            lines: lines.ok().flatten(),
-            at: 0,
-            slot,
-        }
-    }
-
-    /// Writes a name with the separators around it, and says whether it was usual, and in its place in the order; if not, nothing
-    /// counts as written.
+    /// Writes a name at a place, with the separators around it, and says where it ends; none where it is not usual, or not in its place in
+    /// the order.
     ///
     /// Called for every name, so that there is one copy of it to keep in the cache.
     #[inline(never)]
-    pub(crate) fn write(&mut self, scratch: &mut Scratch, place: Place, name: &str) -> bool {
-        if let Some(lines) = &self.lines
-            && let Some(entry) = lines.entries.get(self.at)
+    pub(crate) fn write(
+        &mut self,
+        scratch: &mut Scratch,
+        at: usize,
+        place: Place,
+        name: &str,
+    ) -> Option<usize> {
+        let Slot(slot) = self.slot;
+        if let Some(entry) = self.slots[slot].entries.get(self.at)
             && entry.place == place
-            && is_same_short(&entry.name, name)
-            && scratch.write_piece(&entry.written)
+            && entry.short.is(name.as_bytes())
+            && let Some(end) = scratch.write_piece(at, &entry.written)
         {
             self.at += 1;
-            return true;
+            return Some(end);
         }
-        self.write_new(scratch, place, name)
+        self.write_new(scratch, at, place, name)
     }
 
-    /// Writes the value of the tag whose key was written last, and says whether it was usual; if not, nothing counts as written.
+    /// Writes the value of the tag whose key was written last, and says where it ends; none where it is not usual.
     #[inline(always)]
-    pub(crate) fn write_value(&mut self, scratch: &mut Scratch, value: &str) -> bool {
-        let entry = self
-            .lines
-            .as_mut()
-            .and_then(|lines| lines.entries.get_mut(self.at - 1));
-        entry.is_some_and(|entry| entry.write_value(scratch, value))
+    pub(crate) fn write_value(&mut self, scratch: &mut Scratch, at: usize, value: &str) -> Option<usize> {
+        let Slot(slot) = self.slot;
+        let entry = self.slots[slot].entries.get_mut(self.at - 1)?;
+        entry.write_value(scratch, at, value)
     }
 
     #[inline(never)]
-    fn write_new(&mut self, scratch: &mut Scratch, place: Place, name: &str) -> bool {
-        let mut pen = scratch.pen(name.len());
-        let start = pen.at();
-        let Lines { entries, is_large } = &mut **self.lines.get_or_insert_default();
+    fn write_new(&mut self, scratch: &mut Scratch, at: usize, place: Place, name: &str) -> Option<usize> {
+        let mut pen = scratch.pen(at, name.len());
+        let Slot(slot) = self.slot;
+        let Lines { entries, is_large } = &mut self.slots[slot];
         let (before, likely) = entries.split_at(self.at);
         let is_known = likely
             .first()
             .is_some_and(|entry| entry.place == place && entry.name == name);
         if !is_known && !is_in_order(before, place, name) {
-            return false;
+            return None;
         }
         let usual = match place {
             Place::None => false,
@@ -132,13 +122,13 @@ impl KnownNames {
             Place::NextField => write_key(&mut pen, b',', Element::FieldKey, name),
         };
         if !usual {
-            return false;
+            return None;
         }
         if !is_known {
             if self.at == entries.len() {
                 entries.push(Entry::new());
             }
-            entries[self.at].become_name(place, name, pen.since(start));
+            entries[self.at].become_name(place, name, pen.since(at));
             if let Some(behind) = entries.get_mut(self.at + 1) {
                 // By invariant 1: it may be this very name.
                 behind.place = Place::None;
@@ -146,15 +136,23 @@ impl KnownNames {
             *is_large |= name.len() > KEPT_BYTES || self.at >= KEPT;
         }
         self.at += 1;
-        let end = pen.at();
-        scratch.end_at(end);
-        true
+        Some(pen.at())
+    }
+
+    /// Keeps of a line with more or longer names than are to be kept what comes before: it stood in one line, too.
+    #[inline(always)]
+    pub(crate) fn forget_large(&mut self) {
+        let Slot(slot) = self.slot;
+        let lines = &mut self.slots[slot];
+        if lines.is_large {
+            lines.forget();
+        }
     }
 }
 
 impl Lines {
-    /// Keeps what comes before: it stood in one line, too.
-    fn forget_large(&mut self) {
+    #[cold]
+    fn forget(&mut self) {
         let is_long = |entry: &Entry| entry.name.len() > KEPT_BYTES;
         let kept = self.entries.iter().position(is_long).unwrap_or(KEPT);
         self.entries.truncate(kept.min(KEPT));
@@ -168,8 +166,9 @@ impl Entry {
         Self {
             place: Place::None,
             name: String::new(),
+            short: Short::default(),
             written: Piece::none(),
-            value: String::new(),
+            value: Short::default(),
             written_value: Piece::none(),
         }
     }
@@ -178,31 +177,30 @@ impl Entry {
         self.place = place;
         self.name.clear();
         self.name.push_str(name);
+        self.short.set(name.as_bytes());
         self.written = written;
     }
 
     /// Called for every tag, as for every name.
     #[inline(never)]
-    fn write_value(&mut self, scratch: &mut Scratch, value: &str) -> bool {
-        let is_known = is_same_short(&self.value, value);
-        is_known && scratch.write_piece(&self.written_value) || self.write_new_value(scratch, value)
+    fn write_value(&mut self, scratch: &mut Scratch, at: usize, value: &str) -> Option<usize> {
+        if self.value.is(value.as_bytes())
+            && let Some(end) = scratch.write_piece(at, &self.written_value)
+        {
+            return Some(end);
+        }
+        self.write_new_value(scratch, at, value)
     }
 
     #[inline(never)]
-    fn write_new_value(&mut self, scratch: &mut Scratch, value: &str) -> bool {
-        let mut pen = scratch.pen(value.len());
-        let start = pen.at();
+    fn write_new_value(&mut self, scratch: &mut Scratch, at: usize, value: &str) -> Option<usize> {
+        let mut pen = scratch.pen(at, value.len());
         if !write_name(&mut pen, Element::TagValue, value) {
-            return false;
+            return None;
         }
-        self.written_value = pen.since(start);
-        if self.written_value.is_some() {
-            self.value.clear();
-            self.value.push_str(value);
-        }
-        let end = pen.at();
-        scratch.end_at(end);
-        true
+        self.written_value = pen.since(at);
+        self.value.set(value.as_bytes());
+        Some(pen.at())
     }
 }
 
@@ -233,8 +231,9 @@ fn write_key(pen: &mut Pen<'_>, separator: u8, element: Element, key: &str) -> b
 }
 
 impl Slot {
+    /// Of lines of `measurement`.
     #[inline(always)]
-    fn of_lines(measurement: &str) -> Self {
+    pub(crate) fn of_lines(measurement: &str) -> Self {
         match measurement.as_bytes() {
             [first, .., last] => {
                 Self(usize::from(first.wrapping_mul(5) ^ last).wrapping_add(measurement.len()) % SLOTS)
@@ -252,21 +251,11 @@ impl Slot {
 
 impl fmt::Debug for KnownNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let written = self.lines.iter().flat_map(|lines| &lines.entries[..self.at]);
-        f.debug_list().entries(written.map(|entry| &entry.name)).finish()
-    }
-}
-
-impl Drop for KnownNames {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(mut lines) = self.lines.take() {
-            if lines.is_large {
-                lines.forget_large();
-            }
-            // The thread ends otherwise, and what it remembers with it.
-            let _ = LINES.try_with(|all| all[self.slot].set(Some(lines)));
-        }
+        let Slot(slot) = self.slot;
+        let written = &self.slots[slot].entries[..self.at];
+        f.debug_list()
+            .entries(written.iter().map(|entry| &entry.name))
+            .finish()
     }
 }
 
@@ -287,15 +276,15 @@ mod tests {
     #[test]
     fn of_a_large_line_its_begin_is_kept() {
         let of = |fields: usize, last: &str| {
-            let mut names = KnownNames::at_slot(Slot(0));
-            let mut scratch = Scratch::of_thread();
+            let (mut names, mut scratch) = (KnownNames::default(), Scratch::default());
+            names.begin(Slot(0));
             for field in 0..fields {
-                assert!(names.write(&mut scratch, Place::NextField, &format!("f{field}")));
+                let name = format!("f{field}");
+                assert!(names.write(&mut scratch, 0, Place::NextField, &name).is_some());
             }
-            assert!(names.write(&mut scratch, Place::NextField, last));
-            drop(names);
-            let names = KnownNames::at_slot(Slot(0));
-            names.lines.as_ref().map_or(0, |lines| lines.entries.len())
+            assert!(names.write(&mut scratch, 0, Place::NextField, last).is_some());
+            names.forget_large();
+            names.slots[0].entries.len()
         };
         assert_eq!(of(2, "g"), 3);
         assert_eq!(of(3, &"g".repeat(300)), 3);

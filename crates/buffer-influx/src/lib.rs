@@ -101,6 +101,7 @@ mod series;
 mod series_key;
 #[cfg(feature = "recorder")]
 mod series_settings;
+mod short;
 mod sink;
 #[cfg(feature = "recorder")]
 mod tables;
@@ -113,6 +114,7 @@ mod usual;
 mod v1;
 mod v2;
 mod v3;
+mod workspace;
 mod write_point_error;
 mod writer;
 mod writer_builder;

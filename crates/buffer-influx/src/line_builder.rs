@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use crate::begun_line::BegunLine;
 use crate::encode::encode;
 use crate::field_value::FieldValueRef;
-use crate::known_names::{KnownNames, Slot};
+use crate::known_names::Slot;
 use crate::line::Line;
-use crate::moment::nanoseconds;
+use crate::moment::{nanoseconds, stored};
 use crate::parse::parse_begun;
 use crate::pen::Block;
 use crate::point::Point;
@@ -23,8 +23,8 @@ use crate::rules::Rules;
 /// which costs what it costs there.
 ///
 /// A thread remembers the names of its lines, of eight measurements at most, and of each line up to 256 names of up to 256 bytes, with the
-/// last value of each tag of up to 48 bytes: what the next line has in the same places is written without a check, where it is no longer
-/// than 32 bytes. That is less than a megabyte for a thread, and mostly a few kilobytes.
+/// last value of each tag: what the next line has in the same places is written without a check, where it is no longer than 32 bytes. That
+/// is a megabyte for a thread at most, and mostly a few kilobytes. Who builds two lines at once on one thread has this for one of them.
 ///
 /// # Examples
 ///
@@ -48,23 +48,21 @@ pub struct LineBuilder<'a> {
     series: Option<(&'a Point, usize)>,
     /// Everything, once something was not usual.
     point: Option<Box<Point>>,
-    timestamp: Option<i128>,
+    /// One that servers store; with any other a point takes over, too.
+    timestamp: Option<i64>,
 }
 
 impl<'a> LineBuilder<'a> {
     #[inline(always)]
     pub(crate) fn new(measurement: &str, default_tags: &'a [(String, String)], rules: &'a Rules) -> Self {
-        let mut line = Self {
-            begun: BegunLine::new(KnownNames::of_lines(measurement), default_tags, rules),
+        let begun = BegunLine::of_measurement(measurement, default_tags, rules);
+        let point = begun.is_given_up().then(|| Point::new(measurement).into());
+        Self {
+            begun,
             series: None,
-            point: None,
+            point,
             timestamp: None,
-        };
-        if !line.begun.write_measurement(measurement) {
-            line.begun.give_up();
-            line.point = Some(Point::new(measurement).into());
         }
-        line
     }
 
     #[inline(always)]
@@ -75,14 +73,12 @@ impl<'a> LineBuilder<'a> {
         point: &'a Point,
         rules: &'a Rules,
     ) -> Self {
-        let mut line = Self {
-            begun: BegunLine::new(KnownNames::at_slot(slot), &[], rules),
+        Self {
+            begun: BegunLine::of_series(slot, blocks, bytes, rules),
             series: Some((point, bytes)),
             point: None,
             timestamp: None,
-        };
-        line.begun.write_series(blocks, bytes);
-        line
+        }
     }
 
     /// Sets the tag `key`; setting it to the empty string leaves it out.
@@ -105,22 +101,19 @@ impl<'a> LineBuilder<'a> {
 
     /// Sets the moment of the point; without one, the line is stamped when it is finished.
     pub fn timestamp(&mut self, time: SystemTime) -> &mut Self {
-        self.timestamp = Some(nanoseconds(time));
-        self
+        self.set_moment(nanoseconds(time))
     }
 
     /// Sets the moment of the point in nanoseconds since 1970; see [`timestamp`](LineBuilder::timestamp).
     #[inline]
     pub fn timestamp_ns(&mut self, nanoseconds: i64) -> &mut Self {
-        self.timestamp = Some(nanoseconds.into());
-        self
+        self.set_moment(nanoseconds.into())
     }
 
     /// Sets the moment of the point as a number since 1970, in the unit that the program has; see
     /// [`timestamp`](LineBuilder::timestamp).
     pub fn timestamp_in(&mut self, precision: Precision, moment: i64) -> &mut Self {
-        self.timestamp = Some(precision.nanoseconds(moment));
-        self
+        self.set_moment(precision.nanoseconds(moment))
     }
 
     /// Checks everything and makes the line.
@@ -128,6 +121,7 @@ impl<'a> LineBuilder<'a> {
     /// # Errors
     ///
     /// A [`PointError`], as [`Encoder::encode`](crate::Encoder::encode) has it for the same point.
+    #[inline]
     pub fn finish(&mut self) -> Result<Line, PointError> {
         match self.write_timestamp() {
             Some(end) => Ok(Line::of_bytes(self.begun.up_to(end))),
@@ -155,6 +149,7 @@ impl<'a> LineBuilder<'a> {
     /// assert_eq!(body, b"cpu,host=a load=0.5 7\ncpu,host=b load=0.25 7\n");
     /// # Ok::<(), buffer_influx::PointError>(())
     /// ```
+    #[inline]
     pub fn bytes(&mut self) -> Result<&[u8], PointError> {
         if let Some(end) = self.write_timestamp() {
             return Ok(self.begun.up_to(end));
@@ -163,10 +158,25 @@ impl<'a> LineBuilder<'a> {
         Ok(self.begun.replace_by(line.as_bytes()))
     }
 
+    #[inline(always)]
+    fn set_moment(&mut self, nanoseconds: i128) -> &mut Self {
+        self.timestamp = stored(nanoseconds);
+        if self.timestamp.is_none() {
+            self.set_unusual_moment(nanoseconds);
+        }
+        self
+    }
+
     #[inline]
     fn write_timestamp(&mut self) -> Option<usize> {
-        let moment = self.timestamp.unwrap_or_else(|| nanoseconds(SystemTime::now()));
+        let now = || stored(nanoseconds(SystemTime::now()));
+        let moment = self.timestamp.or_else(now)?;
         self.begun.write_timestamp(moment)
+    }
+
+    #[cold]
+    fn set_unusual_moment(&mut self, nanoseconds: i128) {
+        self.point = Some(self.take_point().at(nanoseconds).into());
     }
 
     #[cold]
@@ -176,7 +186,10 @@ impl<'a> LineBuilder<'a> {
 
     #[cold]
     fn encode_point(&mut self) -> Result<Line, PointError> {
-        let point = self.take_point().at(self.timestamp);
+        let mut point = self.take_point();
+        if let Some(timestamp) = self.timestamp {
+            point = point.timestamp_ns(timestamp);
+        }
         let (default_tags, rules) = self.begun.settings();
         encode(self.point.insert(point.into()), default_tags, rules)
     }

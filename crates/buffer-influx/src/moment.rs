@@ -6,6 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The first and the last nanosecond that InfluxDB stores; it keeps the outermost values of an `i64` for itself.
 pub(crate) const NANOSECONDS: RangeInclusive<i128> = -9_223_372_036_854_775_806..=9_223_372_036_854_775_806;
 
+/// A moment that InfluxDB stores.
+#[inline(always)]
+pub(crate) fn stored(nanoseconds: i128) -> Option<i64> {
+    let is_stored = NANOSECONDS.contains(&nanoseconds);
+    is_stored.then_some(nanoseconds as i64)
+}
+
 /// Nanoseconds since 1970. A `u64` of seconds is far below what an `i128` of nanoseconds holds.
 pub(crate) fn nanoseconds(time: SystemTime) -> i128 {
     match time.duration_since(UNIX_EPOCH) {

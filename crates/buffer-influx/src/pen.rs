@@ -86,13 +86,14 @@ impl<'a> Pen<'a> {
     #[inline(always)]
     pub(crate) fn float_digits(&mut self, digits: &[u8]) {
         let length = digits.len();
-        if !(8..=24).contains(&length) {
+        if !(16..=19).contains(&length) {
             return self.bytes(digits);
         }
-        write_ends::<8>(self.room, self.at, digits);
-        let middle = 8.min(length - 8);
-        let (_, between) = ends::<8>(&digits[..middle + 8]);
-        write(self.room, self.at + middle, between);
+        let room = &mut self.room[self.at..self.at + 19];
+        room[..16].copy_from_slice(&digits[..16]);
+        // What is not there is behind the end.
+        let at = |place: usize| *digits.get(place).unwrap_or(&0);
+        (room[16], room[17], room[18]) = (at(16), at(17), at(18));
         self.at += length;
     }
 
@@ -124,14 +125,13 @@ impl<'a> Pen<'a> {
     }
 
     /// What was written from `start` on.
+    #[inline(always)]
     pub(crate) fn since(&self, start: usize) -> Piece {
-        let mut piece = Piece::none();
-        let written = &self.room[start..self.at];
-        if let Some(text) = piece.text.get_mut(..written.len()) {
-            text.copy_from_slice(written);
-            piece.len = written.len();
+        let len = self.at - start;
+        match self.room[start..].first_chunk() {
+            Some(text) if len <= Piece::MOST => Piece { text: *text, len },
+            _ => Piece::none(),
         }
-        piece
     }
 
     /// A name, and whether it has letters and nothing to escape; if not, nothing counts as written.

@@ -138,8 +138,8 @@ impl Point {
     }
 
     /// Sets the moment of the point in nanoseconds since 1970, or lets it be stamped when it is encoded.
-    pub(crate) fn at(mut self, nanoseconds: Option<i128>) -> Self {
-        self.timestamp = nanoseconds;
+    pub(crate) fn at(mut self, nanoseconds: i128) -> Self {
+        self.timestamp = Some(nanoseconds);
         self
     }
 

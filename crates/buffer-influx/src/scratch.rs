@@ -1,18 +1,14 @@
-//! Where a thread's lines grow, so that each is allocated once and at its exact size.
+//! Where a line grows, so that it is allocated once and at its exact size.
 
-use std::cell::Cell;
 use std::fmt;
 
-use crate::pen::{Pen, Piece};
+use crate::pen::{Block, Pen, Piece};
 
-thread_local! {
-    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// What a thread keeps at most after a large point.
+/// What is kept at most after a large line.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// The thread's room, given back with the drop. A second one at the same time has room of its own.
+/// Room for one line after the other.
+#[derive(Default)]
 pub(crate) struct Scratch {
     /// All of it may be written to; what counts ends at `end`.
     room: Vec<u8>,
@@ -20,15 +16,6 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Empty.
-    #[inline]
-    pub(crate) fn of_thread() -> Self {
-        Self {
-            room: ROOM.try_with(Cell::take).unwrap_or_default(),
-            end: 0,
-        }
-    }
-
     #[inline(always)]
     pub(crate) fn written(&self) -> &[u8] {
         &self.room[..self.end]
@@ -52,24 +39,38 @@ impl Scratch {
         self.end = end;
     }
 
-    /// A pen at the end, with room for twice as many bytes, as each may be escaped, and for a number and separators besides.
+    /// Gives back what only a large line needed.
     #[inline(always)]
-    pub(crate) fn pen(&mut self, bytes: usize) -> Pen<'_> {
+    pub(crate) fn forget_large(&mut self) {
+        if self.room.len() > KEPT_BYTES {
+            self.room = Vec::new();
+        }
+    }
+
+    /// A pen at a place, with room for twice as many bytes, as each may be escaped, and for a number and separators besides. What it writes
+    /// counts when the [end is there](Scratch::end_at).
+    #[inline(always)]
+    pub(crate) fn pen(&mut self, at: usize, bytes: usize) -> Pen<'_> {
         const NUMBER_AND_SEPARATORS: usize = 40;
-        let needed = self.end + 2 * bytes + NUMBER_AND_SEPARATORS + Pen::SPARE;
+        let needed = at + 2 * bytes + NUMBER_AND_SEPARATORS + Pen::SPARE;
         if needed > self.room.len() {
             self.grow(needed);
         }
-        Pen::new(&mut self.room, self.end)
+        Pen::new(&mut self.room, at)
     }
 
-    /// Writes a piece at the end, and says whether it has: it has not where the text is too long for a piece, nor where there is no room,
+    /// Begins with a text of `bytes` bytes, which the blocks have.
+    #[inline(always)]
+    pub(crate) fn begin_with(&mut self, blocks: &[Block], bytes: usize) {
+        self.pen(0, bytes).blocks(blocks, bytes);
+        self.end = bytes;
+    }
+
+    /// Writes a piece at a place, and says where it ends; none where the text is too long for a piece, nor where there is no room,
     /// which a [pen](Scratch::pen) makes.
     #[inline(always)]
-    pub(crate) fn write_piece(&mut self, piece: &Piece) -> bool {
-        let end = piece.write(&mut self.room, self.end);
-        self.end = end.unwrap_or(self.end);
-        end.is_some()
+    pub(crate) fn write_piece(&mut self, at: usize, piece: &Piece) -> Option<usize> {
+        piece.write(&mut self.room, at)
     }
 
     #[cold]
@@ -83,17 +84,5 @@ impl fmt::Debug for Scratch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { room: _, end: _ } = self;
         fmt::Debug::fmt(&String::from_utf8_lossy(self.written()), f)
-    }
-}
-
-impl Drop for Scratch {
-    #[inline]
-    fn drop(&mut self) {
-        let mut room = std::mem::take(&mut self.room);
-        if room.len() > KEPT_BYTES {
-            room = Vec::new();
-        }
-        // The thread ends otherwise, and its room with it.
-        let _ = ROOM.try_with(|kept| kept.set(room));
     }
 }

@@ -9,6 +9,7 @@ use crate::ends::word_of;
 use crate::field_value::FieldValueRef;
 use crate::pen::Pen;
 use crate::point_error::Element;
+use crate::scratch::Scratch;
 
 /// Writes `name`, escaped as an `element`, and says whether it was usual.
 #[inline(always)]
@@ -42,53 +43,78 @@ fn filled_up(word: u64, length: usize) -> u64 {
     word | u64::from_le_bytes([b'x'; 8]) << (8 * length)
 }
 
-/// Writes the value of a field, and says whether it was usual.
+/// Writes a field, of which `write_key` writes all before the value, and says where it ends; none where something is not usual.
+///
+/// The digits of a number are made before the key is written, and copied behind it: a processor waits where what was just stored in
+/// parts is read as a whole.
 #[inline(always)]
-pub(crate) fn write_value(pen: &mut Pen<'_>, value: FieldValueRef<'_>, dialect: Dialect) -> bool {
+pub(crate) fn write_field(
+    scratch: &mut Scratch,
+    write_key: impl FnOnce(&mut Scratch) -> Option<usize>,
+    value: FieldValueRef<'_>,
+    dialect: Dialect,
+) -> Option<usize> {
     match value {
         FieldValueRef::Float(float) => {
-            if float.is_finite() {
-                pen.float_digits(zmij::Buffer::new().format_finite(float).as_bytes());
+            let mut buffer = zmij::Buffer::new();
+            let digits = buffer.format_finite(float).as_bytes();
+            if !float.is_finite() {
+                return None;
             }
-            return float.is_finite();
+            let at = write_key(scratch)?;
+            let mut pen = scratch.pen(at, 0);
+            pen.float_digits(digits);
+            Some(pen.at())
         }
-        FieldValueRef::Integer(integer) => write_integer(pen, integer),
-        FieldValueRef::Unsigned(integer) => return write_unsigned(pen, integer, dialect),
-        FieldValueRef::Boolean(boolean) => pen.boolean(boolean),
-        FieldValueRef::String(string) => return write_string(pen, string, dialect),
+        FieldValueRef::Integer(integer) => write_integer(scratch, write_key, integer, b'i'),
+        FieldValueRef::Unsigned(integer) if dialect.has_unsigned() => {
+            write_integer(scratch, write_key, integer, b'u')
+        }
+        FieldValueRef::Unsigned(integer) => {
+            let integer = i64::try_from(integer).ok()?;
+            write_integer(scratch, write_key, integer, b'i')
+        }
+        FieldValueRef::Boolean(boolean) => {
+            let at = write_key(scratch)?;
+            let mut pen = scratch.pen(at, 0);
+            pen.boolean(boolean);
+            Some(pen.at())
+        }
+        FieldValueRef::String(string) => {
+            let at = write_key(scratch)?;
+            write_string(scratch.pen(at, string.len()), string, dialect)
+        }
     }
-    true
 }
 
 #[inline(always)]
-fn write_integer(pen: &mut Pen<'_>, integer: i64) {
-    pen.bytes(itoa::Buffer::new().format(integer).as_bytes());
-    pen.byte(b'i');
-}
-
-fn write_unsigned(pen: &mut Pen<'_>, integer: u64, dialect: Dialect) -> bool {
-    if dialect.has_unsigned() {
-        pen.bytes(itoa::Buffer::new().format(integer).as_bytes());
-        pen.byte(b'u');
-        return true;
-    }
-    i64::try_from(integer)
-        .map(|integer| write_integer(pen, integer))
-        .is_ok()
+fn write_integer(
+    scratch: &mut Scratch,
+    write_key: impl FnOnce(&mut Scratch) -> Option<usize>,
+    integer: impl itoa::Integer,
+    type_suffix: u8,
+) -> Option<usize> {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(integer).as_bytes();
+    let at = write_key(scratch)?;
+    let mut pen = scratch.pen(at, 0);
+    pen.bytes(digits);
+    pen.byte(type_suffix);
+    Some(pen.at())
 }
 
 /// What is longer is not looked through before it is written: it is likely to have something to escape.
 const SHORT: usize = 32;
 
 #[inline(always)]
-fn write_string(pen: &mut Pen<'_>, string: &str, dialect: Dialect) -> bool {
+fn write_string(mut pen: Pen<'_>, string: &str, dialect: Dialect) -> Option<usize> {
     pen.byte(b'"');
     let is_plain = string.len() <= SHORT && pen.plain_text(string.as_bytes());
     if !is_plain && !pen.apart(|room, at| write_escaped_string(room, at, string, dialect)) {
-        return false;
+        return None;
     }
     pen.byte(b'"');
-    true
+    Some(pen.at())
 }
 
 #[inline(never)]

@@ -271,6 +271,24 @@ fn moments_come_in_any_unit_and_those_beyond_the_server_s_are_refused() {
 }
 
 #[test]
+fn of_many_moments_the_last_counts() {
+    let encoder = Encoder::new(Dialect::Influx1);
+    let refused = |nanoseconds: i64| {
+        let nanoseconds = nanoseconds.into();
+        Err(PointError::TimestampOutOfRange { nanoseconds })
+    };
+    let mut line = encoder.line("m");
+    for beyond in [i64::MIN, i64::MIN + 1, i64::MAX] {
+        line.timestamp_ns(7).timestamp_ns(beyond).field("v", 1);
+        assert_eq!(line.finish(), refused(beyond));
+        for stored in [i64::MIN + 2, i64::MAX - 1] {
+            let finished = line.timestamp_ns(stored).finish().expect("a valid point");
+            assert_eq!(finished.as_str(), format!("m v=1i {stored}"));
+        }
+    }
+}
+
+#[test]
 fn a_line_may_be_long_and_two_may_grow_at_once() {
     let encoder = Encoder::new(Dialect::Influx1);
     let keys: Vec<String> = (0..500).map(|number| format!("field_{number:03}")).collect();
