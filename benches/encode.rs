@@ -22,7 +22,7 @@ use buffer_influx::{Dialect, Encoder, SeriesKey};
 use questdb::ingress::{Buffer, ProtocolVersion};
 
 use crate::contenders as by;
-use crate::readings::Reading;
+use crate::readings::{HOSTS, Reading};
 
 /// How often all readings are encoded in a round.
 const TIMES: usize = 100;
@@ -51,10 +51,7 @@ fn compare() {
 
 fn load(bench: &mut Bench, name: &str, readings: &[Reading], questdb: fn(&mut Buffer, &Reading)) {
     let encoder = Encoder::new(Dialect::Influx1);
-    let keys: Vec<SeriesKey> = readings
-        .iter()
-        .map(|reading| by::series(&encoder, reading))
-        .collect();
+    let keys = keys(&encoder, readings);
     check(&encoder, readings, &keys);
 
     let bound = || {
@@ -78,11 +75,15 @@ fn load(bench: &mut Bench, name: &str, readings: &[Reading], questdb: fn(&mut Bu
     let mut body = Vec::new();
     let line = each(readings, |reading| {
         let mut line = by::begin(&encoder, reading);
-        black_box(by::set_fields(&mut line, reading).bytes()).expect("a valid point");
+        black_box(by::set_fields(&mut line, reading).bytes().expect("a valid point"));
     });
     let own_line = each(readings, |reading| {
         let mut line = by::begin(&encoder, reading);
-        black_box(by::set_fields(&mut line, reading).finish()).expect("a valid point");
+        black_box(
+            by::set_fields(&mut line, reading)
+                .finish()
+                .expect("a valid point"),
+        );
     });
     let point = each(readings, |reading| {
         black_box(by::point(&encoder, reading));
@@ -113,7 +114,7 @@ fn load(bench: &mut Bench, name: &str, readings: &[Reading], questdb: fn(&mut Bu
     let mut next = keys.iter().cycle();
     let series = each(readings, |reading| {
         let mut line = next.next().expect("it goes round").line();
-        black_box(by::set_fields(&mut line, reading).bytes()).expect("a valid point");
+        black_box(by::set_fields(&mut line, reading).bytes().expect("a valid point"));
     });
     let mut contenders = [
         Contender::new("buffer-influx", series),
@@ -134,9 +135,17 @@ fn each<'a>(readings: &'a [Reading], mut encode: impl FnMut(&'a Reading) + 'a) -
     }
 }
 
+/// A key for each series, which the readings take by turns.
+fn keys(encoder: &Encoder, readings: &[Reading]) -> Vec<SeriesKey> {
+    let first_of_each = readings.iter().take(HOSTS);
+    first_of_each
+        .map(|reading| by::series(encoder, reading))
+        .collect()
+}
+
 /// Everybody who writes InfluxDB's form writes what the bound does.
 fn check(encoder: &Encoder, readings: &[Reading], keys: &[SeriesKey]) {
-    for (reading, key) in readings.iter().zip(keys) {
+    for (reading, key) in readings.iter().zip(keys.iter().cycle()) {
         let mut bound = String::new();
         by_hand::push_line(&mut bound, reading);
         let mut line = by::begin(encoder, reading);
@@ -152,10 +161,7 @@ fn check(encoder: &Encoder, readings: &[Reading], keys: &[SeriesKey]) {
 /// Encodes the same lines in every run, after one that allocates what is kept.
 fn once(what: &str, readings: &[Reading]) {
     let encoder = Encoder::new(Dialect::Influx1);
-    let keys: Vec<SeriesKey> = readings
-        .iter()
-        .map(|reading| by::series(&encoder, reading))
-        .collect();
+    let keys = keys(&encoder, readings);
     check(&encoder, readings, &keys);
     for _ in 0..10 {
         match what {
@@ -170,14 +176,18 @@ fn once(what: &str, readings: &[Reading]) {
 fn encode_lines(readings: &[Reading], encoder: &Encoder) {
     for reading in readings {
         let mut line = by::begin(encoder, reading);
-        black_box(by::set_fields(&mut line, reading).bytes()).expect("a valid point");
+        black_box(by::set_fields(&mut line, reading).bytes().expect("a valid point"));
     }
 }
 
 /// What the instruction counter looks at.
 #[inline(never)]
 fn encode_series(readings: &[Reading], keys: &[SeriesKey]) {
-    for (reading, key) in readings.iter().zip(keys) {
-        black_box(by::set_fields(&mut key.line(), reading).bytes()).expect("a valid point");
+    for (reading, key) in readings.iter().zip(keys.iter().cycle()) {
+        black_box(
+            by::set_fields(&mut key.line(), reading)
+                .bytes()
+                .expect("a valid point"),
+        );
     }
 }

@@ -14,7 +14,8 @@ pub(crate) struct Reading {
 /// How many readings there are of each kind: different ones, so that no branch is learned by heart.
 pub(crate) const READINGS: usize = 1_000;
 
-const HOSTS: usize = 100;
+/// How many series they are of.
+pub(crate) const HOSTS: usize = 100;
 const BEGIN: i64 = 1_700_000_000_000_000_000;
 
 /// Readings with nothing to escape, about 215 bytes each as lines.
