@@ -82,6 +82,13 @@ impl<'a> Pen<'a> {
         self.at += bytes.len();
     }
 
+    /// Bytes of which the number is known beforehand.
+    #[inline(always)]
+    pub(crate) fn array<const BYTES: usize>(&mut self, bytes: [u8; BYTES]) {
+        write(self.room, self.at, bytes);
+        self.at += BYTES;
+    }
+
     /// The digits of a float: mostly 16 to 19 of them, in three moves for any of these lengths, as nobody can foresee which comes.
     #[inline(always)]
     pub(crate) fn float_digits(&mut self, digits: &[u8]) {

@@ -133,5 +133,11 @@ fn write_escaped_string(room: &mut [u8], at: usize, string: &str, dialect: Diale
 #[inline(always)]
 pub(crate) fn write_timestamp(pen: &mut Pen<'_>, nanoseconds: i64) {
     pen.byte(b' ');
-    pen.bytes(itoa::Buffer::new().format(nanoseconds).as_bytes());
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(nanoseconds).as_bytes();
+    match digits.as_array::<19>() {
+        // From 2001 on, until 2286.
+        Some(digits) => pen.array(*digits),
+        None => pen.bytes(digits),
+    }
 }
