@@ -6,6 +6,7 @@
 //! 2. The first `at` of them are the names of the line that is being written.
 
 use std::fmt;
+use std::mem;
 
 use crate::pen::{Pen, Piece};
 use crate::point_error::Element;
@@ -35,24 +36,21 @@ struct Entry {
     written_value: Piece,
 }
 
-/// What a thread remembers of the lines of a measurement.
-#[derive(Default)]
-struct Lines {
-    entries: Vec<Entry>,
-    /// There are more names, or longer ones, than are to be kept.
-    is_large: bool,
-}
-
 /// The names of the line that is being written, before those that it is likely to have.
 #[derive(Default)]
 pub(crate) struct KnownNames {
-    slots: [Lines; SLOTS],
-    slot: Slot,
+    entries: Vec<Entry>,
     at: usize,
+    /// There are more names, or longer ones, than are to be kept.
+    is_large: bool,
+    /// Where the entries belong.
+    slot: Slot,
+    /// Those of other lines.
+    others: [Vec<Entry>; SLOTS],
 }
 
 /// Where a thread remembers the lines of a measurement. Those that have the same only forget each other.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(usize);
 
 /// Of how many measurements a thread remembers the lines, at most.
@@ -66,8 +64,16 @@ impl KnownNames {
     /// Begins a line that is likely to have the names of this slot.
     #[inline(always)]
     pub(crate) fn begin(&mut self, slot: Slot) {
-        self.slot = slot;
+        if self.slot != slot {
+            self.turn_to(slot);
+        }
         self.at = 0;
+    }
+
+    fn turn_to(&mut self, slot: Slot) {
+        mem::swap(&mut self.entries, &mut self.others[self.slot.0]);
+        mem::swap(&mut self.entries, &mut self.others[slot.0]);
+        self.slot = slot;
     }
 
     /// Writes a name at a place, with the separators around it, and says where it ends; none where it is not usual, or not in its place in
@@ -82,8 +88,7 @@ impl KnownNames {
         place: Place,
         name: &str,
     ) -> Option<usize> {
-        let Slot(slot) = self.slot;
-        if let Some(entry) = self.slots[slot].entries.get(self.at)
+        if let Some(entry) = self.entries.get(self.at)
             && entry.place == place
             && entry.short.is(name.as_bytes())
             && let Some(end) = scratch.write_piece(at, &entry.written)
@@ -97,17 +102,14 @@ impl KnownNames {
     /// Writes the value of the tag whose key was written last, and says where it ends; none where it is not usual.
     #[inline(always)]
     pub(crate) fn write_value(&mut self, scratch: &mut Scratch, at: usize, value: &str) -> Option<usize> {
-        let Slot(slot) = self.slot;
-        let entry = self.slots[slot].entries.get_mut(self.at - 1)?;
+        let entry = self.entries.get_mut(self.at - 1)?;
         entry.write_value(scratch, at, value)
     }
 
     #[inline(never)]
     fn write_new(&mut self, scratch: &mut Scratch, at: usize, place: Place, name: &str) -> Option<usize> {
         let mut pen = scratch.pen(at, name.len());
-        let Slot(slot) = self.slot;
-        let Lines { entries, is_large } = &mut self.slots[slot];
-        let (before, likely) = entries.split_at(self.at);
+        let (before, likely) = self.entries.split_at(self.at);
         let is_known = likely
             .first()
             .is_some_and(|entry| entry.place == place && entry.name == name);
@@ -125,15 +127,15 @@ impl KnownNames {
             return None;
         }
         if !is_known {
-            if self.at == entries.len() {
-                entries.push(Entry::new());
+            if self.at == self.entries.len() {
+                self.entries.push(Entry::new());
             }
-            entries[self.at].become_name(place, name, pen.since(at));
-            if let Some(behind) = entries.get_mut(self.at + 1) {
+            self.entries[self.at].become_name(place, name, pen.since(at));
+            if let Some(behind) = self.entries.get_mut(self.at + 1) {
                 // By invariant 1: it may be this very name.
                 behind.place = Place::None;
             }
-            *is_large |= name.len() > KEPT_BYTES || self.at >= KEPT;
+            self.is_large |= name.len() > KEPT_BYTES || self.at >= KEPT;
         }
         self.at += 1;
         Some(pen.at())
@@ -142,15 +144,11 @@ impl KnownNames {
     /// Keeps of a line with more or longer names than are to be kept what comes before: it stood in one line, too.
     #[inline(always)]
     pub(crate) fn forget_large(&mut self) {
-        let Slot(slot) = self.slot;
-        let lines = &mut self.slots[slot];
-        if lines.is_large {
-            lines.forget();
+        if self.is_large {
+            self.forget();
         }
     }
-}
 
-impl Lines {
     #[cold]
     fn forget(&mut self) {
         let is_long = |entry: &Entry| entry.name.len() > KEPT_BYTES;
@@ -251,8 +249,7 @@ impl Slot {
 
 impl fmt::Debug for KnownNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Slot(slot) = self.slot;
-        let written = &self.slots[slot].entries[..self.at];
+        let written = &self.entries[..self.at];
         f.debug_list()
             .entries(written.iter().map(|entry| &entry.name))
             .finish()
@@ -284,7 +281,7 @@ mod tests {
             }
             assert!(names.write(&mut scratch, 0, Place::NextField, last).is_some());
             names.forget_large();
-            names.slots[0].entries.len()
+            names.entries.len()
         };
         assert_eq!(of(2, "g"), 3);
         assert_eq!(of(3, &"g".repeat(300)), 3);
