@@ -1,5 +1,6 @@
 //! The ways to bring items from the tasks to the other side in batches: ours, what is possible at best, and what services use.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use buffer_benches::{Total, produce_in_tasks};
@@ -13,42 +14,27 @@ const BATCH: usize = 5_000;
 /// Ours holds ten batches for each of its two partitions at most, and so may all others.
 const CAPACITY: usize = 20 * BATCH;
 
-/// What each task has a clone of.
-trait Insert: Clone + Send + Sync + 'static {
-    fn insert(&self, item: u64) -> impl Future<Output = ()> + Send;
-}
-
-/// Lets the tasks insert, and says what an item cost.
-fn timed(load: Load<'_>, insert: &impl Insert) -> f64 {
-    let elapsed = produce_in_tasks(load.runtime, load.tasks, load.items, |numbers| {
-        let insert = insert.clone();
-        async move {
-            for number in numbers {
-                insert.insert(number).await;
-            }
-        }
-    });
+/// Lets the tasks insert, and says what an item cost. Each task is a loop over its numbers, with a handle of its own, as a program has it.
+fn timed<F>(load: Load<'_>, task: impl Fn(Range<u64>) -> F) -> f64
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let elapsed = produce_in_tasks(load.runtime, load.tasks, load.items, task);
     elapsed.as_nanos() as f64 / load.items as f64
 }
 
-/// Runs `drain` as a task of its own while the tasks insert; it ends when the last clone of `insert` is dropped.
-fn drained<D>(load: Load<'_>, insert: impl Insert, drain: impl FnOnce(Arc<Total>) -> D) -> f64
+/// Runs `drain` as a task of its own while the tasks insert; it ends when the last of them, and `task`, is dropped.
+fn drained<F, D>(load: Load<'_>, task: impl Fn(Range<u64>) -> F, drain: impl FnOnce(Arc<Total>) -> D) -> f64
 where
+    F: Future<Output = ()> + Send + 'static,
     D: Future<Output = ()> + Send + 'static,
 {
     let total = Arc::new(Total::default());
     let drain = load.runtime.spawn(drain(Arc::clone(&total)));
-    let cost = timed(load, &insert);
-    drop(insert);
+    let cost = timed(load, task);
     load.runtime.block_on(drain).expect("the drain does not panic");
     total.check(load.items);
     cost
-}
-
-impl Insert for Buffer<u64> {
-    async fn insert(&self, item: u64) {
-        Buffer::insert(self, item).await.expect("open");
-    }
 }
 
 pub(crate) fn buffer(load: Load<'_>) -> f64 {
@@ -58,16 +44,17 @@ pub(crate) fn buffer(load: Load<'_>) -> f64 {
         .runtime(load.runtime.handle().clone())
         .build(Arc::clone(&total))
         .expect("the settings make sense");
-    let cost = timed(load, &buffer);
+    let cost = timed(load, |numbers| {
+        let buffer = buffer.clone();
+        async move {
+            for number in numbers {
+                buffer.insert(number).await.expect("open");
+            }
+        }
+    });
     load.runtime.block_on(buffer.close());
     total.check(load.items);
     cost
-}
-
-impl Insert for Arc<Bound> {
-    async fn insert(&self, item: u64) {
-        Bound::insert(self, item).await;
-    }
 }
 
 pub(crate) fn handed_over(load: Load<'_>) -> f64 {
@@ -82,7 +69,14 @@ pub(crate) fn handed_over(load: Load<'_>) -> f64 {
             }
         }
     });
-    let cost = timed(load, &bound);
+    let cost = timed(load, |numbers| {
+        let bound = Arc::clone(&bound);
+        async move {
+            for number in numbers {
+                bound.insert(number).await;
+            }
+        }
+    });
     total.add(&bound.rest());
     drop(bound);
     load.runtime.block_on(drain).expect("the drain does not panic");
@@ -90,15 +84,17 @@ pub(crate) fn handed_over(load: Load<'_>) -> f64 {
     cost
 }
 
-impl Insert for mpsc::Sender<u64> {
-    async fn insert(&self, item: u64) {
-        self.send(item).await.expect("the other side lives");
-    }
-}
-
 pub(crate) fn tokio_mpsc(load: Load<'_>) -> f64 {
     let (sender, mut receiver) = mpsc::channel(CAPACITY);
-    drained(load, sender, async move |total| {
+    let task = move |numbers| {
+        let sender = sender.clone();
+        async move {
+            for number in numbers {
+                sender.send(number).await.expect("the other side lives");
+            }
+        }
+    };
+    drained(load, task, async move |total| {
         let mut batch = Vec::with_capacity(BATCH);
         while receiver.recv_many(&mut batch, BATCH).await > 0 {
             total.add(&batch);
@@ -107,15 +103,17 @@ pub(crate) fn tokio_mpsc(load: Load<'_>) -> f64 {
     })
 }
 
-impl Insert for flume::Sender<u64> {
-    async fn insert(&self, item: u64) {
-        self.send_async(item).await.expect("the other side lives");
-    }
-}
-
 pub(crate) fn flume(load: Load<'_>) -> f64 {
     let (sender, receiver) = flume::bounded(CAPACITY);
-    drained(load, sender, async move |total| {
+    let task = move |numbers| {
+        let sender = sender.clone();
+        async move {
+            for number in numbers {
+                sender.send_async(number).await.expect("the other side lives");
+            }
+        }
+    };
+    drained(load, task, async move |total| {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(item) = receiver.recv_async().await {
             batch.push(item);
@@ -126,15 +124,17 @@ pub(crate) fn flume(load: Load<'_>) -> f64 {
     })
 }
 
-impl Insert for async_channel::Sender<u64> {
-    async fn insert(&self, item: u64) {
-        self.send(item).await.expect("the other side lives");
-    }
-}
-
 pub(crate) fn async_channel(load: Load<'_>) -> f64 {
     let (sender, receiver) = async_channel::bounded(CAPACITY);
-    drained(load, sender, async move |total| {
+    let task = move |numbers| {
+        let sender = sender.clone();
+        async move {
+            for number in numbers {
+                sender.send(number).await.expect("the other side lives");
+            }
+        }
+    };
+    drained(load, task, async move |total| {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(item) = receiver.recv().await {
             batch.push(item);
@@ -146,15 +146,17 @@ pub(crate) fn async_channel(load: Load<'_>) -> f64 {
     })
 }
 
-impl Insert for kanal::AsyncSender<u64> {
-    async fn insert(&self, item: u64) {
-        self.send(item).await.expect("the other side lives");
-    }
-}
-
 pub(crate) fn kanal(load: Load<'_>) -> f64 {
     let (sender, receiver) = kanal::bounded_async(CAPACITY);
-    drained(load, sender, async move |total| {
+    let task = move |numbers| {
+        let sender = sender.clone();
+        async move {
+            for number in numbers {
+                sender.send(number).await.expect("the other side lives");
+            }
+        }
+    };
+    drained(load, task, async move |total| {
         let mut batch = Vec::with_capacity(CAPACITY);
         while let Ok(item) = receiver.recv().await {
             batch.push(item);
