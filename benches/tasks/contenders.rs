@@ -14,7 +14,8 @@ const BATCH: usize = 5_000;
 /// Ours holds ten batches for each of its two partitions at most, and so may all others.
 const CAPACITY: usize = 20 * BATCH;
 
-/// Lets the tasks insert, and says what an item cost. Each task is a loop over its numbers, with a handle of its own, as a program has it.
+/// Lets the tasks insert, and says what an item cost. Each task is a loop over its numbers, with a handle of its own, as a program has it:
+/// a trait around the inserts would cost each of them another future.
 fn timed<F>(load: Load<'_>, task: impl Fn(Range<u64>) -> F) -> f64
 where
     F: Future<Output = ()> + Send + 'static,

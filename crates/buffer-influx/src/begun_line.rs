@@ -3,11 +3,11 @@
 use crate::field_value::FieldValueRef;
 use crate::known_names::{Place, Slot};
 use crate::line::text_of;
-use crate::pen::Block;
+use crate::line_cache::{CacheGuard, LineCache};
+use crate::piece::Block;
 use crate::rules::Rules;
 use crate::scratch::Scratch;
 use crate::usual::{write_field, write_timestamp};
-use crate::workspace::{Workspace, WorkspaceGuard};
 
 /// What is written reads back as it was handed in. Each `write` says whether it has written; it has not where something is not
 /// usual, comes in another order, or a second time.
@@ -17,7 +17,7 @@ pub(crate) struct BegunLine<'a> {
     /// Sorted by key, no key twice; those that are not written yet.
     default_tags: &'a [(String, String)],
     next: Next,
-    workspace: WorkspaceGuard,
+    cache: CacheGuard,
 }
 
 /// What may come next.
@@ -40,8 +40,8 @@ impl<'a> BegunLine<'a> {
         default_tags: &'a [(String, String)],
         rules: &'a Rules,
     ) -> Self {
-        let mut workspace = WorkspaceGuard::of_thread();
-        let Workspace { scratch, names } = workspace.get_mut();
+        let mut cache = CacheGuard::of_thread();
+        let LineCache { scratch, names } = cache.get_mut();
         names.begin(Slot::of_lines(measurement));
         let end = names.write(scratch, 0, Place::Measurement, measurement);
         scratch.end_at(end.unwrap_or(0));
@@ -53,22 +53,22 @@ impl<'a> BegunLine<'a> {
             rules,
             default_tags,
             next,
-            workspace,
+            cache,
         }
     }
 
     /// With the text of a series, which is encoded already: `bytes` of these blocks.
     #[inline(always)]
     pub(crate) fn of_series(slot: Slot, blocks: &[Block], bytes: usize, rules: &'a Rules) -> Self {
-        let mut workspace = WorkspaceGuard::of_thread();
-        let Workspace { scratch, names } = workspace.get_mut();
+        let mut cache = CacheGuard::of_thread();
+        let LineCache { scratch, names } = cache.get_mut();
         scratch.begin_with(blocks, bytes);
         names.begin(slot);
         Self {
             rules,
             default_tags: &[],
             next: Next::FirstField,
-            workspace,
+            cache,
         }
     }
 
@@ -86,18 +86,18 @@ impl<'a> BegunLine<'a> {
     /// What is written; nothing more will be.
     pub(crate) fn give_up(&mut self) -> &str {
         self.next = Next::Nothing;
-        text_of(self.workspace.get().scratch.written())
+        text_of(self.cache.get().scratch.written())
     }
 
     /// What is written up to `end`, which is behind the line where a timestamp is.
     #[inline(always)]
     pub(crate) fn up_to(&self, end: usize) -> &[u8] {
-        self.workspace.get().scratch.up_to(end)
+        self.cache.get().scratch.up_to(end)
     }
 
     /// Shows `line` instead.
     pub(crate) fn replace_by(&mut self, line: &[u8]) -> &[u8] {
-        let scratch = &mut self.workspace.get_mut().scratch;
+        let scratch = &mut self.cache.get_mut().scratch;
         // Nothing of it is to be read back.
         scratch.end_at(0);
         let mut pen = scratch.pen(0, line.len());
@@ -120,7 +120,7 @@ impl<'a> BegunLine<'a> {
 
     #[inline(always)]
     fn write_tag(&mut self, key: &str, value: &str) -> bool {
-        let Workspace { scratch, names } = self.workspace.get_mut();
+        let LineCache { scratch, names } = self.cache.get_mut();
         let end = names
             .write(scratch, scratch.end(), Place::TagKey, key)
             .and_then(|at| names.write_value(scratch, at, value));
@@ -160,7 +160,7 @@ impl<'a> BegunLine<'a> {
         } else {
             return false;
         };
-        let Workspace { scratch, names } = self.workspace.get_mut();
+        let LineCache { scratch, names } = self.cache.get_mut();
         let at = scratch.end();
         let write_key = |scratch: &mut Scratch| names.write(scratch, at, place, key);
         let end = write_field(scratch, write_key, value, self.rules.dialect);
@@ -177,7 +177,7 @@ impl<'a> BegunLine<'a> {
         if self.next != Next::Field {
             return None;
         }
-        let scratch = &mut self.workspace.get_mut().scratch;
+        let scratch = &mut self.cache.get_mut().scratch;
         let mut pen = scratch.pen(scratch.end(), 0);
         write_timestamp(&mut pen, nanoseconds);
         Some(pen.at()).filter(|end| *end <= USUAL_BYTES.min(self.rules.longest_line))

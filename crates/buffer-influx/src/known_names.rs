@@ -1,14 +1,17 @@
 //! The names of a line before: the next one of its measurement mostly has the same, in the same order.
 //!
 //! Invariants
-//! 1. The entries up to the first that has no place stood in one line, in this order: every name is usual, the keys of tags ascend,
+//! 1. The entries up to the first that has no place may stand in one line, in this order: every name is usual, the keys of tags ascend,
 //!    and no key of a field comes twice.
 //! 2. The first `at` of them are the names of the line that is being written.
+//! 3. They are those of `slot`, and among the others that one is empty.
+//! 4. Between two lines nothing is large.
 
 use std::fmt;
 use std::mem;
 
-use crate::pen::{Pen, Piece};
+use crate::pen::Pen;
+use crate::piece::Piece;
 use crate::point_error::Element;
 use crate::scratch::Scratch;
 use crate::short::Short;
@@ -31,7 +34,7 @@ struct Entry {
     name: String,
     short: Short,
     written: Piece,
-    /// Of the tag of this key, the value that it had last, if it was short.
+    /// The value that a tag had here last, if it was short.
     value: Short,
     written_value: Piece,
 }
@@ -70,6 +73,7 @@ impl KnownNames {
         self.at = 0;
     }
 
+    /// By invariant 4 there is nothing to forget before.
     fn turn_to(&mut self, slot: Slot) {
         mem::swap(&mut self.entries, &mut self.others[self.slot.0]);
         mem::swap(&mut self.entries, &mut self.others[slot.0]);
@@ -141,6 +145,12 @@ impl KnownNames {
         Some(pen.at())
     }
 
+    /// The number of the names that are kept.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Keeps of a line with more or longer names than are to be kept what comes before: it stood in one line, too.
     #[inline(always)]
     pub(crate) fn forget_large(&mut self) {
@@ -155,6 +165,7 @@ impl KnownNames {
         let kept = self.entries.iter().position(is_long).unwrap_or(KEPT);
         self.entries.truncate(kept.min(KEPT));
         self.entries.shrink_to(KEPT);
+        self.at = 0;
         self.is_large = false;
     }
 }
@@ -174,6 +185,8 @@ impl Entry {
     fn become_name(&mut self, place: Place, name: &str, written: Piece) {
         self.place = place;
         self.name.clear();
+        // No more than that, or more than is to be kept would stay.
+        self.name.reserve_exact(name.len());
         self.name.push_str(name);
         self.short.set(name.as_bytes());
         self.written = written;
@@ -271,6 +284,20 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_other_lines_are_kept() {
+        let (mut names, mut scratch) = (KnownNames::default(), Scratch::default());
+        for slot in [0, 1, 0, 1, 7] {
+            names.begin(Slot(slot));
+            let name = format!("of_{slot}");
+            let known = names.entries.first().map(|entry| entry.name.clone());
+            assert!(known.is_none_or(|known| known == name));
+            assert!(names.write(&mut scratch, 0, Place::Measurement, &name).is_some());
+        }
+        let kept = |slot: usize| names.others[slot].first().map(|entry| entry.name.as_str());
+        assert_eq!((kept(0), kept(1), kept(7)), (Some("of_0"), Some("of_1"), None));
+    }
+
+    #[test]
     fn of_a_large_line_its_begin_is_kept() {
         let of = |fields: usize, last: &str| {
             let (mut names, mut scratch) = (KnownNames::default(), Scratch::default());
@@ -281,7 +308,7 @@ mod tests {
             }
             assert!(names.write(&mut scratch, 0, Place::NextField, last).is_some());
             names.forget_large();
-            names.entries.len()
+            names.kept()
         };
         assert_eq!(of(2, "g"), 3);
         assert_eq!(of(3, &"g".repeat(300)), 3);

@@ -9,7 +9,7 @@ use crate::known_names::Slot;
 use crate::line::Line;
 use crate::moment::{nanoseconds, stored};
 use crate::parse::parse_begun;
-use crate::pen::Block;
+use crate::piece::Block;
 use crate::point::Point;
 use crate::point_error::PointError;
 use crate::precision::Precision;
@@ -23,8 +23,8 @@ use crate::rules::Rules;
 /// which costs what it costs there.
 ///
 /// A thread remembers the names of its lines, of eight measurements at most, and of each line up to 256 names of up to 256 bytes, with the
-/// last value of each tag: what the next line has in the same places is written without a check, where it is no longer than 32 bytes. That
-/// is a megabyte for a thread at most, and mostly a few kilobytes. Who builds two lines at once on one thread has this for one of them.
+/// last value of each tag of up to 32 bytes: what the next line has in the same places is written without a check, where it is no longer
+/// than 32 bytes. That is about a megabyte for a thread at most, and mostly a few kilobytes. Who builds two lines at once on one thread has this for one of them.
 ///
 /// # Examples
 ///

@@ -2,56 +2,13 @@
 
 use crate::byte_class::{find_in_name, find_in_text};
 use crate::ends::{ends, word_of};
+use crate::piece::{Block, Piece};
 
 /// Writes into a slice. Whoever hands it out has seen to it that what comes has room, and [`Pen::SPARE`] bytes behind it.
 pub(crate) struct Pen<'a> {
     room: &'a mut [u8],
     /// A place of its own, and not the slice's begin: it stays in a register.
     at: usize,
-}
-
-/// A part of a longer text that is written again and again.
-pub(crate) type Block = [u8; BLOCK];
-
-const BLOCK: usize = 32;
-
-/// Cuts a text into blocks.
-pub(crate) fn blocks_of(text: &str) -> Box<[Block]> {
-    let block = |part: &[u8]| {
-        let mut block = [0; BLOCK];
-        block[..part.len()].copy_from_slice(part);
-        block
-    };
-    text.as_bytes().chunks(BLOCK).map(block).collect()
-}
-
-/// A short text that is written again and again: in moves of one size, whatever its length.
-pub(crate) struct Piece {
-    text: [u8; Self::MOST],
-    /// Zero where the text is longer than that.
-    len: usize,
-}
-
-impl Piece {
-    const MOST: usize = 48;
-
-    pub(crate) fn none() -> Self {
-        Self {
-            text: [0; Self::MOST],
-            len: 0,
-        }
-    }
-
-    pub(crate) fn is_some(&self) -> bool {
-        self.len > 0
-    }
-
-    /// Writes it at a place, and says where it ends; not where the text was too long for it, or has no room.
-    #[inline(always)]
-    pub(crate) fn write(&self, room: &mut [u8], at: usize) -> Option<usize> {
-        *room.get_mut(at..)?.first_chunk_mut()? = self.text;
-        self.is_some().then_some(at + self.len)
-    }
 }
 
 impl<'a> Pen<'a> {
@@ -75,7 +32,7 @@ impl<'a> Pen<'a> {
         self.at += 1;
     }
 
-    /// Any bytes.
+    /// Any bytes. It needs no spare room behind more than three of them.
     #[inline(always)]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         write_unless(self.room, self.at, bytes, |_| 0);
@@ -89,7 +46,8 @@ impl<'a> Pen<'a> {
         self.at += BYTES;
     }
 
-    /// The digits of a float: mostly 16 to 19 of them, in three moves for any of these lengths, as nobody can foresee which comes.
+    /// The digits of a float: mostly 16 to 19 of them, at places that do not depend on their number. For one that does, a processor
+    /// guesses which of the stores before has what is read there, and loses time where that was wrong.
     #[inline(always)]
     pub(crate) fn float_digits(&mut self, digits: &[u8]) {
         let length = digits.len();
@@ -135,10 +93,8 @@ impl<'a> Pen<'a> {
     #[inline(always)]
     pub(crate) fn since(&self, start: usize) -> Piece {
         let len = self.at - start;
-        match self.room[start..].first_chunk() {
-            Some(text) if len <= Piece::MOST => Piece { text: *text, len },
-            _ => Piece::none(),
-        }
+        let text = self.room[start..].first_chunk();
+        text.map_or(Piece::none(), |text| Piece::of(*text, len))
     }
 
     /// A name, and whether it has letters and nothing to escape; if not, nothing counts as written.

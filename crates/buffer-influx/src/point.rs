@@ -137,7 +137,7 @@ impl Point {
         self
     }
 
-    /// Sets the moment of the point in nanoseconds since 1970, or lets it be stamped when it is encoded.
+    /// Sets the moment of the point in nanoseconds since 1970, also where no server stores it.
     pub(crate) fn at(mut self, nanoseconds: i128) -> Self {
         self.timestamp = Some(nanoseconds);
         self

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::pen::{Block, Pen, Piece};
+use crate::pen::Pen;
+use crate::piece::{Block, Piece};
 
 /// What is kept at most after a large line.
 const KEPT_BYTES: usize = 64 * 1024;
@@ -39,11 +40,17 @@ impl Scratch {
         self.end = end;
     }
 
+    /// How many bytes are kept.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.room.len()
+    }
+
     /// Gives back what only a large line needed.
     #[inline(always)]
     pub(crate) fn forget_large(&mut self) {
         if self.room.len() > KEPT_BYTES {
-            self.room = Vec::new();
+            *self = Self::default();
         }
     }
 
@@ -66,7 +73,7 @@ impl Scratch {
         self.end = bytes;
     }
 
-    /// Writes a piece at a place, and says where it ends; none where the text is too long for a piece, nor where there is no room,
+    /// Writes a piece at a place, and says where it ends; none where the text is too long for a piece, or where there is no room,
     /// which a [pen](Scratch::pen) makes.
     #[inline(always)]
     pub(crate) fn write_piece(&mut self, at: usize, piece: &Piece) -> Option<usize> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::encode::push_series;
 use crate::known_names::Slot;
 use crate::line_builder::LineBuilder;
-use crate::pen::{Block, blocks_of};
+use crate::piece::{Block, blocks_of};
 use crate::point::Point;
 use crate::point_error::PointError;
 use crate::rules::Rules;

@@ -56,11 +56,11 @@ pub(crate) fn write_field(
 ) -> Option<usize> {
     match value {
         FieldValueRef::Float(float) => {
-            let mut buffer = zmij::Buffer::new();
-            let digits = buffer.format_finite(float).as_bytes();
             if !float.is_finite() {
                 return None;
             }
+            let mut buffer = zmij::Buffer::new();
+            let digits = buffer.format_finite(float).as_bytes();
             let at = write_key(scratch)?;
             let mut pen = scratch.pen(at, 0);
             pen.float_digits(digits);
@@ -136,7 +136,7 @@ pub(crate) fn write_timestamp(pen: &mut Pen<'_>, nanoseconds: i64) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(nanoseconds).as_bytes();
     match digits.as_array::<19>() {
-        // From 2001 on, until 2286.
+        // From 2001 on.
         Some(digits) => pen.array(*digits),
         None => pen.bytes(digits),
     }

@@ -289,20 +289,27 @@ fn of_many_moments_the_last_counts() {
 }
 
 #[test]
-fn a_line_may_be_long_and_two_may_grow_at_once() {
+fn a_line_may_be_long_and_some_may_grow_at_once() {
     let encoder = Encoder::new(Dialect::Influx1);
     let keys: Vec<String> = (0..500).map(|number| format!("field_{number:03}")).collect();
-    let (mut one, mut other) = (encoder.line("m"), encoder.line("m"));
+    let (mut one, mut other, mut of_others) = (encoder.line("m"), encoder.line("m"), encoder.line("other"));
     let mut point = Point::new("m").timestamp_ns(1);
+    let mut point_of_others = Point::new("other").timestamp_ns(1);
     for key in &keys {
         let text = key.repeat(30);
         one.field(key, &text);
         other.field(key, &text);
+        of_others.field(key, &text);
         point = point.field(key, &text);
+        point_of_others = point_of_others.field(key, &text);
     }
     let expected = encoder.encode(&point);
     assert_eq!(one.timestamp_ns(1).finish(), expected);
     assert_eq!(other.timestamp_ns(1).finish(), expected);
+    assert_eq!(
+        of_others.timestamp_ns(1).finish(),
+        encoder.encode(&point_of_others)
+    );
 }
 
 #[test]
