@@ -17,12 +17,12 @@ mod once;
 #[path = "increment/papaya.rs"]
 mod papaya;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use buffer_benches::{Bench, Contender};
+use buffer_benches::{Bench, Contender, produce};
 
 use crate::contenders::{CONTENDERS, Counter};
 use crate::keys::{Draw, Load};
@@ -98,7 +98,7 @@ fn of_load(bench: &mut Bench, name: &str, keys: usize, draw: Draw, threads: usiz
 /// Runs the threads and the windows, measures until all increments are made, and checks what they came to.
 fn measure(load: &Arc<Load>, counter: Box<dyn Counter>) -> f64 {
     let counter: Arc<dyn Counter> = Arc::from(counter);
-    let start = Barrier::new(load.threads() + 1);
+    let keys: Vec<Vec<&str>> = (0..load.threads()).map(|thread| load.of(thread)).collect();
     let done = Arc::new(AtomicBool::new(false));
     let windows = thread::spawn({
         let (counter, done) = (Arc::clone(&counter), Arc::clone(&done));
@@ -110,23 +110,10 @@ fn measure(load: &Arc<Load>, counter: Box<dyn Counter>) -> f64 {
             }
         }
     });
-    let elapsed = thread::scope(|scope| {
-        let producers: Vec<_> = (0..load.threads())
-            .map(|thread| {
-                let (counter, start) = (&counter, &start);
-                scope.spawn(move || {
-                    let keys = load.of(thread);
-                    start.wait();
-                    counter.increment_all(&keys);
-                })
-            })
-            .collect();
-        start.wait();
-        let begin = Instant::now();
-        for producer in producers {
-            producer.join().expect("producers do not panic");
-        }
-        begin.elapsed()
+    let threads = load.threads() as u64;
+    // Its share is its number.
+    let elapsed = produce(threads, threads, |thread| {
+        counter.increment_all(&keys[thread.start as usize]);
     });
     done.store(true, Ordering::Relaxed);
     windows.thread().unpark();
