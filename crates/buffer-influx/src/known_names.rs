@@ -83,7 +83,7 @@ impl KnownNames {
     /// Writes a name at a place, with the separators around it, and says where it ends; none where it is not usual, or not in its place in
     /// the order.
     ///
-    /// Called for every name, so that there is one copy of it to keep in the cache.
+    /// Called for every name, so that there is one copy of it for the processor to keep at hand.
     #[inline(never)]
     pub(crate) fn write(
         &mut self,

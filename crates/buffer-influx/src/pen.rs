@@ -143,7 +143,7 @@ impl<'a> Pen<'a> {
     }
 }
 
-/// Called for every name, so that there is one copy of it to keep in the cache.
+/// Called for every name, so that there is one copy of it for the processor to keep at hand.
 #[inline(never)]
 fn write_plain_name(room: &mut [u8], at: usize, name: &[u8]) -> bool {
     match name.len() {
