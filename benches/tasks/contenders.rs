@@ -14,8 +14,22 @@ const BATCH: usize = 5_000;
 /// Ours holds ten batches for each of its two partitions at most, and so may all others.
 const CAPACITY: usize = 20 * BATCH;
 
-/// Lets the tasks insert, and says what an item cost. Each task is a loop over its numbers, with a handle of its own, as a program has it:
-/// a trait around the inserts would cost each of them another future.
+/// A task for each range of numbers, with a handle of its own: a loop over the numbers, as a program has it. A function that is given what
+/// to do with each of them would cost every contender another future.
+macro_rules! each {
+    ($handle:ident, |$number:ident| $insert:expr) => {
+        move |numbers: Range<u64>| {
+            let $handle = $handle.clone();
+            async move {
+                for $number in numbers {
+                    $insert;
+                }
+            }
+        }
+    };
+}
+
+/// Lets the tasks insert, and says what an item cost.
 fn timed<F>(load: Load<'_>, task: impl Fn(Range<u64>) -> F) -> f64
 where
     F: Future<Output = ()> + Send + 'static,
@@ -45,14 +59,11 @@ pub(crate) fn buffer(load: Load<'_>) -> f64 {
         .runtime(load.runtime.handle().clone())
         .build(Arc::clone(&total))
         .expect("the settings make sense");
-    let cost = timed(load, |numbers| {
-        let buffer = buffer.clone();
-        async move {
-            for number in numbers {
-                buffer.insert(number).await.expect("open");
-            }
-        }
-    });
+    let handle = buffer.clone();
+    let cost = timed(
+        load,
+        each!(handle, |number| handle.insert(number).await.expect("open")),
+    );
     load.runtime.block_on(buffer.close());
     total.check(load.items);
     cost
@@ -70,14 +81,8 @@ pub(crate) fn handed_over(load: Load<'_>) -> f64 {
             }
         }
     });
-    let cost = timed(load, |numbers| {
-        let bound = Arc::clone(&bound);
-        async move {
-            for number in numbers {
-                bound.insert(number).await;
-            }
-        }
-    });
+    let handle = Arc::clone(&bound);
+    let cost = timed(load, each!(handle, |number| handle.insert(number).await));
     total.add(&bound.rest());
     drop(bound);
     load.runtime.block_on(drain).expect("the drain does not panic");
@@ -87,14 +92,10 @@ pub(crate) fn handed_over(load: Load<'_>) -> f64 {
 
 pub(crate) fn tokio_mpsc(load: Load<'_>) -> f64 {
     let (sender, mut receiver) = mpsc::channel(CAPACITY);
-    let task = move |numbers| {
-        let sender = sender.clone();
-        async move {
-            for number in numbers {
-                sender.send(number).await.expect("the other side lives");
-            }
-        }
-    };
+    let task = each!(sender, |number| sender
+        .send(number)
+        .await
+        .expect("the other side lives"));
     drained(load, task, async move |total| {
         let mut batch = Vec::with_capacity(BATCH);
         while receiver.recv_many(&mut batch, BATCH).await > 0 {
@@ -106,14 +107,10 @@ pub(crate) fn tokio_mpsc(load: Load<'_>) -> f64 {
 
 pub(crate) fn flume(load: Load<'_>) -> f64 {
     let (sender, receiver) = flume::bounded(CAPACITY);
-    let task = move |numbers| {
-        let sender = sender.clone();
-        async move {
-            for number in numbers {
-                sender.send_async(number).await.expect("the other side lives");
-            }
-        }
-    };
+    let task = each!(sender, |number| sender
+        .send_async(number)
+        .await
+        .expect("the other side lives"));
     drained(load, task, async move |total| {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(item) = receiver.recv_async().await {
@@ -127,14 +124,10 @@ pub(crate) fn flume(load: Load<'_>) -> f64 {
 
 pub(crate) fn async_channel(load: Load<'_>) -> f64 {
     let (sender, receiver) = async_channel::bounded(CAPACITY);
-    let task = move |numbers| {
-        let sender = sender.clone();
-        async move {
-            for number in numbers {
-                sender.send(number).await.expect("the other side lives");
-            }
-        }
-    };
+    let task = each!(sender, |number| sender
+        .send(number)
+        .await
+        .expect("the other side lives"));
     drained(load, task, async move |total| {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(item) = receiver.recv().await {
@@ -149,14 +142,10 @@ pub(crate) fn async_channel(load: Load<'_>) -> f64 {
 
 pub(crate) fn kanal(load: Load<'_>) -> f64 {
     let (sender, receiver) = kanal::bounded_async(CAPACITY);
-    let task = move |numbers| {
-        let sender = sender.clone();
-        async move {
-            for number in numbers {
-                sender.send(number).await.expect("the other side lives");
-            }
-        }
-    };
+    let task = each!(sender, |number| sender
+        .send(number)
+        .await
+        .expect("the other side lives"));
     drained(load, task, async move |total| {
         let mut batch = Vec::with_capacity(CAPACITY);
         while let Ok(item) = receiver.recv().await {
