@@ -24,7 +24,8 @@ use crate::rules::Rules;
 ///
 /// A thread remembers the names of its lines, of eight measurements at most, and of each line up to 256 names of up to 256 bytes, with the
 /// last value of each tag of up to 32 bytes: what the next line has in the same places is written without a check, where it is no longer
-/// than 32 bytes. That is about a megabyte for a thread at most, and mostly a few kilobytes. Who builds two lines at once on one thread has this for one of them.
+/// than 32 bytes. That is about a megabyte for a thread at most, and mostly a few kilobytes. Who builds two lines at once on one thread
+/// has this for one of them.
 ///
 /// # Examples
 ///
