@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use buffer_benches::produce;
+use buffer_benches::{add_if_whole, produce};
 use buffer_core::{Batch, Buffer, Flush, FlushError, TryInsertError, async_trait};
 use crossbeam_utils::CachePadded;
 use multistream_batch::channel::buf_batch::{BufBatchChannel, Command};
@@ -130,10 +130,10 @@ pub(crate) fn crossbeam<T: Item>(load: Load<'_>) -> f64 {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(item) = receiver.recv() {
             batch.push(item);
-            batch.extend(receiver.try_iter().take(BATCH - 1));
-            total.add(&batch);
-            batch.clear();
+            batch.extend(receiver.try_iter().take(BATCH - batch.len()));
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
+        total.add(&batch);
     })
 }
 
@@ -146,9 +146,9 @@ pub(crate) fn kanal<T: Item>(load: Load<'_>) -> f64 {
             batch.push(item);
             // All that is there, in one step: it is what makes this one fast.
             let _closed = receiver.drain_into(&mut batch);
-            total.add(&batch);
-            batch.clear();
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
+        total.add(&batch);
     })
 }
 
@@ -159,10 +159,10 @@ pub(crate) fn flume<T: Item>(load: Load<'_>) -> f64 {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(item) = receiver.recv() {
             batch.push(item);
-            batch.extend(receiver.try_iter().take(BATCH - 1));
-            total.add(&batch);
-            batch.clear();
+            batch.extend(receiver.try_iter().take(BATCH - batch.len()));
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
+        total.add(&batch);
     })
 }
 
@@ -173,10 +173,12 @@ pub(crate) fn tokio_mpsc<T: Item>(load: Load<'_>) -> f64 {
         let total = Arc::clone(&total);
         async move {
             let mut batch = Vec::with_capacity(BATCH);
-            while receiver.recv_many(&mut batch, BATCH).await > 0 {
-                total.add(&batch);
-                batch.clear();
+            let mut room = BATCH;
+            while receiver.recv_many(&mut batch, room).await > 0 {
+                add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
+                room = BATCH - batch.len();
             }
+            total.add(&batch);
         }
     });
     let cost = timed(load, |item| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use buffer_benches::{Total, produce_in_tasks};
+use buffer_benches::{Total, add_if_whole, produce_in_tasks};
 use buffer_core::Buffer;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -108,10 +108,12 @@ pub(crate) fn tokio_mpsc(load: Load<'_>) -> f64 {
         let total = Arc::clone(&total);
         async move {
             let mut batch = Vec::with_capacity(BATCH);
-            while receiver.recv_many(&mut batch, BATCH).await > 0 {
-                total.add(&batch);
-                batch.clear();
+            let mut room = BATCH;
+            while receiver.recv_many(&mut batch, room).await > 0 {
+                add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
+                room = BATCH - batch.len();
             }
+            total.add(&batch);
         }
     });
     let cost = timed(load, &sender);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use buffer_benches::{Total, produce};
+use buffer_benches::{Total, add_if_whole, produce};
 use buffer_core::{Buffer, TryInsertBatchError};
 
 use crate::bound::Homes;
@@ -81,10 +81,10 @@ pub(crate) fn crossbeam(load: Load<'_>) -> f64 {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(item) = receiver.recv() {
             batch.push(item);
-            batch.extend(receiver.try_iter().take(BATCH - 1));
-            total.add(&batch);
-            batch.clear();
+            batch.extend(receiver.try_iter().take(BATCH - batch.len()));
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
+        total.add(&batch);
     })
 }
 
@@ -100,8 +100,8 @@ pub(crate) fn kanal(load: Load<'_>) -> f64 {
         while let Ok(item) = receiver.recv() {
             batch.push(item);
             let _closed = receiver.drain_into(&mut batch);
-            total.add(&batch);
-            batch.clear();
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
+        total.add(&batch);
     })
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use buffer_benches::Total;
+use buffer_benches::{Total, add_if_whole};
 use buffer_core::Buffer;
 
 use crate::bound::Homes;
@@ -71,10 +71,7 @@ pub(crate) fn crossbeam(load: Load<'_>) -> Latencies {
         while let Ok(item) = receiver.recv() {
             batch.push(item);
             batch.extend(receiver.try_iter().take(BATCH - batch.len()));
-            if batch.len() == BATCH {
-                total.add(&batch);
-                batch.clear();
-            }
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
         total.add(&batch);
     })
@@ -88,10 +85,7 @@ pub(crate) fn flume(load: Load<'_>) -> Latencies {
         while let Ok(item) = receiver.recv() {
             batch.push(item);
             batch.extend(receiver.try_iter().take(BATCH - batch.len()));
-            if batch.len() == BATCH {
-                total.add(&batch);
-                batch.clear();
-            }
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
         total.add(&batch);
     })
@@ -110,10 +104,7 @@ pub(crate) fn kanal(load: Load<'_>) -> Latencies {
         while let Ok(item) = receiver.recv() {
             batch.push(item);
             let _closed = receiver.drain_into(&mut batch);
-            if batch.len() >= BATCH {
-                total.add(&batch);
-                batch.clear();
-            }
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
         total.add(&batch);
     })
@@ -127,10 +118,7 @@ pub(crate) fn tokio_mpsc(load: Load<'_>) -> Latencies {
         async move {
             let mut batch = Vec::with_capacity(BATCH);
             while receiver.recv_many(&mut batch, BATCH).await > 0 {
-                if batch.len() >= BATCH {
-                    total.add(&batch);
-                    batch.clear();
-                }
+                add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
             }
             total.add(&batch);
         }

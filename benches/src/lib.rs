@@ -21,4 +21,4 @@ mod total;
 
 pub use crate::bench::{Bench, Contender};
 pub use crate::produce::{produce, produce_in_tasks};
-pub use crate::total::Total;
+pub use crate::total::{Total, add_if_whole};

@@ -4,6 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use buffer_core::{Batch, Flush, FlushError, async_trait};
 
+/// Hands a batch over once it is whole, as who writes batches does: what comes out of a channel is as much as there is just then.
+pub fn add_if_whole<T>(batch: &mut Vec<T>, size: usize, add: impl FnOnce(&[T])) {
+    if batch.len() >= size {
+        add(batch);
+        batch.clear();
+    }
+}
+
 /// A sink that only adds up.
 #[derive(Debug, Default)]
 pub struct Total {

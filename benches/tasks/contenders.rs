@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use buffer_benches::{Total, produce_in_tasks};
+use buffer_benches::{Total, add_if_whole, produce_in_tasks};
 use buffer_core::Buffer;
 use tokio::sync::mpsc;
 
@@ -98,10 +98,12 @@ pub(crate) fn tokio_mpsc(load: Load<'_>) -> f64 {
         .expect("the other side lives"));
     drained(load, task, async move |total| {
         let mut batch = Vec::with_capacity(BATCH);
-        while receiver.recv_many(&mut batch, BATCH).await > 0 {
-            total.add(&batch);
-            batch.clear();
+        let mut room = BATCH;
+        while receiver.recv_many(&mut batch, room).await > 0 {
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
+            room = BATCH - batch.len();
         }
+        total.add(&batch);
     })
 }
 
@@ -115,10 +117,10 @@ pub(crate) fn flume(load: Load<'_>) -> f64 {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(item) = receiver.recv_async().await {
             batch.push(item);
-            batch.extend(receiver.try_iter().take(BATCH - 1));
-            total.add(&batch);
-            batch.clear();
+            batch.extend(receiver.try_iter().take(BATCH - batch.len()));
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
+        total.add(&batch);
     })
 }
 
@@ -133,10 +135,10 @@ pub(crate) fn async_channel(load: Load<'_>) -> f64 {
         while let Ok(item) = receiver.recv().await {
             batch.push(item);
             let more = std::iter::from_fn(|| receiver.try_recv().ok());
-            batch.extend(more.take(BATCH - 1));
-            total.add(&batch);
-            batch.clear();
+            batch.extend(more.take(BATCH - batch.len()));
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
+        total.add(&batch);
     })
 }
 
@@ -152,8 +154,8 @@ pub(crate) fn kanal(load: Load<'_>) -> f64 {
             batch.push(item);
             // All that is there, in one step: it is what makes this one fast.
             let _closed = receiver.drain_into(&mut batch);
-            total.add(&batch);
-            batch.clear();
+            add_if_whole(&mut batch, BATCH, |batch| total.add(batch));
         }
+        total.add(&batch);
     })
 }
