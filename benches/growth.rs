@@ -4,12 +4,13 @@
 //!
 //! * *Partitions*: two threads insert. The smaller one has a partition for each of them; with one for both they share a lock, and
 //!   that row is shown only.
-//! * *Buffers*: two threads insert, until all items are delivered. Batches are of 100 items everywhere, so that as many are flushed. In
-//!   runs, each thread inserts 100 items into a buffer and then goes to the next, as who serves one customer after the other.
-//!   In turn, it goes to the next with each item; what the processor's caches don't hold is then brought in for each item anew,
-//!   and that row is shown only.
+//! * *Buffers*: two threads insert, until all items are delivered. Batches are of 100 items everywhere, so that as many are flushed, and
+//!   a buffer has a thousand items at least. In runs, each thread inserts 100 items into a buffer and then goes to the next, as who
+//!   serves one customer after the other. In turn, it goes to the next with each item; what the processor's caches don't hold is then
+//!   brought in for each item anew, and that row is shown only. So is the one with a single batch for each partition: it has the
+//!   first use of ten thousand buffers in it, and not only their items.
 //! * *Tasks*: they insert on two worker threads. One task has one of them, so the smaller one has ten tasks.
-//!   A task has 5,000 items at least: to spawn it, which is in the time, costs about as much as 500 inserts.
+//!   A task has 20,000 items at least: to spawn it, which is in the time, costs about as much as 500 inserts.
 //! * *A day*: how often the runtime's thread goes to sleep while nobody works, beside a runtime without a buffer, and in the last of 24
 //!   hours in which an item comes every minute, beside the first. A day passes at once: the clock stands still while anybody works.
 
@@ -46,6 +47,10 @@ fn main() {
     }
     for (name, run) in [("in runs of 100", 100), ("in turn", 1)] {
         for buffers in [1, 100, 1_000, 10_000] {
+            let load = Load {
+                items: load.items.max(1_000 * buffers),
+                ..load
+            };
             bench.load(
                 &format!("{buffers} buffers, {name}"),
                 &mut [
@@ -55,9 +60,16 @@ fn main() {
             );
         }
     }
+    bench.load(
+        "10000 buffers, a batch for each partition",
+        &mut [
+            Contender::new("this", || more::buffers(load, 10_000, 100)),
+            Contender::new("1 buffer", || more::buffers(load, 1, 100)),
+        ],
+    );
     for tasks in [1, 10, 100, 1_000, 10_000] {
         let load = Load {
-            items: 5_000 * tasks.max(1_000),
+            items: 20_000 * tasks.max(1_000),
             ..load
         };
         bench.load(

@@ -47,7 +47,7 @@ pub(crate) fn partitions(load: Load<'_>, partitions: usize) -> f64 {
 
 /// Two threads and so many buffers, until all items are delivered. Each thread inserts `run` items into one before it goes to the
 /// next.
-pub(crate) fn buffers(load: Load<'_>, buffers: usize, run: u64) -> f64 {
+pub(crate) fn buffers(load: Load<'_>, buffers: u64, run: u64) -> f64 {
     let total = Arc::new(Total::default());
     let of_hundred = || Buffer::builder().partitions(2).batch_size(100);
     let buffers: Vec<_> = (0..buffers).map(|_| built(load, of_hundred(), &total)).collect();
