@@ -1,14 +1,14 @@
 //! How long a single insert takes, beside channels: `cargo bench -p buffer-benches --bench latency`.
 //!
 //! Each producer inserts an item every 20 microseconds on average, after a gap that is drawn evenly from zero to twice as much; in the
-//! gaps it spins, as if it made the next item. So it is with services: items come at random, mostly one at a time, and the other
-//! side of a channel has taken the one before and has gone to sleep, or is about to. A sender then has to wake it, and that is what its
-//! slow sends are. (At a pace of a few microseconds without gaps it never sleeps, and the row shows nothing.) Who collects
-//! on the producer's side wakes somebody once a batch.
+//! gaps it looks at the clock and gives its core to whoever wants it. So it is with services: items come at random, mostly one at a
+//! time, and the other side of a channel has taken the one before and has gone to sleep, or is about to. A sender then has to wake it, and
+//! that is what its slow sends are. (At a pace of a few microseconds without gaps it never sleeps, and neither does it beside two
+//! producers that keep two cores to themselves; the row shows nothing then.) Who collects on the producer's side wakes somebody once a
+//! batch.
 //!
 //! The clock is looked at before and after each call: one look, some 25 ns, is in every figure. So is what a producer waits for the
-//! processor in the midst of an insert: with as many producers as cores, whatever else runs takes it from one of them, and the slowest of
-//! a thousand inserts are what the scheduler makes of that. The contender that does nothing has both and nothing else.
+//! processor in the midst of an insert. The contender that does nothing has both and nothing else.
 //!
 //! Batches are of 5,000. Nobody waits for room. Every total is checked, but where nothing is sent.
 

@@ -1,8 +1,8 @@
 //! Inserts at a pace, and looks at the clock before and after each.
 
-use std::hint::spin_loop;
 use std::ops::Range;
 use std::sync::Mutex;
+use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
 use buffer_benches::produce;
@@ -48,7 +48,7 @@ fn one(numbers: Range<u64>, pace: Duration, insert: impl Fn(u64)) -> Vec<u32> {
         *latency = (end - begin).as_nanos() as u32;
         let gap = gaps.next().expect("there is always another");
         while end.elapsed() < gap {
-            spin_loop();
+            yield_now();
         }
     }
     own
