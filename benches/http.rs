@@ -7,11 +7,16 @@
 //! The bound sends the same bodies, finished before the clock starts, through the same HTTP client. Compression costs more than
 //! everything else together, so with gzip there are two: one sends what was compressed before and is shown, and one has the
 //! compression to do, as every client has, and is judged by.
+//!
+//! CPU is what this process takes on all cores, the server in it and the kernel on its behalf included: it says what of two cores a
+//! bound leaves to whoever has more to do.
 
 #[path = "http/bodies.rs"]
 mod bodies;
 #[path = "http/clients.rs"]
 mod clients;
+#[path = "http/clock.rs"]
+mod clock;
 #[path = "http/points.rs"]
 mod points;
 #[path = "encode/readings.rs"]
@@ -28,6 +33,7 @@ use buffer_influx::{Client, Dialect, Encoder, Gzip, V1};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::bodies::{Body, send};
+use crate::clock::Clock;
 use crate::points::Points;
 use crate::server::Server;
 
@@ -76,9 +82,12 @@ fn plain(bench: &mut Bench, setting: &Setting) {
     let finished = sender(setting, setting.bodies.clone(), identity);
     let mut contenders = [
         Contender::new("buffer-influx", || {
-            setting.lines(|| writing::write(runtime, &ours, points, 0, POINTS))
+            setting.lines(|| setting.write(&ours, clock::wall))
         }),
-        Contender::new("bound: finished bodies", || setting.lines(&finished)).at_most(1.25),
+        Contender::new("bound: finished bodies", || {
+            setting.lines(|| finished(clock::wall))
+        })
+        .at_most(1.25),
         Contender::new("influxdb2", || {
             setting.lines(|| clients::influxdb2(runtime, &influxdb2, points, POINTS))
         })
@@ -89,6 +98,15 @@ fn plain(bench: &mut Bench, setting: &Setting) {
         .at_most(0.5),
     ];
     bench.load("plain", &mut contenders);
+    let mut contenders = [
+        Contender::new("buffer-influx", || {
+            setting.lines(|| setting.write(&ours, clock::cpu))
+        }),
+        Contender::new("bound: finished bodies", || {
+            setting.lines(|| finished(clock::cpu))
+        }),
+    ];
+    bench.load("plain, CPU", &mut contenders);
 }
 
 fn gzip(bench: &mut Bench, setting: &Setting) {
@@ -109,15 +127,15 @@ fn gzip(bench: &mut Bench, setting: &Setting) {
     let influxdb2_bytes = clients::influxdb2_bytes(points, POINTS);
     let mut contenders = [
         Contender::new("buffer-influx", || {
-            setting.packed(setting.bytes(), || {
-                writing::write(runtime, &ours, points, 0, POINTS)
-            })
+            setting.packed(setting.bytes(), || setting.write(&ours, clock::wall))
         }),
         Contender::new("bound: finished texts, compressed and sent", || {
-            setting.packed(setting.bytes(), &compressed)
+            setting.packed(setting.bytes(), || compressed(clock::wall))
         })
         .at_most(1.25),
-        Contender::new("compressed bodies", || setting.packed(setting.bytes(), &finished)),
+        Contender::new("compressed bodies", || {
+            setting.packed(setting.bytes(), || finished(clock::wall))
+        }),
         Contender::new("influxdb2", || {
             setting.packed(influxdb2_bytes, || {
                 clients::influxdb2(runtime, &influxdb2, points, POINTS)
@@ -126,6 +144,15 @@ fn gzip(bench: &mut Bench, setting: &Setting) {
         .at_most(0.5),
     ];
     bench.load("gzip", &mut contenders);
+    let mut contenders = [
+        Contender::new("buffer-influx", || {
+            setting.packed(setting.bytes(), || setting.write(&ours, clock::cpu))
+        }),
+        Contender::new("bound: finished texts, compressed and sent", || {
+            setting.packed(setting.bytes(), || compressed(clock::cpu))
+        }),
+    ];
+    bench.load("gzip, CPU", &mut contenders);
 }
 
 fn client(server: &Server, gzip: Gzip) -> Client {
@@ -133,16 +160,24 @@ fn client(server: &Server, gzip: Gzip) -> Client {
     client.build().expect("the settings make sense")
 }
 
-/// Sends bodies, of which `finish` does what is left to do; says how many seconds it took.
-fn sender<'a>(setting: &'a Setting, bodies: Vec<Body>, finish: fn(Body) -> Body) -> impl Fn() -> f64 + 'a {
+/// Sends bodies, of which `finish` does what is left to do; says how many seconds of a clock it took.
+fn sender<'a>(
+    setting: &'a Setting,
+    bodies: Vec<Body>,
+    finish: fn(Body) -> Body,
+) -> impl Fn(Clock) -> f64 + 'a {
     let client = reqwest::Client::builder().no_proxy().build();
     let client = client.expect("a client can be built");
     let url = format!("{}/write?db=db&precision=ns", setting.server.url);
     // Copied before the clock starts.
-    move || send(&setting.runtime, &client, &url, bodies.clone(), finish)
+    move |clock| send(&setting.runtime, &client, &url, bodies.clone(), finish, clock)
 }
 
 impl Setting {
+    fn write(&self, client: &Client, clock: Clock) -> f64 {
+        writing::write(&self.runtime, client, &self.points, 0, POINTS, clock)
+    }
+
     /// Of all finished texts.
     fn bytes(&self) -> u64 {
         self.bodies.iter().map(|body| body.bytes.len() as u64).sum()

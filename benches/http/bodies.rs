@@ -1,13 +1,14 @@
 //! The bound: finished bodies, sent by two tasks as fast as the server takes them.
 
 use std::io::Write as _;
-use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::Client;
 use reqwest::header::CONTENT_ENCODING;
 use tokio::runtime::Runtime;
+
+use crate::clock::Clock;
 
 /// The body of a request.
 #[derive(Clone)]
@@ -37,20 +38,21 @@ impl Body {
     }
 }
 
-/// Does what is left to do with every body, sends it and waits for the answers; says how many seconds it took.
+/// Does what is left to do with every body, sends it and waits for the answers; says how many seconds of the clock it took.
 pub(crate) fn send(
     runtime: &Runtime,
     client: &Client,
     url: &str,
     bodies: Vec<Body>,
     finish: fn(Body) -> Body,
+    clock: Clock,
 ) -> f64 {
     let mut shares: Vec<Vec<Body>> = vec![Vec::new(); TASKS];
     for (index, body) in bodies.into_iter().enumerate() {
         shares[index % TASKS].push(body);
     }
     runtime.block_on(async {
-        let begin = Instant::now();
+        let begin = clock();
         let tasks: Vec<_> = shares
             .into_iter()
             .map(|share| tokio::spawn(send_in_turn(client.clone(), url.to_owned(), share, finish)))
@@ -58,7 +60,7 @@ pub(crate) fn send(
         for task in tasks {
             task.await.expect("the server answers");
         }
-        begin.elapsed().as_secs_f64()
+        clock() - begin
     })
 }
 
