@@ -6,7 +6,8 @@ use std::sync::Arc;
 use buffer_core::Buffer;
 
 use crate::count::Count;
-use crate::windows::{HandedOver, Turn, Windows};
+use crate::turn::Turn;
+use crate::windows::{HandedOver, Windows};
 
 /// What all clones of a [`StatBuffer`](crate::StatBuffer) hold.
 pub(crate) struct Counters<K> {

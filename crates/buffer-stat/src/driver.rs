@@ -10,7 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::caught::caught;
 use crate::counters::Counters;
 use crate::metrics::Reporter;
-use crate::windows::{HandedOver, Turn, Windows};
+use crate::turn::Turn;
+use crate::windows::{HandedOver, Windows};
 
 /// The one task of a [`StatBuffer`](crate::StatBuffer). It holds no handle, so that the last drop is seen, and no sums, so that
 /// none are lost with it.
@@ -38,6 +39,12 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
 
     /// Runs until the counters are closed.
     pub(crate) async fn run(self) {
+        self.turn_windows().await;
+        // What came back since the last window ended.
+        self.report();
+    }
+
+    async fn turn_windows(&self) {
         let mut may_end_early = true;
         while let Ok(turn) = self.window(may_end_early).await {
             let Ok(handed) = self.hand_over(turn) else { return };

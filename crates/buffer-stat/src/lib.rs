@@ -88,6 +88,7 @@ mod tables;
 mod take;
 mod taken;
 mod tallies;
+mod turn;
 mod window;
 mod windows;
 

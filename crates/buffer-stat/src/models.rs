@@ -13,7 +13,8 @@ use crate::count::Count;
 use crate::error::IncrementError;
 use crate::max_keys::{MaxKeys, Places};
 use crate::sums::Sums;
-use crate::windows::{Turn, Windows};
+use crate::turn::Turn;
+use crate::windows::Windows;
 
 /// Checks every interleaving with at most three preemptions, which is where the known bugs of such machines show.
 fn check(model: impl Fn() + Send + Sync + 'static) {

@@ -15,8 +15,9 @@ use crate::counters::Counters;
 use crate::error::{IncrementError, IncrementManyError};
 use crate::sync::Ordering::Relaxed;
 use crate::tallies::Tallies;
+use crate::turn::Turn;
 use crate::window::Turned;
-use crate::windows::{HandedOver, Turn};
+use crate::windows::HandedOver;
 
 /// Counters by key: increments are summed in memory and flushed once a window.
 ///
@@ -176,7 +177,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     ///
     /// Safe: what was handed over is flushed, the rest goes on summing.
     pub async fn flush(&self) -> FlushReport {
-        self.flush_all(Turn::Now).await
+        self.flush_since(&self.ledger(), Turn::Now).await
     }
 
     /// Flushes the sum of one key, and begins a fresh window for it: its next increment is flushed an interval after that one,
@@ -217,20 +218,20 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let mut report = FlushReport::default();
+        // Before the key's count is on its way: it may be settled at once.
+        let before = self.ledger();
         loop {
             let spared = self.counters.windows.turn_key(key);
-            report += self.flush_all(Turn::Not).await;
+            let report = self.flush_since(&before, Turn::Not).await;
             if !spared || self.ends(&report) {
                 return report;
             }
         }
     }
 
-    async fn flush_all(&self, turn: Turn) -> FlushReport {
+    /// Ends the window as `turn` says, and waits until all is settled that was handed over; says what was settled since `before`.
+    async fn flush_since(&self, before: &Ledger, mut turn: Turn) -> FlushReport {
         let buffer = &self.counters.buffer;
-        let before = buffer.ledger();
-        let mut turn = turn;
         loop {
             let HandedOver { turned, spared, rest } = self.counters.hand_over(turn);
             if turned && !spared {
@@ -238,7 +239,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
             }
             buffer.flush().await;
             // The driver hands the rest on, too, and what became of that is in no single flush.
-            let report = buffer.ledger().since(&before);
+            let report = buffer.ledger().since(before);
             if self.ends(&report) || (!rest && turn == Turn::Not) {
                 return report;
             }

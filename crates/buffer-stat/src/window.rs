@@ -9,6 +9,7 @@ use crate::caught::{caught, drop_caught};
 use crate::count::{Count, fitting};
 use crate::in_flight::InFlight;
 use crate::taken::Taken;
+use crate::turn::Turn;
 
 pub(crate) struct Window<K> {
     /// How many windows have ended.
@@ -19,6 +20,8 @@ pub(crate) struct Window<K> {
     pub(crate) from: Option<Instant>,
     /// Counts that no partition of the buffer was free for yet.
     pub(crate) rest: Vec<Count<K>>,
+    /// How the window ends as soon as there is no rest of the one before.
+    pub(crate) owed: Turn,
     pub(crate) in_flight: InFlight<K>,
     /// How many counts the last window had: the next is likely to have as many.
     pub(crate) expected: usize,
@@ -41,6 +44,7 @@ impl<K> Window<K> {
             last: SystemTime::UNIX_EPOCH,
             from: None,
             rest: Vec::new(),
+            owed: Turn::Not,
             in_flight: InFlight::new(),
             expected: 0,
             turned: Turned::default(),
@@ -51,8 +55,10 @@ impl<K> Window<K> {
 
     /// When a window began that ends now: later than the one before, whatever the system's clock does.
     pub(crate) fn next_start(&mut self, begun: Option<SystemTime>) -> SystemTime {
+        /// Systems and databases have clocks that don't tell nanoseconds apart.
+        const LATER: Duration = Duration::from_micros(1);
         let begun = begun.unwrap_or_else(SystemTime::now);
-        self.last = begun.max(self.last + Duration::from_nanos(1));
+        self.last = begun.max(self.last + LATER);
         self.last
     }
 
@@ -142,5 +148,17 @@ mod tests {
         let mut inserted = Vec::new();
         assert!(!window.offer(4, |counts| inserted.append(counts)));
         assert_eq!(inserted.len(), 9, "all but the one that was taken");
+    }
+
+    /// Fails when it is later by less than some systems' clocks tell apart.
+    #[test]
+    fn every_window_begins_later_than_the_one_before_by_what_any_clock_shows() {
+        let mut window = Window::<u32>::new(false);
+        let first = window.next_start(None);
+        let second = window.next_start(Some(first));
+        let third = window.next_start(Some(SystemTime::UNIX_EPOCH));
+        for later in [second.duration_since(first), third.duration_since(second)] {
+            assert!(later.is_ok_and(|later| later >= Duration::from_micros(1)));
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::sums::Sums;
 use crate::sync::{Mutex, Notify};
 use crate::take::Spare;
 use crate::taken::Taken;
+use crate::turn::Turn;
 use crate::window::{Turned, Window};
 
 /// The sums, and what is known of their window. The handles, the driver, the sink and the buffer's `last_items` share it.
@@ -37,23 +38,10 @@ pub(crate) struct Windows<K> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct WindowsClosed;
 
-/// How a window is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// By its timer: keys that were flushed by hand wait for the next.
-    InTime,
-    /// On request.
-    Now,
-    /// Early, because there are too many keys.
-    Early,
-    /// It does not; only what is left of the last one goes on.
-    Not,
-}
-
 /// What a hand-over came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HandedOver {
-    /// Whether the window has ended. It has not where there is still a rest of the last one.
+    /// Whether the window has ended. It has not where there is still a rest of the last one, and ends when that is gone.
     pub(crate) turned: bool,
     /// Whether sums were left because a count of their key was not settled.
     pub(crate) spared: bool,
@@ -105,23 +93,32 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.current.lock().turned
     }
 
-    /// Ends the window as `turn` says, and offers its counts to `insert`, `batch_size` at a time, until it leaves some.
+    /// Offers the rest to `insert`, `batch_size` counts at a time, until it leaves some; then ends the window as `turn` says, or as
+    /// was said while there was a rest, and goes on with its counts. Where a rest is left, whoever comes when it is gone ends the
+    /// window.
     ///
     /// There is no await in between, so no sum can be lost on the way.
     pub(crate) fn hand_over(
         &self,
         turn: Turn,
         batch_size: usize,
-        insert: impl FnMut(&mut Vec<Count<K>>),
+        mut insert: impl FnMut(&mut Vec<Count<K>>),
     ) -> HandedOver {
         let mut window = self.current.lock();
-        let turned = turn != Turn::Not && window.rest.is_empty() && !window.closed;
-        let spared = turned && self.turn(&mut window, turn);
-        HandedOver {
-            turned,
-            spared,
-            rest: window.offer(batch_size, insert),
+        window.owed = window.owed.max(turn);
+        let mut handed = HandedOver {
+            turned: false,
+            spared: false,
+            rest: window.offer(batch_size, &mut insert),
+        };
+        if handed.rest || window.closed || window.owed == Turn::Not {
+            return handed;
         }
+        let turn = std::mem::replace(&mut window.owed, Turn::Not);
+        handed.turned = true;
+        handed.spared = self.turn(&mut window, turn);
+        handed.rest = window.offer(batch_size, insert);
+        handed
     }
 
     /// Ends the window of one key, and begins a fresh one for it. Its counts are what goes next. Says whether its sum was left

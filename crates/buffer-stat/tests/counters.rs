@@ -1,13 +1,18 @@
 //! Increments arrive in the sink as sums, one for each key and window, through failures, the close and the drop.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
+use buffer_core::testing::ScriptedSink;
 use buffer_core::{Batch, Flush, FlushError, async_trait};
 use buffer_stat::{Count, IncrementError, StatBuffer};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use tokio::time::{advance, sleep};
 
 /// Keeps the counts, after failing so many attempts as unavailable.
@@ -387,4 +392,53 @@ fn a_key_whose_comparison_panics_poisons_nothing() {
     stats.increment(&Touchy(7), 2).unwrap();
     runtime.block_on(stats.close());
     assert_eq!(*sum.lock(), 3);
+}
+
+/// A key of which the asking thread drops a copy: once its count has been settled, and not before.
+#[derive(Clone)]
+struct Lagging(Arc<(Mutex<bool>, Condvar)>);
+
+const ASKING: &str = "asking";
+
+impl Drop for Lagging {
+    fn drop(&mut self) {
+        let (is_settled, settled) = &*self.0;
+        if thread::current().name() == Some(ASKING) {
+            settled.wait_while(&mut is_settled.lock(), |is_settled| !*is_settled);
+        }
+    }
+}
+
+impl PartialEq for Lagging {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Lagging {}
+
+impl Hash for Lagging {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// Fails when what is settled is looked at after the count has gone on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_of_one_key_reports_a_count_that_was_settled_before_it_could_wait_for_it() {
+    let key = Lagging(Arc::default());
+    let told = key.clone();
+    let stats = StatBuffer::builder()
+        .on_outcome(move |_| {
+            *told.0.0.lock() = true;
+            told.0.1.notify_all();
+        })
+        .build(ScriptedSink::new([]))
+        .unwrap();
+    stats.increment(&key, 1).unwrap();
+    let runtime = Handle::current();
+    let asking = thread::Builder::new().name(ASKING.to_owned());
+    let asking = asking
+        .spawn(move || runtime.block_on(stats.flush_key(&key)))
+        .unwrap();
+    let report = spawn_blocking(|| asking.join().unwrap()).await.unwrap();
+    assert_eq!(report.delivered, 1);
 }

@@ -59,3 +59,20 @@ async fn keys_and_counts_that_were_merged_back_are_reported_and_idle_keys_leave(
     assert_eq!(notes.keys(), 0.0, "idle keys leave");
     counters.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_came_back_just_before_the_close_is_reported() {
+    let notes = Notes::default();
+    let _guard = metrics::set_default_local_recorder(&notes);
+    let sink = ScriptedSink::new([Reply::Transient]);
+    let counters = StatBuffer::<String>::builder()
+        .buffer(|buffer| buffer.name("closed soon"))
+        .retries(0)
+        .build(sink)
+        .unwrap();
+    counters.increment("a", 1).unwrap();
+    assert_eq!(counters.flush().await.returned, 1);
+    counters.close().await;
+    tokio::task::yield_now().await;
+    assert_eq!(notes.of("buffer_stat_counts_merged_back_total"), 1);
+}

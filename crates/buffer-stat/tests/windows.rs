@@ -208,3 +208,45 @@ async fn what_finds_no_room_follows_as_the_sink_takes_what_went_before() {
     sleep(12 * SECOND + SECOND).await;
     assert_eq!(sink.delivered().len(), 1_000);
 }
+
+/// Counters of which each partition, of which there is one, flushes a count at a time.
+fn one_by_one() -> StatBuilder<String> {
+    counters()
+        .partitions(1)
+        .batch_size(1)
+        .flush_jitter(Duration::ZERO)
+        .buffer(|buffer| buffer.flush_timeout(3_600 * SECOND))
+}
+
+/// Fails when the end of a window that meets a rest is forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_window_whose_end_meets_a_rest_ends_when_that_is_gone() {
+    let (sink, gate) = Sink::new([]).gated();
+    let stats = one_by_one().build(sink.clone()).unwrap();
+    let begun = Instant::now();
+    stats.increment_many(&[("a", 1), ("b", 1)]).unwrap();
+    sleep(11 * SECOND).await;
+    stats.increment("c", 1).unwrap();
+    sleep(12 * SECOND).await;
+    assert_eq!(sink.attempts().len(), 1, "one waits for the sink, and one for it");
+    gate.open();
+    sleep(SECOND).await;
+    let (at, key, _) = flushed(&sink, begun).pop().unwrap();
+    assert_eq!(key, "c");
+    assert_between(at, 23 * SECOND, 23 * SECOND);
+}
+
+/// Fails when what was asked for while there is a rest is forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_was_asked_for_while_there_is_a_rest_comes_when_that_is_gone() {
+    let (sink, gate) = Sink::new([]).gated();
+    let stats = one_by_one().flush_interval(3_600 * SECOND);
+    let stats = stats.build(sink.clone()).unwrap();
+    stats.increment_many(&[("a", 1), ("b", 1)]).unwrap();
+    stats.request_flush();
+    stats.increment("c", 1).unwrap();
+    stats.request_flush();
+    gate.open();
+    sleep(SECOND).await;
+    assert_eq!(sink.delivered().len(), 3);
+}
