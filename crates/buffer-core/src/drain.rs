@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::caught::caught;
 use crate::flush_error::FlushError;
 use crate::size::Size;
 use crate::sync::{Mutex, Notify};
@@ -75,8 +76,13 @@ impl<T> Drain<T> {
         let before = end.deadline;
         end.deadline = Some(before.map_or(deadline, |before| before.min(deadline)));
         drop(end);
-        self.changed.notify_waiters();
+        self.tell();
         before.is_none()
+    }
+
+    /// Wakes whoever waits; a waker is user code.
+    fn tell(&self) {
+        let _ = caught(|| self.changed.notify_waiters());
     }
 
     pub(crate) fn has_begun(&self) -> bool {
@@ -117,7 +123,7 @@ impl<T> Drain<T> {
     /// Sets the deadline anew, by the clock of the rescue's runtime.
     pub(crate) fn restart(&self, deadline: Instant) {
         self.end.lock().deadline = Some(deadline);
-        self.changed.notify_waiters();
+        self.tell();
     }
 
     /// The time until the deadline, if the drain has begun.
@@ -148,7 +154,7 @@ impl<T> Drain<T> {
             end.finished = true;
             end.take_unclaimed(count)
         };
-        self.changed.notify_waiters();
+        self.tell();
         unclaimed
     }
 
@@ -164,7 +170,7 @@ impl<T> Drain<T> {
             end.waiting -= 1;
             end.take_unclaimed(count)
         };
-        self.changed.notify_waiters();
+        self.tell();
         unclaimed
     }
 
@@ -177,7 +183,7 @@ impl<T> Drain<T> {
             count(&left);
             (left, end.sink_error.take())
         };
-        self.changed.notify_waiters();
+        self.tell();
         claimed
     }
 

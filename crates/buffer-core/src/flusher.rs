@@ -226,7 +226,8 @@ impl<T: Send + 'static> Flusher<T> {
                 }
             }
             FlushErrorKind::Unavailable => Verdict::Again {
-                delay: delays.next().expect("delays never end"),
+                // The hold has delays of its own, and leaves the batch's to the batch.
+                delay: self.policy.backoff.first,
                 error,
             },
         };

@@ -196,7 +196,7 @@ impl Hold {
         self.changed.notify_waiters();
     }
 
-    /// Lets a probe go at once, and starts over with short delays: a drain has no time to lose.
+    /// Lets a probe go at once, and starts over with short delays.
     pub(crate) fn hurry(&self, now: Instant) {
         if let Some(held) = &mut self.state.lock().held {
             held.until = now;

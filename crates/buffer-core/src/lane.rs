@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::attempt::AttemptResult;
 use crate::batch::{Batch, Causes, Fate, Group, Marked};
@@ -142,7 +142,7 @@ impl<T: Send + 'static> Lane<T> {
             if flight.batch.was_offered() {
                 self.shared.partitions[self.index].count_retry(flight.batch.len());
             }
-            let began = Instant::now();
+            let (began, draining) = (Instant::now(), self.shared.drain.has_begun());
             let Some(attempted) = self.attempt().await else {
                 return ControlFlow::Break(OutOfTime);
             };
@@ -163,7 +163,7 @@ impl<T: Send + 'static> Lane<T> {
             if let Some(delay) = again
                 && !holds
             {
-                self.back_off(delay).await?;
+                self.back_off(delay, draining).await?;
             }
             // A sink that is always ready would keep other tasks off this thread.
             tokio::task::consume_budget().await;
@@ -181,15 +181,19 @@ impl<T: Send + 'static> Lane<T> {
         } = self;
         let flight = hand.front()?;
         let batch = &flight.batch;
-        let span = tracing::debug_span!(
-            "flush",
-            buffer = &*shared.name,
-            partition = index,
-            batch = %batch.id(),
-            items = batch.len(),
-            attempt = batch.attempt() + 1,
-            trigger = %batch.trigger(),
-        );
+        let span = || {
+            tracing::debug_span!(
+                "flush",
+                buffer = &*shared.name,
+                partition = index,
+                batch = %batch.id(),
+                items = batch.len(),
+                attempt = batch.attempt() + 1,
+                trigger = %batch.trigger(),
+            )
+        };
+        // The subscriber is user code.
+        let span = caught(span).unwrap_or_else(|_| Span::none());
         let _in_flight = shared.meter.begin_attempt();
         let attempt = flusher.attempt(flight).instrument(span);
         tokio::select! {
@@ -199,10 +203,9 @@ impl<T: Send + 'static> Lane<T> {
         }
     }
 
-    /// Sleeps between two attempts. The begin of a drain ends the sleep: it may be longer than the drain has time.
-    async fn back_off(&mut self, delay: Duration) -> ControlFlow<OutOfTime> {
+    /// Sleeps between two attempts. The begin of a drain since the last one ends the sleep: it may be longer than the drain has time.
+    async fn back_off(&mut self, delay: Duration, draining: bool) -> ControlFlow<OutOfTime> {
         let drain = &self.shared.drain;
-        let draining = drain.has_begun();
         tokio::select! {
             biased;
             () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
@@ -245,15 +248,15 @@ impl<T: Send + 'static> Lane<T> {
                 let _ = caught(
                     || tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again"),
                 );
+                drop_caught(vec![error]);
                 return Some(delay);
             }
             // What was refused together with marked items may be innocent.
             Verdict::Divide { error } if offered == 1 => self.condemn(id, DropReason::Rejected, error),
-            Verdict::Divide { error } => {
-                if let Err(Undivided) = hand.split(&flusher.policy) {
-                    self.condemn(id, DropReason::Undivided, error);
-                }
-            }
+            Verdict::Divide { error } => match hand.split(&flusher.policy) {
+                Ok(()) => drop_caught(vec![error]),
+                Err(Undivided) => self.condemn(id, DropReason::Undivided, error),
+            },
             Verdict::Dropped { reason, error } => self.condemn(id, reason, error),
         }
         None

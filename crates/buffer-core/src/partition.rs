@@ -116,7 +116,8 @@ impl<T> Partition<T> {
         }
         drop(state);
         self.wake.notify_one();
-        self.room.notify_waiters();
+        // A waker is user code.
+        let _ = caught(|| self.room.notify_waiters());
         if let Some(slot) = &self.slot {
             slot.poke();
         }
@@ -220,10 +221,11 @@ impl<T> Partition<T> {
     /// Wakes one of those who wait for room; one that gets in wakes the next. Where bytes are bounded, all of them: the one might
     /// be too heavy for the room, and another one not.
     pub(crate) fn wake_for_room(&self, room: &Notify) {
-        match self.capacity.bytes {
+        // A waker is user code.
+        let _ = caught(|| match self.capacity.bytes {
             u64::MAX => room.notify_one(),
             _ => room.notify_waiters(),
-        }
+        });
     }
 
     pub(crate) fn count_attempt(&self, result: AttemptResult) {

@@ -34,11 +34,7 @@ pub(crate) async fn wait_to_pass<T>(
         }
         let mut changed = pin!(hold.changed.notified());
         changed.as_mut().enable();
-        let gives_up = patience.zip(hold.began());
-        let gives_up = gives_up.map(|((limit, opened), began)| began.max(opened) + limit);
-        if gives_up.is_some_and(|at| at <= Instant::now()) {
-            return ControlFlow::Continue(Waited::TooLong);
-        }
+        // Before anybody gives up: without a probe nobody would learn that the sink is back.
         let until = match hold.pass(index, Instant::now()) {
             Pass::Now => return ControlFlow::Continue(Waited::Pass),
             Pass::After(_) if drain.has_begun() => return ControlFlow::Continue(Waited::Pass),
@@ -52,11 +48,15 @@ pub(crate) async fn wait_to_pass<T>(
             Pass::AskAt(until) => Some(until),
             Pass::Ask => None,
         };
-        let draining = drain.has_begun();
+        let gives_up = patience.zip(hold.began());
+        let gives_up = gives_up.map(|((limit, opened), began)| began.max(opened) + limit);
+        if gives_up.is_some_and(|at| at <= Instant::now()) {
+            hold.leave(index);
+            return ControlFlow::Continue(Waited::TooLong);
+        }
         tokio::select! {
             biased;
             () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
-            () = drain.begun(), if !draining => hold.hurry(Instant::now()),
             () = changed => {}
             () = sleep_until_some(until) => {}
             () = sleep_until_some(gives_up) => {}

@@ -151,6 +151,8 @@ impl<T> Shared<T> {
         if !self.drain.begin(deadline) {
             return;
         }
+        // A drain has no time to lose.
+        self.hold.hurry(Instant::now());
         // Taken out first: user code must not run under the lock.
         let last_items = self.last_items.lock().take();
         let last = last_items.map_or(Ok(Vec::new()), caught);
@@ -162,7 +164,8 @@ impl<T> Shared<T> {
         for (partition, last) in self.partitions.iter().zip(self.divide(last)) {
             partition.close(last);
         }
-        self.room.notify_waiters();
+        // A waker is user code.
+        let _ = caught(|| self.room.notify_waiters());
     }
 
     /// Divides items among the partitions, as their routes say; what may go anywhere is dealt out in batches.

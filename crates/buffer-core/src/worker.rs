@@ -8,7 +8,7 @@ use crate::burial::Burial;
 use crate::caught::{Caught, Panicked, caught};
 use crate::flusher::Flusher;
 use crate::lane::Lane;
-use crate::shared::Shared;
+use crate::shared::{Shared, deadline_in};
 
 /// The one task of a partition. All its state lies in this struct and none in its futures, so that a worker whose runtime
 /// dies can go on elsewhere. A worker that waits is small: what it needs for its work comes with the work.
@@ -61,6 +61,9 @@ impl<T: Send + 'static> Worker<T> {
             panics = if settled > settled_before { 1 } else { panics + 1 };
             tokio::task::yield_now().await;
         }
+        // What this one leaves is settled by a close, and nobody else would begin one.
+        let shared = self.shared();
+        shared.close_by(deadline_in(shared.drain_timeout));
         self.abandon();
     }
 

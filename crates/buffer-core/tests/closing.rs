@@ -1,5 +1,7 @@
 //! Flush, close and drop: what is promised at the end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
@@ -339,4 +341,31 @@ async fn a_flush_that_a_close_cuts_off_reports_what_was_pending_when_it_was_aske
     buffer.insert_batch(&mut (3..10).collect()).await.unwrap();
     let summary = buffer.close_within(Duration::from_secs(1)).await;
     assert_eq!((summary.ledger.returned, flush.await.returned), (10, 3));
+}
+
+/// Fails when a close that begins in the midst of an attempt leaves the delays after it as long as they were.
+#[tokio::test(start_paused = true)]
+async fn a_close_during_an_attempt_shortens_the_delay_after_it() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    const MOMENT: Duration = Duration::from_millis(100);
+    // What the batch waits for by itself, and what all batches wait for once an outage has lasted.
+    for (failure, attempts, first) in [(Reply::Transient, 1, MINUTE), (Reply::Unavailable, 15, MOMENT)] {
+        // A delay may be drawn as short as nothing, but not so often.
+        for _ in 0..10 {
+            let is_out = Arc::new(AtomicBool::new(true));
+            let (out, failure) = (Arc::clone(&is_out), failure.clone());
+            // Relaxed: set and read on one thread.
+            let sink = ScriptedSink::answering(move |_| match out.load(Relaxed) {
+                true => Reply::after(Duration::from_secs(3), failure.clone()),
+                false => Reply::Ok,
+            });
+            let builder = Buffer::builder().partitions(1).batch_size(1);
+            let buffer = builder.backoff(first, MINUTE).build(sink.clone()).unwrap();
+            buffer.insert(7).await.unwrap();
+            sink.attempted(attempts).await;
+            is_out.store(false, Relaxed);
+            let summary = buffer.close_within(Duration::from_secs(10)).await;
+            assert_eq!(summary.ledger.delivered, 1);
+        }
+    }
 }

@@ -178,3 +178,51 @@ async fn past_the_limit_every_batch_is_given_up_when_its_own_time_is_up_and_not_
     sleep(limit / 2).await;
     assert_eq!(buffer.ledger().dropped.count(DropReason::GivenUp), 101);
 }
+
+/// Fails when a batch that has no time left is given up before it is asked whether it may be the probe.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_no_batch_keeps_lets_probes_go_all_the_same() {
+    for limit in [Duration::ZERO, Duration::from_millis(500)] {
+        let sink = ScriptedSink::new(vec![Reply::Unavailable; 3]);
+        let builder = Buffer::builder().partitions(2).routing(Routing::PerCall);
+        let buffer = builder.give_up_after(limit).build(sink).unwrap();
+        for item in 0..300 {
+            buffer.insert(item).await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+        let dropped = buffer.ledger().dropped;
+        assert_eq!(buffer.health(), Health::Well, "{limit:?}");
+        assert_eq!(dropped.total(), dropped.count(DropReason::GivenUp));
+        assert!(dropped.total() < 100, "{limit:?}: {dropped:?}");
+    }
+}
+
+/// Fails when each probe draws of the delays of the batch that it is made with.
+#[tokio::test(start_paused = true)]
+async fn an_outage_leaves_a_batch_its_own_delays() {
+    const FIRST: Duration = Duration::from_millis(100);
+    let asked = AtomicUsize::new(0);
+    let sink = ScriptedSink::answering(move |batch| match batch.partition() {
+        // Relaxed: one after the other.
+        0 => match asked.fetch_add(1, Ordering::Relaxed) {
+            0..12 => Reply::Unavailable,
+            12 => Reply::Transient,
+            _ => Reply::Ok,
+        },
+        _ => Reply::Ok,
+    });
+    let builder = Buffer::builder().partitions(2).batch_size(1);
+    let builder = builder.backoff(FIRST, 300 * FIRST);
+    let buffer = builder.routing(Routing::PerCall).build(sink.clone()).unwrap();
+    buffer.insert(0).await.unwrap();
+    sink.attempted(12).await;
+    // The other partition's probe finds out that the sink is back.
+    buffer.insert(1).await.unwrap();
+    buffer.flush().await;
+    let attempts = sink.attempts();
+    let [.., refused, delivered] = &attempts[..] else {
+        unreachable!("there are many")
+    };
+    assert_eq!((refused.partition, delivered.partition), (0, 0));
+    assert!(delivered.at - refused.at <= FIRST + Duration::from_millis(2));
+}
