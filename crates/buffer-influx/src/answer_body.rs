@@ -34,9 +34,7 @@ impl AnswerBody {
         };
         let (message, named) = match (message, body.get_mut("data").map(Value::take)) {
             (Some(message), Some(Value::String(more))) => (Some(format!("{message}: {more}")), Vec::new()),
-            (message, Some(Value::Array(lines))) => {
-                (message, lines.iter().filter_map(named_by_number).collect())
-            }
+            (message, Some(Value::Array(lines))) => (message, all_named_by_number(&lines)),
             (message, Some(line @ Value::Object(_))) => {
                 (message, named_by_number(&line).into_iter().collect())
             }
@@ -48,6 +46,15 @@ impl AnswerBody {
             version,
         }
     }
+}
+
+/// What names no line is kept among what does, or the lines that are named would pass for all. Alone it tells nothing.
+fn all_named_by_number(lines: &[Value]) -> Vec<NamedByNumber> {
+    let named: Vec<_> = lines.iter().map(named_by_number).collect();
+    if named.iter().all(Option::is_none) {
+        return Vec::new();
+    }
+    named.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 /// What is no object names no line, nor does one without a reason.
@@ -115,8 +122,18 @@ mod tests {
             ),
             (
                 r#"[null,{"error_message":"no"},"odd",7]"#,
-                vec![named(None, "", "no")],
+                vec![
+                    NamedByNumber::default(),
+                    named(None, "", "no"),
+                    NamedByNumber::default(),
+                    NamedByNumber::default(),
+                ],
             ),
+            (
+                r#"[{"line_number":2,"error_message":"no"},{"line_number":5,"error_message":null}]"#,
+                vec![named(Some(2), "", "no"), NamedByNumber::default()],
+            ),
+            (r#"[null,{"line_number":2}]"#, vec![]),
             (
                 r#"[{"line_number":null,"original_line":null,"error_message":"no"}]"#,
                 vec![named(None, "", "no")],

@@ -27,8 +27,8 @@ pub struct Refusal {
     pub(crate) dropped: Option<u64>,
 }
 
-/// A line that the server names by its number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A line that the server names by its number, or means to: one of no number and no text is none that was sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NamedByNumber {
     /// From 1; nothing, where the server does not say.
     pub(crate) number: Option<usize>,

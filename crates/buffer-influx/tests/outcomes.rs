@@ -205,3 +205,20 @@ async fn whatever_else_version_3_says_of_a_partial_write_the_bad_point_is_found(
         assert_eq!(reports[0].number(), 43, "{data}");
     }
 }
+
+/// A hundred lines are as many as a server names at most.
+#[tokio::test]
+async fn lines_that_version_3_names_in_a_way_that_can_t_be_read_are_not_called_delivered() {
+    for entry in [
+        "null",
+        r#""it is bad""#,
+        r#"{"error_message":null}"#,
+        r#"{"line_number":1,"error_message":null}"#,
+    ] {
+        for bad in [2, 100] {
+            let how = How::NumberedInPart(entry);
+            let (_, reports) = write(V3::new("db", "token"), how, 200, |n| n < bad).await;
+            assert_eq!(reports.len(), bad, "{entry}");
+        }
+    }
+}

@@ -26,6 +26,8 @@ pub(crate) enum How {
     CountedBy(u16),
     /// Version 3: names up to 100 lines by their numbers, stores the others.
     Numbered,
+    /// As `Numbered`, but says of every second one this.
+    NumberedInPart(&'static str),
     /// Version 3 with `accept_partial=false`: numbers the first line, stores nothing.
     NumberedAsAWhole(&'static str),
     /// Version 3: stores the others, and says this in place of the lines.
@@ -105,6 +107,18 @@ impl Refusing {
             How::Numbered => {
                 store(true);
                 let data: Vec<_> = bad.iter().take(100).map(numbered).collect();
+                let body =
+                    serde_json::json!({"error": "partial write of line protocol occurred", "data": data});
+                json(400, "", &body.to_string())
+            }
+            How::NumberedInPart(entry) => {
+                store(true);
+                let odd: serde_json::Value = serde_json::from_str(entry).expect("JSON");
+                let named = |(place, at): (usize, &usize)| match place % 2 {
+                    0 => numbered(at),
+                    _ => odd.clone(),
+                };
+                let data: Vec<_> = bad.iter().take(100).enumerate().map(named).collect();
                 let body =
                     serde_json::json!({"error": "partial write of line protocol occurred", "data": data});
                 json(400, "", &body.to_string())
