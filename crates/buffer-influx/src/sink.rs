@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use buffer_core::{Batch, Flush, FlushError, async_trait};
 
 use crate::client::Client;
-use crate::error::WriteError;
+use crate::error::{ClientError, WriteError};
 use crate::line::Line;
 use crate::metrics::Attempt;
 use crate::named_lines::NamedLines;
@@ -54,29 +54,45 @@ impl InfluxSink {
         }
     }
 
-    /// Creates the target's database, once, when the server says that it is missing. The login must be allowed to.
+    /// Creates the target's database, once, when the server says that it is missing. The login must be allowed to. Where the server
+    /// does not answer, or has failed, it is tried again with the next attempt.
     #[must_use]
     pub fn create_missing_database(self) -> Self {
         self.may_create.store(true, Relaxed);
         self
     }
 
-    /// Creates the database if this was not tried yet; says whether it is worth to write again.
+    /// Creates the database if it may; says whether it is worth to write again.
+    ///
+    /// Dropped in the middle, it leaves the creation to the next attempt.
     async fn create_database(&self) -> bool {
-        if !self.may_create.swap(false, Relaxed) {
+        if !self.may_create.load(Relaxed) {
             return false;
         }
         let database = self.client.target().database();
         match self.client.create_database().await {
             Ok(()) => {
+                self.may_create.store(false, Relaxed);
                 tracing::info!(database, "the missing database is created");
                 true
             }
             Err(error) => {
+                if is_for_good(&error) {
+                    self.may_create.store(false, Relaxed);
+                }
                 tracing::warn!(database, %error, "the missing database can't be created");
                 false
             }
         }
+    }
+}
+
+/// Whether the same request is refused another time, too. A query that is refused is answered with 200.
+fn is_for_good(error: &ClientError) -> bool {
+    match error {
+        ClientError::Unsupported { .. } => true,
+        ClientError::Refused { status, .. } => *status < 500 && !matches!(status, 408 | 425 | 429),
+        _ => false,
     }
 }
 

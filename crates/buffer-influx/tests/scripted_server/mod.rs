@@ -97,7 +97,12 @@ impl ScriptedServer {
 
     /// The number of requests that were not looked at.
     pub(crate) fn requests_left(&self) -> usize {
-        self.requests.try_iter().count()
+        self.requests().count()
+    }
+
+    /// The requests that were not looked at.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = Request> {
+        self.requests.try_iter()
     }
 }
 
