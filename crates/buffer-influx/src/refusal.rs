@@ -84,7 +84,7 @@ pub enum RefusalKind {
     Unreadable,
     /// There is no such database.
     DatabaseNotFound,
-    /// The URL, the retention policy or what stands between is wrong, and no line is to blame.
+    /// The URL, the retention policy or what stands between is wrong, or it is another server that answers: no line is to blame.
     Misconfigured,
     /// The login is missing or wrong, or may not write here.
     Unauthorized,

@@ -202,18 +202,22 @@ mod tests {
     }
 
     #[test]
-    fn every_status_without_a_telling_body_has_its_kind() {
+    fn every_status_without_telling_words_has_its_kind() {
         use RefusalKind::*;
         for status in (300..600).filter(|status| StatusCode::from_u16(*status).is_ok()) {
-            let expected = match status {
-                300..=399 | 400 | 404 | 405 => Misconfigured,
-                401 | 403 => Unauthorized,
-                413 => TooLarge,
-                408 | 500 => Failed,
-                425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => Busy,
-                _ => Rejected,
+            let (in_form, in_another) = match status {
+                300..=399 | 404 | 405 => (Misconfigured, Misconfigured),
+                401 | 403 => (Unauthorized, Unauthorized),
+                413 => (TooLarge, TooLarge),
+                408 | 500 => (Failed, Failed),
+                425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => (Busy, Busy),
+                501..=599 => (Failed, Misconfigured),
+                _ => (Rejected, Misconfigured),
             };
-            assert_eq!(kind(status, "<html>"), Some(expected), "{status}");
+            assert_eq!(kind(status, r#"{"error":"no"}"#), Some(in_form), "{status}");
+            for body in ["<html>", "", "{}", "no"] {
+                assert_eq!(kind(status, body), Some(in_another), "{status} {body}");
+            }
         }
     }
 

@@ -78,7 +78,7 @@ async fn a_refusal_without_a_name_is_divided_down_to_the_guilty_line() {
         (400, r#"{"error":"field type conflict"}"#),
         (400, r#"{"error":"unable to parse 'what was never sent': no"}"#),
         (413, r#"{"error":"Request Entity Too Large"}"#),
-        (501, ""),
+        (422, r#"{"code":"unprocessable entity","message":"no"}"#),
     ] {
         let no = || json(status, "", body);
         // All five, 0 1, 2 3 4, 2, 3 4, 3, 4: the guilty line is the fourth.
@@ -233,13 +233,13 @@ async fn a_failed_server_is_tried_again_up_to_the_retries() {
         "",
         r#"{"error":"engine: cache-max-memory-size exceeded: (2250/2000)"}"#,
     );
-    let (ledger, requests) = settled([failure.clone(), failure.clone()]).await;
-    assert_eq!((ledger.delivered, requests), (5, 3));
-    let (ledger, requests) = settled([failure.clone(), failure.clone(), failure]).await;
-    assert_eq!(
-        (ledger.dropped.count(DropReason::RetriesExhausted), requests),
-        (5, 3)
-    );
+    for failure in [failure, json(501, "", r#"{"error":"not implemented"}"#)] {
+        let (ledger, requests) = settled([failure.clone(), failure.clone()]).await;
+        assert_eq!((ledger.delivered, requests), (5, 3), "{failure:?}");
+        let (ledger, requests) = settled(vec![failure.clone(); 3]).await;
+        let exhausted = ledger.dropped.count(DropReason::RetriesExhausted);
+        assert_eq!((exhausted, requests), (5, 3), "{failure:?}");
+    }
 }
 
 #[tokio::test]
@@ -261,6 +261,9 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
         json(503, "", "request throttled, queue full\n"),
         json(429, "Retry-After: 0\r\n", "{}"),
         json(502, "", "<html>"),
+        json(521, "", "<html>"),
+        json(402, "", ""),
+        json(501, "", ""),
         json(
             401,
             "Www-Authenticate: Basic\r\n",
