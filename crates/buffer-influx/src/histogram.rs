@@ -20,7 +20,8 @@ const BINS: u32 = 2_048;
 
 pub(crate) struct HistogramSeries {
     sketch: Mutex<DDSketch>,
-    /// The point of an earlier interval that found no room. Only the hand-over locks it.
+    /// The point of an earlier interval that found no room. The hand-over holds it over the user's code, which may register a
+    /// metric; so who has locked the tables, and keeps that waiting, does not wait for it.
     left: Mutex<Option<Line>>,
     reporter: Reporter,
 }
@@ -91,7 +92,11 @@ impl Series for HistogramSeries {
     }
 
     fn has_news(&self) -> bool {
-        self.sketch.lock().count() > 0 || self.left.lock().is_some()
+        if self.sketch.lock().count() > 0 {
+            return true;
+        }
+        // Locked means that a hand-over is at it.
+        self.left.try_lock().is_none_or(|left| left.is_some())
     }
 
     fn is_forgettable(&self) -> bool {
@@ -151,6 +156,19 @@ mod tests {
 
     /// The points that it hands over, of which the first `full` find no room.
     fn offered(histogram: &HistogramSeries, mut full: usize) -> Vec<Point> {
+        let mut points = Vec::new();
+        offer(histogram, &mut |line| {
+            if full > 0 {
+                full -= 1;
+                return Err(NoRoom);
+            }
+            points.push(line.as_str().parse().expect("a line"));
+            Ok(())
+        });
+        points
+    }
+
+    fn offer(histogram: &HistogramSeries, insert: &mut dyn FnMut(Line) -> Result<(), NoRoom>) {
         let quantile = |value| Quantile {
             value,
             field: metric_fields::quantile(value),
@@ -162,23 +180,13 @@ mod tests {
             gauges: Gauges::WhenChanged,
             quantiles: QUANTILES.map(quantile).into(),
         };
-        let mut points = Vec::new();
-        let mut insert = |line: Line| {
-            if full > 0 {
-                full -= 1;
-                return Err(NoRoom);
-            }
-            points.push(line.as_str().parse().expect("a line"));
-            Ok(())
-        };
         let _ = histogram.offer(&mut Offer {
             key: &Key::from_static_name("h"),
             settings: &settings,
             updates: &histogram.reporter.updates,
             moment: 7,
-            insert: &mut insert,
+            insert,
         });
-        points
     }
 
     fn float(point: &Point, field: &str) -> f64 {
@@ -248,6 +256,20 @@ mod tests {
             .collect();
         assert_eq!(sums, [1.0, 6.0]);
         assert!(!histogram.has_news() && histogram.is_forgettable());
+    }
+
+    /// It has failed, which means hung, on a series that waits for the hand-over.
+    #[test]
+    fn who_asks_for_news_does_not_wait_for_a_hand_over() {
+        let histogram = histogram();
+        histogram.record(1.0);
+        let mut answers = Vec::new();
+        offer(&histogram, &mut |_| {
+            answers.push((histogram.has_news(), histogram.is_forgettable()));
+            Ok(())
+        });
+        assert_eq!(answers, [(true, false)]);
+        assert!(!histogram.has_news());
     }
 
     #[test]

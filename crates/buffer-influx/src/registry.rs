@@ -5,7 +5,7 @@
 //!    update is made to a series that is not in its table.
 //! 2. What is handed over is taken off a series only when the buffer has it. Where there is no room it goes on summing.
 //! 3. Hand-overs follow one another under the lock of the turn, with stamps that only grow. The tables are not locked while the
-//!    buffer takes the points, as it reports to this very recorder.
+//!    buffer takes the points, as it reports to this very recorder. Who has locked them waits for nothing that is held meanwhile.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
