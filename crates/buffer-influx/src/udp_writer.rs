@@ -183,7 +183,7 @@ impl UdpWriter {
 }
 
 impl UdpWriterBuilder {
-    /// Changes the encoder, for instance by default tags.
+    /// Changes the encoder, for instance by default tags. Another one in its place refuses what does not fit into a datagram, too.
     pub fn encoder(mut self, settings: impl FnOnce(Encoder) -> Encoder) -> Self {
         self.writer = self.writer.encoder(settings);
         self
@@ -205,8 +205,10 @@ impl UdpWriterBuilder {
         if !(1..=Udp::MOST_BYTES).contains(&bytes) {
             return Err(UdpBuildError::DatagramBytes { bytes });
         }
+        // An encoder that was put in the place of the target's knows nothing of datagrams.
+        let writer = self.writer.encoder(|encoder| encoder.longest_line(bytes));
         Ok(UdpWriter {
-            writer: self.writer.build(UdpSink(self.target))?,
+            writer: writer.build(UdpSink(self.target))?,
         })
     }
 }

@@ -4,7 +4,8 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use buffer_influx::{
-    Dialect, Point, PointError, Sent, TryWritePointError, Udp, UdpBuildError, UdpWriter, WritePointError,
+    Dialect, Encoder, Point, PointError, Sent, TryWritePointError, Udp, UdpBuildError, UdpWriter,
+    WritePointError,
 };
 
 fn listener() -> UdpSocket {
@@ -80,6 +81,26 @@ async fn a_line_that_fits_into_no_datagram_is_refused_at_the_door() {
     writer.try_write(point(1)).expect("a good point");
     assert_eq!(writer.flush().await.sent, 1);
     assert_eq!(received(&listener), "m,t=a v=1i 1");
+}
+
+#[tokio::test]
+async fn an_encoder_in_place_of_the_target_s_is_held_to_the_datagram_too() {
+    let listener = listener();
+    for (longest_line, expected) in [(1_000, 20), (10, 10)] {
+        let own = Encoder::new(Dialect::VictoriaMetrics).longest_line(longest_line);
+        let writer = UdpWriter::builder(target(&listener).datagram_bytes(20))
+            .encoder(|_| own)
+            .build()
+            .expect("valid settings");
+        let long = Point::new("m").field("v", "x".repeat(20)).timestamp_ns(1);
+        match writer.write(long).await {
+            Err(WritePointError::Invalid {
+                reason: PointError::LineTooLong { most, .. },
+                ..
+            }) => assert_eq!(most, expected),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// It is sent all the same: nobody says that nobody listens, or only later.
