@@ -70,20 +70,30 @@ impl Udp {
 
     /// A socket for one batch: one that lives longer would stand still when its runtime dies.
     async fn socket(&self) -> io::Result<UdpSocket> {
-        let mut failed = io::Error::new(ErrorKind::NotFound, "the host has no address");
-        for address in lookup_host(&self.address).await? {
-            let any: SocketAddr = match address {
-                SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-                SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-            };
-            let socket = UdpSocket::bind(any).await?;
-            match socket.connect(address).await {
-                Ok(()) => return Ok(socket),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
+        first_socket(lookup_host(&self.address).await?).await
     }
+}
+
+/// A socket to the first address that this host can send to. A name may have addresses of a family that the host lacks.
+async fn first_socket(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<UdpSocket> {
+    let mut failed = io::Error::new(ErrorKind::NotFound, "the host has no address");
+    for address in addresses {
+        match socket_to(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+async fn socket_to(address: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(address).await?;
+    Ok(socket)
 }
 
 /// The sink: packs the lines of a batch into datagrams.
@@ -152,5 +162,20 @@ mod tests {
         assert_eq!(packed(14), ("a v=1 1".to_owned(), 1));
         assert_eq!(packed(15), ("a v=1 1\nb v=1 1".to_owned(), 2));
         assert_eq!(packed(100).1, 3);
+    }
+
+    /// A link-local address without its link fails at `connect`, and on a host without IPv6 at `bind`. It has failed there on a copy that
+    /// returned what `bind` said.
+    #[tokio::test]
+    async fn an_address_that_the_host_can_t_send_to_is_passed_over() {
+        let unreachable: SocketAddr = "[fe80::1]:9".parse().expect("an address");
+        let good: SocketAddr = "127.0.0.1:9".parse().expect("an address");
+        let socket = first_socket([unreachable, good].into_iter())
+            .await
+            .expect("a socket");
+        assert_eq!(socket.peer_addr().expect("connected"), good);
+        assert!(first_socket([unreachable].into_iter()).await.is_err());
+        let none = first_socket([].into_iter()).await.expect_err("no address");
+        assert_eq!(none.kind(), ErrorKind::NotFound);
     }
 }
