@@ -40,12 +40,14 @@ impl Driver {
             let Some(recording) = self.recording.upgrade() else {
                 return;
             };
-            if self.registry.has_news() {
-                // The buffer's settings may bring code of the user's, whose panic must not be the last interval's.
-                let _ = catch_unwind(AssertUnwindSafe(|| recording.hand_over()));
-            } else {
-                self.registry.forget_idle();
-            }
+            // The buffer's settings and the log may bring code of the user's, whose panic must not be the last interval's.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                if self.registry.has_news() {
+                    recording.hand_over();
+                } else {
+                    self.registry.end_without_news();
+                }
+            }));
             interval = self.interval + self.jitter.mul_f64(rand::rng().random_range(0.0..=1.0));
         }
     }

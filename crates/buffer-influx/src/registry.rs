@@ -19,7 +19,7 @@ use crate::line::Line;
 use crate::series::{NoRoom, Offer, POINTS_AT_MOST};
 use crate::series_settings::SeriesSettings;
 use crate::tables::{Kind, Tables};
-use crate::updates::{LeftOut, Reporter, Updates};
+use crate::updates::{Reporter, Updates};
 
 pub(crate) struct Registry {
     pub(crate) updates: Arc<Updates>,
@@ -55,8 +55,6 @@ struct Turn {
     moment: i64,
     /// Where the next hand-over begins among the series, so that it is not always the same ones that find no room.
     begin_at: usize,
-    /// What was left out by the last line of the log.
-    logged: LeftOut,
 }
 
 /// How much of what was new found room.
@@ -158,18 +156,24 @@ impl Registry {
     /// Whether there is something to do at the end of an interval.
     pub(crate) fn is_awake(&self) -> bool {
         let tables = self.tables.read();
-        tables.have_news() || tables.have_idle()
+        tables.have_news() || tables.have_idle() || self.updates.are_unlogged()
+    }
+
+    /// Ends an interval in which nothing has changed.
+    pub(crate) fn end_without_news(&self) {
+        self.updates.log();
+        self.forget_idle();
     }
 
     /// Forgets what is idle.
-    pub(crate) fn forget_idle(&self) {
+    fn forget_idle(&self) {
         self.tables.write().forget_idle(self.limits.idle_timeout);
     }
 
     /// Ends the interval: hands everything that is new to `insert`, and forgets what is idle.
     pub(crate) fn hand_over(&self, insert: &mut dyn FnMut(Line) -> Result<(), NoRoom>) -> HandedOver {
+        self.updates.log();
         let mut turn = self.turn.lock();
-        turn.log(self.updates.left_out());
         let moment = turn.stamp();
         self.forget_idle();
         let mut all = self.tables.read().all();
@@ -213,18 +217,5 @@ impl Turn {
         let now = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
         self.moment = now.max(self.moment.saturating_add(POINTS_AT_MOST));
         self.moment
-    }
-
-    /// At most a line for each interval.
-    fn log(&mut self, left_out: LeftOut) {
-        let LeftOut { non_finite, refused } = left_out;
-        let before = std::mem::replace(&mut self.logged, left_out);
-        if left_out != before {
-            tracing::warn!(
-                non_finite = non_finite - before.non_finite,
-                refused = refused - before.refused,
-                "updates of metrics were left out"
-            );
-        }
     }
 }

@@ -2,14 +2,13 @@
 //!
 //! Invariants
 //! 1. An update that the driver's look does not see finds the rest begun, and ends it. The driver begins the rest, then looks; an
-//!    update changes its series, then asks for the rest. All four are sequentially consistent, or under the series's lock.
+//!    update changes its series, or the number of those that are left out, then asks for the rest. All four are sequentially
+//!    consistent, or under the series's lock.
 
 use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::{Relaxed, SeqCst},
-};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -20,9 +19,11 @@ pub(crate) struct Updates {
     closed: AtomicBool,
     /// Wakes the driver: the rest is over, or the end has come.
     wake: Notify,
-    // Relaxed: numbers that nothing else depends on.
+    // Sequentially consistent by invariant 1.
     non_finite: AtomicU64,
     refused: AtomicU64,
+    /// What was left out by the last line of the log.
+    logged: Mutex<LeftOut>,
 }
 
 /// What one series tells of its updates.
@@ -61,18 +62,42 @@ impl Updates {
 
     /// A value was not a number, or infinite.
     pub(crate) fn leave_out_non_finite(&self, values: u64) {
-        self.non_finite.fetch_add(values, Relaxed);
+        self.non_finite.fetch_add(values, SeqCst);
+        self.end_rest();
     }
 
     /// An update came to a series that can't be kept or written.
     pub(crate) fn leave_out_refused(&self, updates: u64) {
-        self.refused.fetch_add(updates, Relaxed);
+        self.refused.fetch_add(updates, SeqCst);
+        self.end_rest();
     }
 
     pub(crate) fn left_out(&self) -> LeftOut {
         LeftOut {
-            non_finite: self.non_finite.load(Relaxed),
-            refused: self.refused.load(Relaxed),
+            non_finite: self.non_finite.load(SeqCst),
+            refused: self.refused.load(SeqCst),
+        }
+    }
+
+    /// Whether the log does not yet name all that was left out.
+    pub(crate) fn are_unlogged(&self) -> bool {
+        *self.logged.lock() != self.left_out()
+    }
+
+    /// Logs what was left out since the last time.
+    pub(crate) fn log(&self) {
+        let (before, left_out) = {
+            let mut logged = self.logged.lock();
+            let left_out = self.left_out();
+            (std::mem::replace(&mut *logged, left_out), left_out)
+        };
+        // After the lock, as whoever takes the log may count it.
+        if left_out != before {
+            tracing::warn!(
+                non_finite = left_out.non_finite.wrapping_sub(before.non_finite),
+                refused = left_out.refused.wrapping_sub(before.refused),
+                "updates of metrics were left out"
+            );
         }
     }
 

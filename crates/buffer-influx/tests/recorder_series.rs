@@ -197,6 +197,25 @@ async fn beyond_the_limit_series_are_summed_up_by_name_and_no_count_is_lost() {
     assert_eq!(handle.stats().refused, stats.refused + 1 + 92);
 }
 
+/// It has failed on a recorder whose rest only a change of a series ends.
+#[tokio::test(start_paused = true)]
+async fn a_gauge_that_is_refused_takes_the_place_of_one_that_nobody_holds_any_more() {
+    let (recorder, handle, sink) = recorder(settings().series_limit(2), []);
+    let held = record(&recorder, || [gauge!("a"), gauge!("b")]);
+    for gauge in &held {
+        gauge.set(1);
+    }
+    intervals(3).await;
+    drop(held);
+    record(&recorder, || gauge!("c").set(1));
+    assert_eq!((handle.stats().series, handle.stats().refused), (2, 1));
+    intervals(LONG).await;
+    record(&recorder, || gauge!("c").set(2));
+    intervals(1).await;
+    assert_eq!(values(&sink, "c", "gauge"), [2.0]);
+    assert_eq!(handle.stats().refused, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_series_without_a_handle_is_forgotten_when_it_is_idle_and_counts_on_when_it_comes_back() {
     let (recorder, handle, sink) = recorder(settings(), []);
