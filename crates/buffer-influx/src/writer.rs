@@ -61,9 +61,10 @@ pub struct Writer {
 pub struct Stats {
     /// Batches handed to the sink, each counted once for every attempt.
     pub writes: u64,
-    /// Attempts that did not write all of their batch.
+    /// Attempts that ended with an error of the sink, or were cut off. One in which single lines were refused and the others settled
+    /// is none: see `points` for these.
     pub errors: u64,
-    /// Bytes of line protocol in the attempts that did, before compression.
+    /// Bytes of line protocol in all other attempts, before compression, with those of the lines that were refused.
     pub bytes: u64,
     /// Every accepted point, by what became of it.
     pub points: Ledger,
