@@ -1,5 +1,7 @@
-//! a
+//! Why a point can't be written, and which part of it is to blame.
+
 use std::fmt;
+
 use thiserror::Error;
 
 /// A part of a point that has a name.
