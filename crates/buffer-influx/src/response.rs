@@ -44,16 +44,22 @@ impl Refusal {
 /// Judges an answer to a write, the body before the status: InfluxDB answers a missing retention policy with 500, and a
 /// partial write with 400, 422 or 500.
 pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
-    let body = AnswerBody::of(&answer.body);
-    if answer.status.is_success() && body.named.is_empty() {
+    let AnswerBody {
+        message,
+        named,
+        version: _,
+    } = AnswerBody::of(&answer.body);
+    if answer.status.is_success() && named.is_empty() {
         return Ok(());
     }
-    let message = message(answer);
+    let words = influx_words(answer, message);
+    let in_form = words.is_some();
+    let message = words.unwrap_or_else(|| other_words(answer));
     let evidence = Evidence {
         status: answer.status,
         message: &message,
-        in_form: influx_error(answer).is_some(),
-        names_lines: !body.named.is_empty(),
+        in_form,
+        names_lines: !named.is_empty(),
     };
     let Some(kind) = kind(&evidence) else {
         tracing::warn!(%message, "the lines are taken, with a reservation of the server's");
@@ -65,16 +71,30 @@ pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
         status: answer.status.as_u16(),
         message,
         retry_after: retry_after(answer),
-        named: body.named,
+        named,
         dropped,
     })
 }
 
 /// The server's words: from the JSON body, else from the header that InfluxDB repeats them in, else the body as it is.
 pub(crate) fn message(answer: &Answer) -> String {
-    if let Some(error) = influx_error(answer) {
-        return error;
+    let message = AnswerBody::of(&answer.body).message;
+    influx_words(answer, message).unwrap_or_else(|| other_words(answer))
+}
+
+/// The words in InfluxDB's own form: `message`, if the body is JSON and has it. A body that was cut is no JSON any more; then the
+/// header has at least their beginning, and so has the body.
+fn influx_words(answer: &Answer, message: Option<String>) -> Option<String> {
+    if message.is_some() {
+        return message;
     }
+    match answer.headers.get("x-influxdb-error") {
+        Some(error) => Some(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        None => answer.body.strip_prefix(r#"{"error":""#).map(str::to_owned),
+    }
+}
+
+fn other_words(answer: &Answer) -> String {
     match answer.body.trim() {
         "" => answer
             .status
@@ -82,18 +102,6 @@ pub(crate) fn message(answer: &Answer) -> String {
             .unwrap_or("no reason given")
             .to_owned(),
         body => body.to_owned(),
-    }
-}
-
-/// The words in InfluxDB's own form. A body that was cut is no JSON any more; then the header has at least their beginning,
-/// and so has the body.
-fn influx_error(answer: &Answer) -> Option<String> {
-    if let Some(message) = AnswerBody::of(&answer.body).message {
-        return Some(message);
-    }
-    match answer.headers.get("x-influxdb-error") {
-        Some(error) => Some(String::from_utf8_lossy(error.as_bytes()).into_owned()),
-        None => answer.body.strip_prefix(r#"{"error":""#).map(str::to_owned),
     }
 }
 
