@@ -8,7 +8,7 @@ use std::iter::Peekable;
 use crate::encode_fields::push_fields;
 use crate::keys::{check_name, check_same};
 use crate::line::Line;
-use crate::moment::NANOSECONDS;
+use crate::moment::stored;
 use crate::name::{cleaned, push_name};
 use crate::point::Point;
 use crate::point_error::{Element, PointError};
@@ -157,10 +157,8 @@ impl<'a, P: Iterator<Item = (&'a str, &'a str)>, D: Iterator<Item = (&'a str, &'
 }
 
 fn push_timestamp(line: &mut String, nanoseconds: i128) -> Result<(), PointError> {
-    if !NANOSECONDS.contains(&nanoseconds) {
-        return Err(PointError::TimestampOutOfRange { nanoseconds });
-    }
+    let stored = stored(nanoseconds).ok_or(PointError::TimestampOutOfRange { nanoseconds })?;
     line.push(' ');
-    line.push_str(itoa::Buffer::new().format(nanoseconds as i64));
+    line.push_str(itoa::Buffer::new().format(stored));
     Ok(())
 }
