@@ -200,8 +200,12 @@ impl<T> Partition<T> {
         drop(state);
         let sealed = entries.into_iter().filter_map(|entry| match entry {
             Entry::Sealed(sealed) => Some(sealed),
-            // Who waits at a barrier that is dropped waits for the end of the drain instead.
-            Entry::Barrier(_) => None,
+            // Who waits at a barrier that is dropped waits for the end of the drain instead. It is woken, and a waker is user code,
+            // whose panic must not cost what is left.
+            Entry::Barrier(barrier) => {
+                let _ = caught(|| drop(barrier));
+                None
+            }
         });
         sealed.collect()
     }

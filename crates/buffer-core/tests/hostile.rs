@@ -624,5 +624,16 @@ fn a_waker_that_panics_costs_no_item() {
         tokio::task::yield_now().await;
         let summary = buffer.close_within(Duration::from_millis(10)).await;
         assert_eq!((summary.undelivered, summary.ledger.pending), (vec![0, 1], 0));
+
+        // At a barrier that the worker does not reach.
+        let sink = ScriptedSink::new([Reply::Never]);
+        let buffer = Buffer::builder().partitions(1).batch_size(1).build(sink).unwrap();
+        buffer.try_insert(0).unwrap();
+        tokio::task::yield_now().await;
+        let mut flush = Box::pin(buffer.flush());
+        assert!(flush.as_mut().poll(&mut context).is_pending());
+        buffer.try_insert(1).unwrap();
+        let summary = buffer.close_within(Duration::from_millis(10)).await;
+        assert_eq!((summary.undelivered, summary.ledger.pending), (vec![0, 1], 0));
     });
 }
