@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Handle, Id, Runtime};
 use tokio::time::{Instant, timeout};
 
 use crate::caught::{caught, drop_caught};
-use crate::dying::Runtimes;
+use crate::dying::{Runtimes, WorkerId};
 use crate::partition::Partition;
 use crate::shared::{Shared, deadline_in};
 use crate::worker::Worker;
@@ -61,6 +61,7 @@ impl<T: Send + 'static> Drop for Guard<T> {
 struct Rescue {
     /// Disconnects when the worker is through.
     through: mpsc::Receiver<()>,
+    id: WorkerId,
     /// The number of its buffer.
     buffer: u64,
     /// Whether the buffer was open, and closes in its turn.
@@ -88,20 +89,20 @@ impl Rescue {
         worker.prepare_rescue();
         let limit = shared.drain.time_for_rescue(shared.drain_timeout);
         let is_open = !shared.drain.has_begun();
-        if is_open {
-            RUNTIMES.stay_open(dead, shared.number);
+        let id = if is_open {
             // What is there need not wait for its interval, nor for the buffer's turn.
             shared.partitions.iter().for_each(Partition::seal_on_request);
+            RUNTIMES.stay_open(dead, shared.number)
         } else {
-            RUNTIMES.drain(dead);
-        }
+            RUNTIMES.drain(dead, shared.number)
+        };
         let (running, through) = mpsc::channel();
         let buffer = shared.number;
         runtime.spawn(async move {
             // A sink that was out has no time to lose.
             shared.hold.hurry(Instant::now());
             if is_open {
-                run_open(&mut worker, dead, limit).await;
+                run_open(&mut worker, id, dead, limit).await;
             } else {
                 // By this runtime's clock: that of the dead one may have been a paused one.
                 shared.drain.restart(deadline_in(limit));
@@ -110,11 +111,12 @@ impl Rescue {
             // The sink goes with the last worker, and its destructor, which is user code, belongs to the rescue. It may hold the
             // last handle of another buffer, which drains from then on.
             drop_caught(vec![worker]);
-            RUNTIMES.through(dead);
+            RUNTIMES.through(id);
             drop(running);
         });
         Some(Self {
             through,
+            id,
             buffer,
             is_open,
             begun: std::time::Instant::now(),
@@ -132,21 +134,23 @@ impl Rescue {
             } else {
                 Duration::ZERO
             };
-            // Through or out of time, which comes to the same here.
+            // Through or out of time, which comes to the same here: a sink that never lets go of its thread must not keep the
+            // others from their turn.
             let _ = rescue.through.recv_timeout(left.max(least) + GRACE);
+            RUNTIMES.give_up(rescue.id);
         }
     }
 }
 
 /// Runs the worker of a buffer that is open, and closes the buffer when it is for it to close.
-async fn run_open<T: Send + 'static>(worker: &mut Worker<T>, dead: Id, limit: Duration) {
+async fn run_open<T: Send + 'static>(worker: &mut Worker<T>, id: WorkerId, dead: Id, limit: Duration) {
     let shared = Arc::clone(worker.shared());
     let mut run = pin!(worker.run());
     let through = tokio::select! {
         () = close_in_turn(&shared, dead, limit) => false,
         () = &mut run => true,
     };
-    RUNTIMES.begin_drain(dead, shared.number);
+    RUNTIMES.begin_drain(id);
     if !through {
         run.await;
     }

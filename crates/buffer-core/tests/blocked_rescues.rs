@@ -1,0 +1,82 @@
+//! Sinks that never let go of their thread in a rescue: they cost what they have, and no other buffer its last items.
+//!
+//! A program of its own, as all buffers of a process share the threads of its rescues.
+
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use buffer_core::testing::ScriptedSink;
+use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+use tokio::runtime::Runtime;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Where {
+    InAttempts,
+    InItsDestructor,
+}
+
+/// Blocks its thread until the other end of the channel is dropped.
+struct Blocks {
+    place: Where,
+    released: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Blocks {
+    fn block_in(&self, place: Where) {
+        if self.place == place {
+            // Nothing is ever sent.
+            let _ = self.released.lock().unwrap().recv();
+        }
+    }
+}
+
+#[async_trait]
+impl Flush<u32> for Blocks {
+    async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+        self.block_in(Where::InAttempts);
+        Ok(())
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        self.block_in(Where::InItsDestructor);
+    }
+}
+
+/// A buffer on `runtime` that will end in time, or never.
+fn builder(runtime: &Runtime) -> buffer_core::Builder<u32> {
+    let builder = Buffer::builder().runtime(runtime.handle().clone());
+    builder.partitions(1).drain_timeout(Duration::from_millis(100))
+}
+
+/// Fails when a rescue that is out of time is not given up.
+#[test]
+fn a_sink_that_blocks_its_thread_keeps_no_open_buffer_from_its_last_items() {
+    // The handle of the buffer that blocks is dropped, or lives on as in a static.
+    for (place, is_open) in [
+        (Where::InAttempts, false),
+        (Where::InItsDestructor, false),
+        (Where::InAttempts, true),
+    ] {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let sink = ScriptedSink::new([]);
+        let open = builder(&runtime)
+            .last_items(|| vec![1])
+            .build(sink.clone())
+            .unwrap();
+        let (release, released) = mpsc::channel();
+        let released = Mutex::new(released);
+        let blocks = builder(&runtime).build(Blocks { place, released }).unwrap();
+        blocks.try_insert(0).unwrap();
+        let kept = is_open.then(|| blocks.clone());
+        drop(blocks);
+        drop(runtime);
+        assert_eq!(sink.delivered(), [1], "{place:?}, {is_open}");
+        assert_eq!(open.ledger().pending, 0);
+        drop((kept, release));
+    }
+}
