@@ -39,11 +39,11 @@ pub enum Routing<T> {
     PerCall,
     /// The partition that the item's key hashes to; waits where that is full. Items of one key leave in order.
     ///
-    /// Made by [`Routing::by_key`].
+    /// Made by [`Routing::by_key`] or [`Routing::by_hash`].
     ByKey(KeyHash<T>),
 }
 
-/// Hashes the key of an item; see [`Routing::by_key`].
+/// Hashes the key of an item; see [`Routing::by_key`] and [`Routing::by_hash`].
 ///
 /// # Examples
 ///
@@ -56,7 +56,8 @@ pub enum Routing<T> {
 pub struct KeyHash<T>(Arc<dyn Fn(&T) -> u64 + Send + Sync>);
 
 impl<T> Routing<T> {
-    /// Routes by the key that `key` finds in an item.
+    /// Routes by the key that `key` finds in an item. A key that is made of several fields, or computed, goes by
+    /// [`by_hash`](Routing::by_hash).
     ///
     /// `key` runs on the inserting thread, and must name the same key for an item every time.
     ///
@@ -83,7 +84,44 @@ impl<T> Routing<T> {
     pub fn by_key<K: Hash + ?Sized>(key: impl Fn(&T) -> &K + Send + Sync + 'static) -> Self {
         // A fixed seed: the same key goes to the same partition in every process.
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        Self::ByKey(KeyHash(Arc::new(move |item| hasher.hash_one(key(item)))))
+        Self::by_hash(move |item| hasher.hash_one(key(item)))
+    }
+
+    /// Routes by a hash of the item's key: items of equal hash leave in order.
+    ///
+    /// `hash` runs on the inserting thread, and must come to the same for equal keys every time. The partition is its remainder by
+    /// their number.
+    ///
+    /// # Examples
+    ///
+    /// By two fields, of which one is compared without case:
+    ///
+    /// ```
+    /// # use buffer_core::{Batch, Buffer, BuildError, Flush, FlushError, Routing, async_trait};
+    /// # struct Nowhere;
+    /// # #[async_trait]
+    /// # impl Flush<Event> for Nowhere {
+    /// #     async fn flush(&self, _: &mut Batch<Event>) -> Result<(), FlushError> { Ok(()) }
+    /// # }
+    /// use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+    ///
+    /// struct Event {
+    ///     tenant: u32,
+    ///     user: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BuildError> {
+    /// // A fixed seed: the same key goes to the same partition in every process.
+    /// let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    /// let by_user = Routing::by_hash(move |event: &Event| hasher.hash_one((event.tenant, event.user.to_lowercase())));
+    /// let buffer = Buffer::builder().routing(by_user).build(Nowhere)?;
+    /// # drop(buffer);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn by_hash(hash: impl Fn(&T) -> u64 + Send + Sync + 'static) -> Self {
+        Self::ByKey(KeyHash(Arc::new(hash)))
     }
 }
 

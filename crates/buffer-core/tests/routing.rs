@@ -51,6 +51,33 @@ async fn items_of_one_key_go_to_one_partition_and_leave_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn items_of_one_hash_go_to_one_partition_and_leave_in_order() {
+    let sink = ScriptedSink::new([]);
+    // Neighbours are of one hash.
+    let builder = Buffer::builder().partitions(4).batch_size(5).capacity(40);
+    let buffer = builder
+        .routing(Routing::by_hash(|(key, _): &Keyed| u64::from(key / 2)))
+        .build(sink.clone())
+        .unwrap();
+    for number in 0..100 {
+        for key in 0..10 {
+            buffer.insert((key, number)).await.unwrap();
+        }
+    }
+    buffer.close().await;
+    assert_in_order_by_key(&sink, 10, 100);
+    let delivered = sink.delivered();
+    for pair in 0..5 {
+        let items: Vec<Keyed> = delivered
+            .iter()
+            .copied()
+            .filter(|item| item.0 / 2 == pair)
+            .collect();
+        assert!(items.is_sorted_by_key(|(key, number)| (*number, *key)), "{pair}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_by_key_is_divided_and_each_key_keeps_its_order() {
     let sink = ScriptedSink::new([]);
     let buffer = keyed(&sink);
