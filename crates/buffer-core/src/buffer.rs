@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::hold::Health;
 use crate::info::{Dump, PartitionInfo, Stats};
@@ -70,24 +70,27 @@ impl<T: Send + 'static> Buffer<T> {
     }
 
     /// Like [`flush`](Buffer::flush), for at most `limit`; what is not settled by then is in
-    /// [`FlushReport::pending`], and its flush goes on.
+    /// [`FlushReport::pending`], and its flush goes on. The time is kept as for [`insert_timeout`](Buffer::insert_timeout).
     ///
     /// # Cancel safety
     ///
     /// As for [`flush`](Buffer::flush).
     pub async fn flush_within(&self, limit: Duration) -> FlushReport {
-        let deadline = deadline_in(limit);
-        let mut report = FlushReport::default();
-        for (partition, waiting) in self.barriers() {
-            match timeout_at(deadline, self.passed(partition, &waiting)).await {
-                Ok(settled) => report.add(settled),
-                Err(_) => {
-                    // In order: what was settled since is what was pending.
-                    let settled = settled_since(partition, &waiting);
-                    report.pending += waiting.pending.saturating_sub(settled.settled());
-                    report.add(settled);
-                }
+        let barriers = self.barriers();
+        let (mut report, mut passed) = (FlushReport::default(), 0);
+        let pass = async {
+            for (partition, waiting) in &barriers {
+                report.add(self.passed(partition, waiting).await);
+                passed += 1;
             }
+        };
+        // Without an answer the rest is not passed.
+        let _ = self.shared().clock.within(limit, pass).await;
+        for (partition, waiting) in &barriers[passed..] {
+            // In order: what was settled since is what was pending.
+            let settled = settled_since(partition, waiting);
+            report.pending += waiting.pending.saturating_sub(settled.settled());
+            report.add(settled);
         }
         report
     }

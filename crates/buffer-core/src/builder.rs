@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::backoff::Backoff;
 use crate::buffer::Buffer;
+use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::drop_log::DropLog;
 use crate::error::BuildError;
@@ -390,6 +391,7 @@ impl<T: Send + 'static> Builder<T> {
             number: BUILT.fetch_add(1, Ordering::Relaxed),
             name: self.name,
             drain_timeout,
+            clock: Clock::new(runtime.clone()),
             partitions: (0..partitions.get())
                 .map(|_| Partition::new(Arc::clone(&triggers), capacity, overflow, slot()))
                 .collect(),

@@ -34,6 +34,8 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Inserts `item`, and waits for at most `limit` while the buffer is full.
     ///
+    /// Outside of any runtime, and inside of one without a timer, the buffer's own keeps the time.
+    ///
     /// # Errors
     ///
     /// [`InsertTimeoutError::TimedOut`], [`InsertTimeoutError::Closed`] and [`InsertTimeoutError::Oversized`] hand the item back.
@@ -63,14 +65,15 @@ impl<T: Send + 'static> Buffer<T> {
         let Err(item) = self.shared().admit_unchecked(item) else {
             return Ok(());
         };
-        let mut waiting = Some(item);
-        match tokio::time::timeout(limit, self.insert_from(&mut waiting, &mut None)).await {
-            Ok(inserted) => inserted.map_err(|refused| match refused {
+        let (mut waiting, mut waiter) = (Some(item), None);
+        let inserted = self.insert_from(&mut waiting, &mut waiter);
+        match self.shared().clock.within(limit, inserted).await {
+            Some(inserted) => inserted.map_err(|refused| match refused {
                 InsertError::Closed(item) => InsertTimeoutError::Closed(item),
                 InsertError::Oversized(item) => InsertTimeoutError::Oversized(item),
             }),
             // It may have given way and not waited, so there may be room.
-            Err(_) => {
+            None => {
                 let item = waiting.expect("an item that waits is not inserted");
                 self.try_insert(item).map_err(|refused| match refused {
                     TryInsertError::Full(item) => InsertTimeoutError::TimedOut(item),

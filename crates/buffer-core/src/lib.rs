@@ -58,6 +58,7 @@ mod builder;
 #[cfg(not(buffer_loom))]
 mod burial;
 mod caught;
+mod clock;
 mod drain;
 mod drop_log;
 #[cfg(not(buffer_loom))]

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::batch::Causes;
 use crate::caught::{caught, drop_caught};
+use crate::clock::Clock;
 use crate::drain::{Drain, Left};
 use crate::drop_log::DropLog;
 use crate::flush_error::FlushError;
@@ -36,6 +37,7 @@ pub(crate) struct Shared<T> {
     pub(crate) number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) drain_timeout: Duration,
+    pub(crate) clock: Clock,
     pub(crate) partitions: Box<[Partition<T>]>,
     pub(crate) router: Router,
     pub(crate) routing: Routing<T>,
