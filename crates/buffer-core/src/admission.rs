@@ -304,19 +304,21 @@ impl<T> Shared<T> {
         let Some(first) = items.first() else {
             return Vec::new();
         };
-        let Routing::ByKey(hash) = &self.routing else {
+        let (Routing::ByKey(hash), 2..) = (&self.routing, items.len()) else {
             return vec![(self.router.route(&self.routing, first), items.len())];
         };
-        items.sort_by_cached_key(|item| self.router.partition_of(hash, item));
-        let mut parts: Vec<(Route, usize)> = Vec::new();
-        for item in items.iter() {
-            let route = Route::To(self.router.partition_of(hash, item));
-            match parts.last_mut() {
-                Some((last, count)) if *last == route => *count += 1,
-                _ => parts.push((route, 1)),
-            }
-        }
+        let mut counts = vec![0; self.partitions.len()];
+        // Of two items or more each is asked for its partition once, so the counts are those of what is sorted.
+        items.sort_by_cached_key(|item| {
+            let index = self.router.partition_of(hash, item);
+            counts[index] += 1;
+            index
+        });
+        let parts = counts.into_iter().enumerate();
         parts
+            .filter(|(_, count)| *count > 0)
+            .map(|(index, count)| (Route::To(index), count))
+            .collect()
     }
 
     /// Weighs all of `items`, if this buffer does, in their order; or names the first that is too heavy.

@@ -1,6 +1,8 @@
 //! Which partition an item goes to, by each routing.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use buffer_core::testing::ScriptedSink;
@@ -88,6 +90,29 @@ async fn a_batch_by_key_is_divided_and_each_key_keeps_its_order() {
     assert!(items.is_empty());
     buffer.close().await;
     assert_in_order_by_key(&sink, 10, 100);
+}
+
+/// A costly key is costly once.
+#[tokio::test(start_paused = true)]
+async fn a_batch_by_key_asks_for_the_key_of_each_item_once() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let hash = move |(key, _): &Keyed| {
+        // Relaxed: only the number matters.
+        count.fetch_add(1, Ordering::Relaxed);
+        u64::from(*key)
+    };
+    let builder = Buffer::builder().partitions(4).routing(Routing::by_hash(hash));
+    let buffer = builder.build(ScriptedSink::new([])).unwrap();
+    for items in [1, 2, 40] {
+        asked.store(0, Ordering::Relaxed);
+        buffer
+            .insert_batch(&mut (0..items).map(|key| (key, 0)).collect())
+            .await
+            .unwrap();
+        assert_eq!(asked.load(Ordering::Relaxed), items);
+    }
+    assert_eq!(buffer.close().await.ledger.delivered, 43);
 }
 
 #[tokio::test(start_paused = true)]
