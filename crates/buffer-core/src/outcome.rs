@@ -182,17 +182,9 @@ impl Tally {
 
     /// What was settled after `earlier`, a copy of this tally from before.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
-        let mut dropped = Dropped::default();
-        for (difference, (now, then)) in dropped
-            .0
-            .iter_mut()
-            .zip(self.dropped.0.iter().zip(earlier.dropped.0))
-        {
-            *difference = now - then;
-        }
         Self {
             delivered: self.delivered - earlier.delivered,
-            dropped,
+            dropped: self.dropped.since(&earlier.dropped),
             returned: self.returned - earlier.returned,
             retried: self.retried - earlier.retried,
             dead_lettered: self.dead_lettered - earlier.dead_lettered,
@@ -277,9 +269,7 @@ impl Ledger {
     pub(crate) fn advance(&mut self, before: &Self, now: &Self) {
         self.accepted += now.accepted - before.accepted;
         self.delivered += now.delivered - before.delivered;
-        for (index, items) in self.dropped.0.iter_mut().enumerate() {
-            *items += now.dropped.0[index] - before.dropped.0[index];
-        }
+        self.dropped += now.dropped.since(&before.dropped);
         self.returned += now.returned - before.returned;
         self.pending = self.pending + now.pending - before.pending;
         self.retried += now.retried - before.retried;
