@@ -152,9 +152,8 @@ impl<T: Send + 'static> Flusher<T> {
     ///
     /// Safe: the batch stays with the caller.
     pub(crate) async fn bury(&self, batch: &mut Batch<T>) -> Result<(), FlushError> {
-        let Some(sink) = &self.dead_letters else {
-            return Ok(());
-        };
+        let sink = self.dead_letters.as_ref();
+        let sink = sink.expect("a burial begins only where there is a sink for it");
         let Policy {
             first_timeout,
             flush_timeout,
