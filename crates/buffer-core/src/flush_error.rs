@@ -27,13 +27,13 @@ pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 ///
 /// fn classify(status: u16, body: String) -> FlushError {
 ///     match status {
-///         429 => FlushError::transient(body).retry_after(Duration::from_secs(5)),
-///         401 | 503 => FlushError::unavailable(body),
-///         500 => FlushError::uncertain(body),
+///         429 | 503 => FlushError::unavailable(body).retry_after(Duration::from_secs(5)),
+///         401 => FlushError::unavailable(body),
+///         500 | 502 | 504 => FlushError::uncertain(body),
 ///         _ => FlushError::permanent(body),
 ///     }
 /// }
-/// assert!(classify(400, "no such table".into()).to_string().contains("for good"));
+/// assert!(classify(400, "not a number".into()).to_string().contains("for good"));
 /// ```
 #[derive(Debug)]
 pub struct FlushError {

@@ -6,6 +6,8 @@
 //! not when the last handle is dropped, not when `main` returns.
 //!
 //! ```
+//! use std::io::{Error, ErrorKind};
+//!
 //! use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
 //!
 //! struct Events;
@@ -13,10 +15,13 @@
 //! #[async_trait]
 //! impl Flush<String> for Events {
 //!     async fn flush(&self, batch: &mut Batch<String>) -> Result<(), FlushError> {
-//!         post("/events", &batch.join("\n")).await.map_err(FlushError::transient)
+//!         post("/events", &batch.join("\n")).await.map_err(|error| match error.kind() {
+//!             ErrorKind::ConnectionRefused => FlushError::unavailable(error),
+//!             _ => FlushError::uncertain(error),
+//!         })
 //!     }
 //! }
-//! # async fn post(_: &str, _: &str) -> Result<(), std::io::Error> { Ok(()) }
+//! # async fn post(_: &str, _: &str) -> Result<(), Error> { Ok(()) }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -12,13 +12,16 @@ use std::time::SystemTime;
 ///
 /// # async fn execute(_: String) -> Result<(), std::io::Error> { Ok(()) }
 /// async fn add(batch: &mut Batch<Count<u64>>) -> Result<(), FlushError> {
-///     for index in 0..batch.len() {
-///         let Count { key, delta, .. } = batch[index];
-///         let add = format!("UPDATE users SET visits = visits + {delta} WHERE id = {key}");
-///         execute(add).await.map_err(FlushError::transient)?;
-///         batch.deliver(index..index + 1);
-///     }
-///     Ok(())
+///     let deltas: Vec<_> = batch.iter().map(|Count { key, delta, .. }| format!("({key}, {delta})")).collect();
+///     // A batch whose answer was lost comes again under the same id, and adds nothing then.
+///     let add = format!(
+///         "WITH new AS (INSERT INTO batches (id) VALUES ('{}') ON CONFLICT DO NOTHING RETURNING id)
+///          UPDATE users SET visits = visits + delta FROM (VALUES {}) AS deltas (user_id, delta)
+///          WHERE users.id = user_id AND EXISTS (SELECT FROM new)",
+///         batch.id(),
+///         deltas.join(", "),
+///     );
+///     execute(add).await.map_err(FlushError::uncertain)
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
