@@ -118,8 +118,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     /// How often a batch that the sink certainly did not write ([transient](buffer_core::FlushError::transient)) is tried again
     /// before its counts go back to be summed on. Default: 5.
     ///
-    /// A batch that may have been written ([uncertain](buffer_core::FlushError::uncertain), a time-out, a panic) is tried again as it
-    /// is, under the same id, for as long as it takes; one that found the sink [out](buffer_core::FlushError::unavailable) is held.
+    /// A batch that may have been written ([uncertain](buffer_core::FlushError::uncertain), a time-out) is tried again as it is, under
+    /// the same id, for as long as it takes; one at which the sink panics, in more attempts than these retries, is dropped. One that
+    /// found the sink [out](buffer_core::FlushError::unavailable) is held.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
