@@ -15,7 +15,7 @@ use std::error::Error;
 use std::thread;
 
 use buffer_core::Flush;
-use buffer_stat::{Count, StatBuffer};
+use buffer_stat::{Count, StatBuffer, Summary};
 use lexopt::ValueExt as _;
 
 use crate::postgres::PostgresSink;
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Counts from plain threads, and waits until all of it is stored.
+/// Counts from plain threads, closes, and says what became of the counts.
 async fn count(sink: impl Flush<Count<String>>) -> Result<(), Box<dyn Error>> {
     let views = StatBuffer::builder()
         .buffer(|buffer| buffer.name("views"))
@@ -61,12 +61,23 @@ async fn count(sink: impl Flush<Count<String>>) -> Result<(), Box<dyn Error>> {
     for thread in threads {
         thread.join().expect("nothing here panics")?;
     }
-    let summary = views.close().await;
+    let Summary {
+        ledger,
+        undelivered,
+        sink_error,
+        ..
+    } = views.close().await;
     println!(
-        "{} views were stored as {} counts; {} counts are left",
+        "{} views were counted; {} counts are stored, {} are left",
         THREADS * VIEWS,
-        summary.ledger.delivered,
-        summary.undelivered.len()
+        ledger.delivered,
+        undelivered.len()
     );
-    Ok(())
+    for (reason, counts) in ledger.dropped.iter() {
+        println!("{counts} counts were dropped: {reason}");
+    }
+    if ledger.dropped.total() > 0 || !undelivered.is_empty() {
+        return Err("not all views are stored, see above for what became of the others".into());
+    }
+    sink_error.map_or(Ok(()), |error| Err(error.into()))
 }
