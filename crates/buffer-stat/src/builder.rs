@@ -130,6 +130,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     ///
     /// A key that is incremented in several partitions counts in each, and one that is idle for as long as a window. With zero
     /// every key is beyond the bound.
+    ///
+    /// It bounds the keys that are let in. Those whose counts the sink did not write and that are [summed on](Self::retries) come back in
+    /// any case, also where others took their places meanwhile: as many as `partitions` × `batch_size` at a time.
     pub fn max_keys(mut self, keys: usize, beyond: MaxKeys<K>) -> Self {
         self.most_keys = keys;
         self.beyond = beyond;
