@@ -50,13 +50,16 @@ pub trait Flush<T>: Send + Sync + 'static {
 
     /// Called once, after the last batch of a close: sync a file, say goodbye. Does nothing by default.
     ///
+    /// If the runtime dies during the call, the rescue calls it again.
+    ///
     /// # Errors
     ///
     /// Any [`FlushError`]; it is reported in [`Summary::sink_error`](crate::Summary::sink_error).
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when `flush_timeout` or the drain's deadline passes.
+    /// The future is dropped when `flush_timeout` or the drain's deadline passes, though not before it had a second, as long as
+    /// `flush_timeout` grants it; and when the runtime dies.
     async fn close(&self) -> Result<(), FlushError> {
         Ok(())
     }

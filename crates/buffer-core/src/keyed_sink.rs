@@ -67,7 +67,7 @@ pub trait FlushKey<K, V>: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when `flush_timeout` or the drain's deadline passes.
+    /// As for [`Flush::close`].
     async fn close(&self) -> Result<(), FlushError> {
         Ok(())
     }
