@@ -206,8 +206,11 @@ pub enum InsertAndWaitError<T> {
     /// it any more.
     #[error("the sink withdrew the item without writing it; the sink's author knows where it is")]
     Withdrawn,
-    /// The item was accepted, and the drain's time was up before it was delivered.
-    #[error("the buffer closed before the item was delivered; the summary of the close has it")]
+    /// The item was accepted, and the drain's time was up before it was delivered: it is returned to whoever waits for the
+    /// [close](crate::Summary::undelivered), or dropped, with the reason `drain_timeout`, where nobody does.
+    #[error(
+        "the buffer closed before the item was delivered; the summary has it if somebody waits for the close"
+    )]
     LeftOver,
 }
 
