@@ -110,7 +110,7 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
     ///
     /// # Errors
     ///
-    /// [`InsertError::Closed`] hands key and value back.
+    /// [`InsertError::Closed`] and [`InsertError::Oversized`] hand key and value back.
     ///
     /// # Cancel safety
     ///
@@ -123,7 +123,7 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
     ///
     /// # Errors
     ///
-    /// [`TryInsertError::Full`] and [`TryInsertError::Closed`] hand key and value back.
+    /// [`TryInsertError::Full`], [`TryInsertError::Closed`] and [`TryInsertError::Oversized`] hand key and value back.
     pub fn try_insert(&self, key: K, value: V) -> Result<(), TryInsertError<(K, V)>> {
         self.0.try_insert((key, value))
     }
@@ -132,7 +132,8 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
     ///
     /// # Errors
     ///
-    /// [`InsertTimeoutError::TimedOut`] and [`InsertTimeoutError::Closed`] hand key and value back.
+    /// [`InsertTimeoutError::TimedOut`], [`InsertTimeoutError::Closed`] and [`InsertTimeoutError::Oversized`] hand key and value
+    /// back.
     ///
     /// # Cancel safety
     ///
@@ -163,7 +164,8 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
     ///
     /// # Errors
     ///
-    /// [`InsertBlockingError::Closed`] and [`InsertBlockingError::InsideRuntime`] hand key and value back.
+    /// [`InsertBlockingError::Closed`], [`InsertBlockingError::Oversized`] and [`InsertBlockingError::InsideRuntime`] hand key and
+    /// value back.
     pub fn insert_blocking(&self, key: K, value: V) -> Result<(), InsertBlockingError<(K, V)>> {
         self.0.insert_blocking((key, value))
     }
