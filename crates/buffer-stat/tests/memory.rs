@@ -47,9 +47,9 @@ async fn hundreds_of_thousands_of_keys_leave_neither_memory_nor_tasks_behind() {
     assert_eq!(stats.close().await.ledger.delivered, 300_001);
 }
 
-/// As the one above, with the windows turning by themselves. Too long for every change: `.ci/long` runs it.
+/// As the one above, with the windows turning by themselves. Too long for `cargo test`: `.ci/run` runs it, in release.
 #[tokio::test(start_paused = true)]
-#[ignore = "takes minutes; .ci/long runs it"]
+#[ignore = "takes minutes; .ci/run runs it"]
 async fn ten_million_keys_in_turn_leave_no_memory_behind() {
     let stats = StatBuffer::builder().partitions(2).build(Nowhere).unwrap();
     count_keys(&stats, 0..1).await;
