@@ -54,7 +54,7 @@ pub struct FlushError {
 ///     error.kind() == FlushErrorKind::Transient
 /// }
 /// assert!(is_worth_another_try(&FlushError::transient("a deadlock")));
-/// assert!(!is_worth_another_try(&FlushError::permanent("no such table")));
+/// assert!(!is_worth_another_try(&FlushError::permanent("not a number")));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
