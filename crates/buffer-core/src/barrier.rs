@@ -2,6 +2,7 @@
 
 use tokio::sync::watch;
 
+use crate::caught::caught;
 use crate::outcome::Tally;
 
 /// The end that lies in the queue.
@@ -35,8 +36,12 @@ impl Barrier {
 
     /// The worker is here. Wakes those who wait, so it must not be called under a lock.
     pub(crate) fn reach(self, tally: Tally) {
-        self.0
-            .send_modify(|passage| passage.reached = Some(passage.cut(tally)));
+        // A waker that panics is caught before the sender is dropped: that wakes the others, and a second panic on top of the first
+        // would abort the process.
+        let _ = caught(|| {
+            self.0
+                .send_modify(|passage| passage.reached = Some(passage.cut(tally)))
+        });
     }
 
     /// From now on items are dropped that came after it. Wakes nobody.

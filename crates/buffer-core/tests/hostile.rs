@@ -608,8 +608,11 @@ fn a_waker_that_panics_costs_no_item() {
             .build(sink.clone())
             .unwrap();
         buffer.try_insert(0).unwrap();
-        let mut flush = Box::pin(buffer.flush());
-        assert!(flush.as_mut().poll(&mut context).is_pending());
+        // As many as show that one panic may come upon another.
+        let mut flushes: Vec<_> = (0..16).map(|_| Box::pin(buffer.flush())).collect();
+        for flush in &mut flushes {
+            assert!(flush.as_mut().poll(&mut context).is_pending());
+        }
         buffer.insert_batch(&mut vec![1, 2]).await.unwrap();
         assert_eq!(buffer.close().await.ledger.delivered, 3);
 
