@@ -1,7 +1,10 @@
 //! What becomes of a buffer with a worker that can't go on. A program of its own: others would decide which spans are looked at.
 
+use std::time::Duration;
+
 use buffer_core::testing::ScriptedSink;
 use buffer_core::{Buffer, DropReason, Routing};
+use tokio::time::timeout;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
@@ -39,7 +42,8 @@ async fn a_worker_that_panics_again_and_again_closes_the_buffer() {
     let builder = Buffer::builder().partitions(2).routing(Routing::PerCall);
     let buffer = builder.build(ScriptedSink::new([])).unwrap();
     buffer.insert(1).await.unwrap();
-    let report = buffer.flush().await;
+    let report = timeout(Duration::from_secs(3_600), buffer.flush()).await;
+    let report = report.expect("nobody waits for a worker that is gone");
     assert!(buffer.is_closed());
     assert_eq!(report.dropped.count(DropReason::DrainTimeout), 1);
     assert_eq!(buffer.ledger().pending, 0);
