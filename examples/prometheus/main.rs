@@ -91,7 +91,7 @@ impl Flush<u64> for Database {
             1 => return Err(FlushError::transient("deadlock, rolled back")),
             3 => return Err(FlushError::unavailable("the connection is refused")),
             5 => return Err(FlushError::uncertain("the connection broke")),
-            9 => return Err(FlushError::permanent("no such table")),
+            9 => return Err(FlushError::permanent("not what the table holds")),
             _ => {}
         }
         for index in 0..batch.len() {

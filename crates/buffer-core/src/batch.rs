@@ -38,7 +38,7 @@ use crate::weights::{Weights, in_bytes};
 /// #[async_trait]
 /// impl Flush<u32> for Api {
 ///     async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
-///         let answers = post(batch).await.map_err(FlushError::transient)?;
+///         let answers = post(batch).await.map_err(FlushError::uncertain)?;
 ///         for (index, answer) in answers.into_iter().enumerate() {
 ///             if let Err(reason) = answer {
 ///                 batch.reject(index, reason);
@@ -213,7 +213,7 @@ impl<T> Batch<T> {
     /// # async fn send(_: &u32) -> Result<(), std::io::Error> { Ok(()) }
     /// async fn one_by_one(batch: &mut Batch<u32>) -> Result<(), FlushError> {
     ///     for index in 0..batch.len() {
-    ///         send(&batch[index]).await.map_err(FlushError::transient)?;
+    ///         send(&batch[index]).await.map_err(FlushError::uncertain)?;
     ///         batch.deliver(index..index + 1);
     ///     }
     ///     Ok(())

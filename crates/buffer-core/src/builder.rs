@@ -327,7 +327,7 @@ impl<T: Send + 'static> Builder<T> {
     /// #[async_trait]
     /// impl Flush<u32> for Strict {
     ///     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
-    ///         Err(FlushError::permanent("no such table"))
+    ///         Err(FlushError::permanent("the row is malformed"))
     ///     }
     /// }
     ///

@@ -46,7 +46,7 @@ use crate::flush_error::FlushError;
 ///         println!("{:?}: {:?}", batch.drop_reason(), &batch[..]);
 ///         Box::pin(async { Ok(()) })
 ///     }))
-///     .build(sink_fn(|_| Box::pin(async { Err(FlushError::permanent("no such table")) })))?;
+///     .build(sink_fn(|_| Box::pin(async { Err(FlushError::permanent("the row is malformed")) })))?;
 /// buffer.insert(1).await?;
 /// assert_eq!(buffer.close().await.ledger.dead_lettered, 1);
 /// # Ok(())

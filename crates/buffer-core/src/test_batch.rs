@@ -161,7 +161,7 @@ impl<T> TestBatch<T> {
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
     /// let cemetery = ScriptedSink::new([]); // here stands yours
-    /// let mut dead = TestBatch::new([1, 2]).dropped(DropReason::Permanent, FlushError::permanent("no such table"));
+    /// let mut dead = TestBatch::new([1, 2]).dropped(DropReason::Permanent, FlushError::permanent("the row is malformed"));
     /// assert_eq!(dead.flush(&cemetery).await.delivered, [1, 2]);
     /// assert_eq!(cemetery.attempts()[0].drop_reason, Some(DropReason::Permanent));
     /// # }

@@ -163,8 +163,11 @@ pub enum WriteSyncError {
     /// The point was accepted, and a sink other than the crate's own [withdrew](buffer_core::Batch::withdraw) it: it is not stored.
     #[error("the sink withdrew the point without storing it; the sink's author knows where it is")]
     Withdrawn,
-    /// The point was accepted, and the drain's time was up before it was stored.
-    #[error("the writer closed before the point was stored; the summary of the close has its line")]
+    /// The point was accepted, and the drain's time was up before it was stored: its line is returned to whoever waits for the
+    /// close, or dropped, with the reason `drain_timeout`, where nobody does.
+    #[error(
+        "the writer closed before the point was stored; the summary has its line if somebody waits for the close"
+    )]
     LeftOver,
 }
 
