@@ -5,6 +5,7 @@
 //! the dying runtime blocks until all of them are through or out of time.
 
 use std::cmp::Reverse;
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::mpsc;
@@ -12,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Id, Runtime};
+use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout};
 
 use crate::caught::{caught, drop_caught};
@@ -98,22 +100,23 @@ impl Rescue {
         };
         let (running, through) = mpsc::channel();
         let buffer = shared.number;
-        runtime.spawn(async move {
+        if is_open {
+            runtime.spawn(close_in_turn(Arc::clone(&shared), id, dead, limit));
+        }
+        runtime.spawn(where_it_may_block(async move {
             // A sink that was out has no time to lose.
             shared.hold.hurry(Instant::now());
-            if is_open {
-                run_open(&mut worker, id, dead, limit).await;
-            } else {
+            if !is_open {
                 // By this runtime's clock: that of the dead one may have been a paused one.
                 shared.drain.restart(deadline_in(limit));
-                worker.run().await;
             }
+            worker.run().await;
             // The sink goes with the last worker, and its destructor, which is user code, belongs to the rescue. It may hold the
             // last handle of another buffer, which drains from then on.
             drop_caught(vec![worker]);
             RUNTIMES.through(id);
             drop(running);
-        });
+        }));
         Some(Self {
             through,
             id,
@@ -127,37 +130,32 @@ impl Rescue {
     /// Waits for all of them, in the order in which they end.
     fn wait_for(mut rescues: Vec<Self>) {
         rescues.sort_by_key(|rescue| (rescue.is_open, Reverse(rescue.buffer)));
-        for rescue in rescues {
-            let left = rescue.limit.saturating_sub(rescue.begun.elapsed());
-            let least = if rescue.is_open {
-                rescue.limit / SHARE_OF_THE_NEXT
-            } else {
-                Duration::ZERO
-            };
-            // Through or out of time, which comes to the same here: a sink that never lets go of its thread must not keep the
-            // others from their turn.
-            let _ = rescue.through.recv_timeout(left.max(least) + GRACE);
-            RUNTIMES.give_up(rescue.id);
+        for buffer in rescues.chunk_by(|one, next| one.buffer == next.buffer) {
+            let turn = std::time::Instant::now();
+            for rescue in buffer {
+                let left = (rescue.limit + GRACE).saturating_sub(rescue.begun.elapsed());
+                let least = match rescue.is_open {
+                    true => (rescue.limit / SHARE_OF_THE_NEXT + GRACE).saturating_sub(turn.elapsed()),
+                    false => Duration::ZERO,
+                };
+                // Through or out of time, which comes to the same here: a sink that never lets go of its thread must not keep the
+                // others from their turn.
+                let _ = rescue.through.recv_timeout(left.max(least));
+                RUNTIMES.give_up(rescue.id);
+            }
         }
     }
 }
 
-/// Runs the worker of a buffer that is open, and closes the buffer when it is for it to close.
-async fn run_open<T: Send + 'static>(worker: &mut Worker<T>, id: WorkerId, dead: Id, limit: Duration) {
-    let shared = Arc::clone(worker.shared());
-    let mut run = pin!(worker.run());
-    let through = tokio::select! {
-        () = close_in_turn(&shared, dead, limit) => false,
-        () = &mut run => true,
-    };
-    RUNTIMES.begin_drain(id);
-    if !through {
-        run.await;
-    }
+/// Polls `future` as what may block its thread: another thread takes over the tasks that wait for this one, and the timers. They would be
+/// stuck behind it otherwise, even where others idle.
+async fn where_it_may_block(future: impl Future<Output = ()>) {
+    let mut future = pin!(future);
+    poll_fn(|context| block_in_place(|| future.as_mut().poll(context))).await;
 }
 
-/// Waits until the buffer closes, or closes it when it is for it to close.
-async fn close_in_turn<T>(shared: &Shared<T>, dead: Id, limit: Duration) {
+/// Waits until the worker's buffer closes, or closes it when it is for it to close.
+async fn close_in_turn<T>(shared: Arc<Shared<T>>, id: WorkerId, dead: Id, limit: Duration) {
     /// A task that never ends keeps its guard, and nobody knows whether there is more to rescue.
     const AT_MOST: Duration = Duration::from_secs(1);
     let end = deadline_in(limit);
@@ -170,6 +168,7 @@ async fn close_in_turn<T>(shared: &Shared<T>, dead: Id, limit: Duration) {
         () = shared.drain.begun() => {}
         () = turn => shared.close_by(end.max(deadline_in(limit / SHARE_OF_THE_NEXT))),
     }
+    RUNTIMES.begin_drain(id);
 }
 
 /// A buffer whose turn comes when its time is nearly up has this part of it all the same, and no more: of many buffers that hang, each
@@ -179,11 +178,10 @@ const SHARE_OF_THE_NEXT: u32 = 4;
 /// A drain keeps its deadline by itself; this is for the last steps after it.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// One sink that blocks its thread must not hold the other rescues up.
+/// Where the process can't start more threads, so many rescues may block theirs.
 const THREADS: usize = 4;
 
-/// The runtime of all rescues, started when it is first needed. It has threads of its own and is of the kind that lets a sink use
-/// `block_in_place`.
+/// The runtime of all rescues, started when it is first needed. It has threads of its own and is of the kind that knows `block_in_place`.
 fn runtime() -> Result<&'static Runtime, &'static io::Error> {
     static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
     let start = || {
