@@ -9,6 +9,7 @@
 //!   serves one customer after the other. In turn, it goes to the next with each item; what the processor's caches don't hold is then
 //!   brought in for each item anew, and that row is shown only. So is the one with a single batch for each partition: it has the
 //!   first use of ten thousand buffers in it, and not only their items.
+//! * *The end of a runtime*: what becomes of buffers that are open then, each with an item, one after the other.
 //! * *Tasks*: they insert on two worker threads. One task has one of them, so the smaller one has ten tasks.
 //!   A task has 20,000 items at least: to spawn it, which is in the time, costs about as much as 500 inserts.
 //! * *A day*: how often the runtime's thread goes to sleep while nobody works, beside a runtime without a buffer, and in the last of 24
@@ -65,6 +66,13 @@ fn main() {
         &mut [
             Contender::new("this", || more::buffers(load, 10_000, 100)),
             Contender::new("1 buffer", || more::buffers(load, 1, 100)),
+        ],
+    );
+    bench.load(
+        "10000 open buffers, the end of their runtime, us a buffer",
+        &mut [
+            Contender::new("this", || more::end_of_a_runtime(10_000)),
+            Contender::new("1000 buffers", || more::end_of_a_runtime(1_000)).at_most(FLAT),
         ],
     );
     for tasks in [1, 10, 100, 1_000, 10_000] {

@@ -86,3 +86,24 @@ pub(crate) fn tasks(load: Load<'_>, tasks: u64) -> f64 {
     total.check(load.items);
     per_item(load, elapsed)
 }
+
+/// The end of a runtime whose buffers are open and have an item each, in microseconds a buffer.
+pub(crate) fn end_of_a_runtime(buffers: u64) -> f64 {
+    let total = Arc::new(Total::default());
+    let runtime = crate::runtime();
+    let load = Load {
+        runtime: &runtime,
+        threads: 1,
+        items: buffers,
+    };
+    let of_two = || built(load, Buffer::builder().partitions(2), &total);
+    let open: Vec<_> = (0..buffers).map(|_| of_two()).collect();
+    for (buffer, number) in open.iter().zip(0..) {
+        insert(buffer, number);
+    }
+    let begin = Instant::now();
+    drop(runtime);
+    let elapsed = begin.elapsed();
+    total.check(buffers);
+    elapsed.as_micros() as f64 / buffers as f64
+}

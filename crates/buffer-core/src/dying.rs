@@ -12,143 +12,131 @@
 //! 3. A rescued worker has a number of its own and leaves once, when it is through or given up, whichever comes first. What it
 //!    does after that changes nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::runtime::Id;
 use tokio::sync::Notify;
 
-/// What of a runtime's workers is left.
+/// All runtimes that buffers run on, and what is rescued from those that died.
+pub(crate) struct Runtimes<R> {
+    state: Mutex<State<R>>,
+    /// Wakes who waits for the last guard of a runtime.
+    died: Notify,
+}
+
+struct State<R> {
+    runtimes: Vec<Runtime<R>>,
+    /// The rescued workers whose buffers are open, each with what wakes who waits for its turn.
+    open: BTreeMap<WorkerId, Arc<Notify>>,
+    /// Those whose buffers drain.
+    draining: BTreeSet<WorkerId>,
+    /// The number that the next one gets.
+    next: u64,
+}
+
+/// A runtime that has guards.
 struct Runtime<R> {
     id: Id,
     guards: usize,
-    /// Until they are through or given up.
-    workers: Vec<Rescued>,
     /// To be waited for by the last guard.
     rescues: Vec<R>,
 }
 
-/// A rescued worker.
-struct Rescued {
-    number: u64,
-    buffer: u64,
-    /// Whether its buffer is open; otherwise it drains.
-    is_open: bool,
-}
-
-/// Names a rescued worker.
-#[derive(Debug, Clone, Copy)]
+/// Names a rescued worker; in the order in which buffers are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WorkerId {
-    runtime: Id,
+    buffer: u64,
     number: u64,
-}
-
-/// All runtimes that buffers run on, and those that are dead until nothing is left of them.
-pub(crate) struct Runtimes<R> {
-    all: Mutex<Vec<Runtime<R>>>,
-    /// The number that the next rescued worker gets.
-    next: AtomicU64,
-    changed: Notify,
 }
 
 impl<R> Runtimes<R> {
     pub(crate) const fn new() -> Self {
         Self {
-            all: Mutex::new(Vec::new()),
-            next: AtomicU64::new(0),
-            changed: Notify::const_new(),
+            state: Mutex::new(State {
+                runtimes: Vec::new(),
+                open: BTreeMap::new(),
+                draining: BTreeSet::new(),
+                next: 0,
+            }),
+            died: Notify::const_new(),
         }
-    }
-
-    /// Changes what is known of a runtime; forgets it when nothing is left.
-    fn change<A>(&self, id: Id, change: impl FnOnce(&mut Runtime<R>) -> A) -> A {
-        let mut all = self.all.lock();
-        let index = all.iter().position(|runtime| runtime.id == id);
-        let index = index.unwrap_or_else(|| {
-            all.push(Runtime {
-                id,
-                guards: 0,
-                workers: Vec::new(),
-                rescues: Vec::new(),
-            });
-            all.len() - 1
-        });
-        let runtime = &mut all[index];
-        let answer = change(runtime);
-        if runtime.guards == 0 && runtime.workers.is_empty() {
-            all.swap_remove(index);
-        }
-        drop(all);
-        self.changed.notify_waiters();
-        answer
     }
 
     /// A guard comes.
     pub(crate) fn enter(&self, id: Id) {
-        self.change(id, |runtime| runtime.guards += 1);
+        let mut state = self.state.lock();
+        if let Some(runtime) = state.runtimes.iter_mut().find(|runtime| runtime.id == id) {
+            runtime.guards += 1;
+            return;
+        }
+        state.runtimes.push(Runtime {
+            id,
+            guards: 1,
+            rescues: Vec::new(),
+        });
     }
 
     /// A guard goes. Returns the rescues to wait for, if it was the last.
     pub(crate) fn leave(&self, id: Id, rescue: Option<R>) -> Vec<R> {
-        self.change(id, |runtime| {
-            runtime.guards -= 1;
-            runtime.rescues.extend(rescue);
-            match runtime.guards {
-                0 => std::mem::take(&mut runtime.rescues),
-                _ => Vec::new(),
-            }
-        })
+        let mut state = self.state.lock();
+        let Some(index) = state.runtimes.iter().position(|runtime| runtime.id == id) else {
+            // By invariant 1 it is there.
+            return rescue.into_iter().collect();
+        };
+        let runtime = &mut state.runtimes[index];
+        runtime.rescues.extend(rescue);
+        runtime.guards -= 1;
+        if runtime.guards > 0 {
+            return Vec::new();
+        }
+        let runtime = state.runtimes.swap_remove(index);
+        drop(state);
+        self.died.notify_waiters();
+        runtime.rescues
     }
 
     /// A worker of an open buffer is rescued.
-    pub(crate) fn stay_open(&self, id: Id, buffer: u64) -> WorkerId {
-        self.rescue(id, buffer, true)
+    pub(crate) fn stay_open(&self, buffer: u64) -> WorkerId {
+        let mut state = self.state.lock();
+        let worker = state.name(buffer);
+        state.open.insert(worker, Arc::new(Notify::new()));
+        worker
     }
 
     /// A worker of a buffer that drains is rescued.
-    pub(crate) fn drain(&self, id: Id, buffer: u64) -> WorkerId {
-        self.rescue(id, buffer, false)
-    }
-
-    fn rescue(&self, runtime: Id, buffer: u64, is_open: bool) -> WorkerId {
-        // Relaxed: only uniqueness matters.
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let rescued = Rescued {
-            number,
-            buffer,
-            is_open,
-        };
-        self.change(runtime, |runtime| runtime.workers.push(rescued));
-        WorkerId { runtime, number }
+    pub(crate) fn drain(&self, buffer: u64) -> WorkerId {
+        let mut state = self.state.lock();
+        let worker = state.name(buffer);
+        state.draining.insert(worker);
+        worker
     }
 
     /// The buffer of a rescued worker was open and drains now.
     pub(crate) fn begin_drain(&self, worker: WorkerId) {
-        self.change(worker.runtime, |runtime| {
-            let mut workers = runtime.workers.iter_mut();
-            // By invariant 3 there is none where it was given up.
-            if let Some(rescued) = workers.find(|rescued| rescued.number == worker.number) {
-                rescued.is_open = false;
-            }
-        });
+        let mut state = self.state.lock();
+        // By invariant 3 it may have left.
+        if state.open.remove(&worker).is_some() {
+            state.draining.insert(worker);
+        }
+        state.wake_next();
     }
 
     /// A rescued worker is through.
     pub(crate) fn through(&self, worker: WorkerId) {
-        self.change(worker.runtime, |runtime| {
-            runtime.workers.retain(|rescued| rescued.number != worker.number);
-        });
+        let mut state = self.state.lock();
+        state.open.remove(&worker);
+        state.draining.remove(&worker);
+        state.wake_next();
     }
 
     /// The time of a rescued worker is up. It counts as through, unless others keep its buffer from its turn.
     pub(crate) fn give_up(&self, worker: WorkerId) {
-        let waits = {
-            let all = self.all.lock();
-            let mut workers = all.iter().flat_map(|runtime| &runtime.workers);
-            let rescued = workers.find(|rescued| rescued.number == worker.number);
-            rescued.is_some_and(|rescued| rescued.is_open && !has_turn(&all, rescued.buffer))
-        };
+        let state = self.state.lock();
+        let waits = state.open.contains_key(&worker) && !state.has_turn(worker.buffer);
+        drop(state);
         if !waits {
             self.through(worker);
         }
@@ -160,45 +148,77 @@ impl<R> Runtimes<R> {
     ///
     /// Safe: it only looks.
     pub(crate) async fn dead(&self, id: Id) {
-        self.until(|all| {
-            let runtime = all.iter().find(|runtime| runtime.id == id);
-            runtime.is_none_or(|runtime| runtime.guards == 0)
-        })
-        .await;
+        loop {
+            let mut died = pin!(self.died.notified());
+            died.as_mut().enable();
+            if !self.state.lock().runtimes.iter().any(|runtime| runtime.id == id) {
+                return;
+            }
+            died.await;
+        }
     }
 
-    /// Waits until it is for `buffer` to close: no other drains, and no open one was built after it, whichever runtimes they are
-    /// rescued from.
+    /// Waits until it is for the worker's buffer to close: no other drains, and no open one was built after it, whichever runtimes
+    /// they are rescued from. One that has left does not wait.
     ///
     /// # Cancel safety
     ///
-    /// Safe: it only looks.
-    pub(crate) async fn turn(&self, buffer: u64) {
-        self.until(|all| has_turn(all, buffer)).await;
-    }
-
-    async fn until(&self, reached: impl Fn(&[Runtime<R>]) -> bool) {
+    /// Safe: a wake-up that is lost belongs to this worker alone.
+    pub(crate) async fn turn(&self, worker: WorkerId) {
         loop {
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if reached(&self.all.lock()) {
-                return;
-            }
-            changed.await;
+            let woken = {
+                let state = self.state.lock();
+                match state.open.get(&worker) {
+                    Some(woken) if !state.has_turn(worker.buffer) => Arc::clone(woken),
+                    _ => return,
+                }
+            };
+            woken.notified().await;
         }
     }
 }
 
-/// Whether it is for `buffer` to close.
-fn has_turn<R>(all: &[Runtime<R>], buffer: u64) -> bool {
-    let mut workers = all.iter().flat_map(|runtime| &runtime.workers);
-    workers.all(|other| other.buffer == buffer || other.is_open && other.buffer < buffer)
+impl<R> State<R> {
+    fn name(&mut self, buffer: u64) -> WorkerId {
+        self.next += 1;
+        let number = self.next;
+        WorkerId { buffer, number }
+    }
+
+    /// Whether it is for `buffer` to close.
+    fn has_turn(&self, buffer: u64) -> bool {
+        let is_last = self
+            .open
+            .keys()
+            .next_back()
+            .is_none_or(|last| last.buffer <= buffer);
+        let ends = [self.draining.first(), self.draining.last()];
+        is_last && ends.into_iter().flatten().all(|drains| drains.buffer == buffer)
+    }
+
+    /// Wakes the workers of the buffer whose turn it is.
+    fn wake_next(&self) {
+        let Some(last) = self.open.keys().next_back() else {
+            return;
+        };
+        if self.has_turn(last.buffer) {
+            let workers = self.open.iter().rev();
+            let of_it = workers.take_while(|(worker, _)| worker.buffer == last.buffer);
+            of_it.for_each(|(_, woken)| woken.notify_one());
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use tokio_test::{assert_pending, assert_ready, task};
+
+    impl<R> State<R> {
+        fn is_empty(&self) -> bool {
+            self.runtimes.is_empty() && self.open.is_empty() && self.draining.is_empty()
+        }
+    }
 
     #[tokio::test]
     async fn what_is_open_closes_when_nothing_drains_any_more_and_the_last_built_first() {
@@ -207,11 +227,10 @@ mod tests {
         for _ in 0..3 {
             runtimes.enter(id);
         }
-        let draining = runtimes.drain(id, 3);
-        let open = [1, 2].map(|buffer| runtimes.stay_open(id, buffer));
+        let draining = runtimes.drain(3);
+        let open = [1, 2].map(|buffer| runtimes.stay_open(buffer));
         let mut dead = task::spawn(runtimes.dead(id));
-        let mut first = task::spawn(runtimes.turn(1));
-        let mut second = task::spawn(runtimes.turn(2));
+        let [mut first, mut second] = open.map(|worker| task::spawn(runtimes.turn(worker)));
         for guards_left in [2, 1, 0] {
             assert_pending!(dead.poll());
             assert_pending!(first.poll());
@@ -224,25 +243,24 @@ mod tests {
         assert_ready!(dead.poll());
         assert_pending!(second.poll());
         runtimes.through(draining);
-        assert_pending!(first.poll());
+        assert!(!first.is_woken() && second.is_woken());
         assert_ready!(second.poll());
         runtimes.begin_drain(open[1]);
         assert_pending!(first.poll());
         runtimes.through(open[1]);
+        assert!(first.is_woken());
         assert_ready!(first.poll());
         runtimes.begin_drain(open[0]);
         runtimes.through(open[0]);
-        assert!(runtimes.all.lock().is_empty(), "nothing is left");
+        assert!(runtimes.state.lock().is_empty(), "nothing is left");
     }
 
-    #[tokio::test]
-    async fn what_is_given_up_keeps_nobody_from_its_turn_and_counts_once() {
-        let id = tokio::runtime::Handle::current().id();
+    #[test]
+    fn what_is_given_up_keeps_nobody_from_its_turn_and_counts_once() {
         let runtimes = Runtimes::<()>::new();
-        let draining = [3, 3].map(|buffer| runtimes.drain(id, buffer));
-        let open = [1, 2].map(|buffer| runtimes.stay_open(id, buffer));
-        let mut first = task::spawn(runtimes.turn(1));
-        let mut second = task::spawn(runtimes.turn(2));
+        let draining = [3, 3].map(|buffer| runtimes.drain(buffer));
+        let open = [1, 2].map(|buffer| runtimes.stay_open(buffer));
+        let [mut first, mut second] = open.map(|worker| task::spawn(runtimes.turn(worker)));
         runtimes.give_up(draining[0]);
         // It ends after all.
         runtimes.through(draining[0]);
@@ -255,9 +273,8 @@ mod tests {
         runtimes.give_up(open[1]);
         assert_ready!(first.poll());
         runtimes.begin_drain(open[1]);
-        assert_ready!(task::spawn(runtimes.turn(1)).poll());
         runtimes.through(open[1]);
         runtimes.through(open[0]);
-        assert!(runtimes.all.lock().is_empty(), "nothing is left");
+        assert!(runtimes.state.lock().is_empty(), "nothing is left");
     }
 }

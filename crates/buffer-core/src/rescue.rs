@@ -94,9 +94,9 @@ impl Rescue {
         let id = if is_open {
             // What is there need not wait for its interval, nor for the buffer's turn.
             shared.partitions.iter().for_each(Partition::seal_on_request);
-            RUNTIMES.stay_open(dead, shared.number)
+            RUNTIMES.stay_open(shared.number)
         } else {
-            RUNTIMES.drain(dead, shared.number)
+            RUNTIMES.drain(shared.number)
         };
         let (running, through) = mpsc::channel();
         let buffer = shared.number;
@@ -162,7 +162,7 @@ async fn close_in_turn<T>(shared: Arc<Shared<T>>, id: WorkerId, dead: Id, limit:
     let turn = async {
         // Without an answer it is not waited for any longer.
         let _ = timeout(AT_MOST, RUNTIMES.dead(dead)).await;
-        RUNTIMES.turn(shared.number).await;
+        RUNTIMES.turn(id).await;
     };
     tokio::select! {
         () = shared.drain.begun() => {}
