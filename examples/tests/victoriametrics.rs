@@ -119,6 +119,7 @@ async fn random_points_come_back_as_they_were() {
         }
     }
     assert!(refused > 0, "{refused}");
+    writer.flush().await;
     let ledger = writer.close().await.ledger;
     assert_eq!(ledger.delivered, ledger.accepted, "{ledger:?}");
 

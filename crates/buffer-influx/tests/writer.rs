@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use buffer_core::DropReason;
 use buffer_influx::{
-    Client, InfluxSink, Point, PointError, TryWritePointError, V1, WritePointBlockingError, WritePointError,
-    WriteSyncError, Writer,
+    Client, Gzip, InfluxSink, Point, PointError, TryWritePointError, V1, WritePointBlockingError,
+    WritePointError, WriteSyncError, Writer,
 };
 use scripted_server::{ScriptedServer, json};
 
@@ -229,8 +229,17 @@ async fn a_line_that_is_heavier_than_a_batch_may_be_is_handed_back() {
 
 #[tokio::test]
 async fn a_batch_is_sealed_at_4_mib() {
+    // It is much for a busy machine: plain, and with time for it.
+    const LONG: Duration = Duration::from_secs(600);
     let server = ScriptedServer::new([]);
-    let writer = writer(&server);
+    let client = Client::builder(&server.url, V1::new("db"))
+        .gzip(Gzip::Never)
+        .request_timeout(LONG);
+    let client = client.build().expect("valid settings");
+    let writer = Writer::builder(client.encoder())
+        .buffer(|buffer| buffer.partitions(1).flush_timeout(LONG).drain_timeout(LONG))
+        .build(InfluxSink::new(client))
+        .expect("valid settings");
     for n in 0..6 {
         let point = Point::new("m").field("v", "x".repeat(1 << 20)).timestamp_ns(n);
         writer.write(point).await.expect("a good point");
