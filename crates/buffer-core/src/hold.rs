@@ -5,6 +5,8 @@
 //! 2. The right goes to the waiting partition that comes next after the one that had it last, so that one bad batch can't keep
 //!    the others from finding out that the sink is back.
 //! 3. Who has the right gives it back by `report` or `leave`.
+//! 4. An outage is counted once: only its begin and its probes draw a delay. What was under way when it began found the same outage,
+//!    and as many attempts as there are partitions would otherwise make a long one of it.
 
 use std::time::{Duration, SystemTime};
 
@@ -64,7 +66,9 @@ pub(crate) struct Hold {
 struct State {
     /// The partitions that wait to pass.
     waiting: Vec<bool>,
-    failures_in_a_row: u32,
+    failures_in_a_row: usize,
+    /// Whether there is a drain, which has no time for long delays.
+    hurries: bool,
     /// Boxed, as most buffers are never held for long.
     held: Option<Box<Held>>,
 }
@@ -74,6 +78,8 @@ struct Held {
     began: Instant,
     /// No attempt before it.
     until: Instant,
+    /// Nor before this, because the sink asked for it.
+    asked: Instant,
     delays: Delays,
     probing: Option<usize>,
     last_probe: usize,
@@ -106,7 +112,7 @@ pub(crate) enum Pass {
 }
 
 /// So many failures in a row, of whichever partitions, are the sink's fault and not a batch's.
-const FAILURES_IN_A_ROW: u32 = 3;
+const FAILURES_IN_A_ROW: usize = 3;
 
 /// So much of the delay that a sink asks for is drawn on top of it, at most.
 const SPREAD_OF_REQUESTED_DELAYS: f64 = 0.2;
@@ -119,6 +125,7 @@ impl Hold {
         let state = State {
             waiting: vec![false; partitions],
             failures_in_a_row: 0,
+            hurries: false,
             held: None,
         };
         Self {
@@ -169,14 +176,21 @@ impl Hold {
                 false
             }
             Sign::Out { at_least, reason } => {
-                state.hold(self.backoff, at_least, reason, now);
+                let new = || Held::new(self.backoff.long_delays(), now);
+                let held = state.held.get_or_insert_with(new);
+                held.go_on(probed, at_least, reason, now);
                 true
             }
             Sign::Failed { reason } => {
                 state.failures_in_a_row += 1;
                 let holds = state.held.is_some() || state.failures_in_a_row >= FAILURES_IN_A_ROW;
                 if holds {
-                    state.hold(self.backoff, Duration::ZERO, reason, now);
+                    let mut delays = self.backoff.long_delays();
+                    // They go on where those of a batch are that has failed so often.
+                    let gone = if state.hurries { 0 } else { FAILURES_IN_A_ROW - 1 };
+                    delays.by_ref().take(gone).for_each(drop);
+                    let held = state.held.get_or_insert_with(|| Held::new(delays, now));
+                    held.go_on(probed, Duration::ZERO, reason, now);
                 }
                 holds
             }
@@ -196,12 +210,16 @@ impl Hold {
         self.changed.notify_waiters();
     }
 
-    /// Lets a probe go at once, and starts over with short delays.
-    pub(crate) fn hurry(&self, now: Instant) {
-        if let Some(held) = &mut self.state.lock().held {
-            held.until = now;
+    /// Lets a probe go at once, and starts over with short delays, as there is time until `deadline` only. A delay that the sink asked for
+    /// is kept where it ends before that.
+    pub(crate) fn hurry(&self, now: Instant, deadline: Instant) {
+        let mut state = self.state.lock();
+        state.hurries = true;
+        if let Some(held) = &mut state.held {
+            held.until = if held.asked < deadline { held.asked } else { now };
             held.delays = self.backoff.long_delays();
         }
+        drop(state);
         self.changed.notify_waiters();
     }
 
@@ -247,24 +265,33 @@ impl State {
         }
         had
     }
+}
 
-    /// Holds all partitions for `at_least`, and a drawn delay on top so that many processes don't come back together.
-    fn hold(&mut self, backoff: Backoff, at_least: Duration, reason: String, now: Instant) {
-        let new = || Held {
+impl Held {
+    fn new(mut delays: Delays, now: Instant) -> Box<Self> {
+        Box::new(Self {
             since: SystemTime::now(),
             began: now,
-            until: now,
-            delays: backoff.long_delays(),
+            until: now + delays.next().unwrap_or_default(),
+            asked: now,
+            delays,
             probing: None,
             last_probe: 0,
             reason: String::new(),
-        };
-        let held = self.held.get_or_insert_with(|| Box::new(new()));
-        let drawn = held.delays.next().expect("delays never end");
+        })
+    }
+
+    /// An attempt found the sink out, which is news if it was a probe.
+    fn go_on(&mut self, probed: bool, at_least: Duration, reason: String, now: Instant) {
         // Whoever was sent away at the same time was asked for the same delay.
         let spread = at_least.mul_f64(SPREAD_OF_REQUESTED_DELAYS * rand::rng().random_range(0.0..=1.0));
-        held.until = held.until.max(now + at_least + spread + drawn);
-        held.reason = reason;
+        self.asked = self.asked.max(now + at_least + spread);
+        self.until = self.until.max(self.asked);
+        if probed {
+            let drawn = self.delays.next().unwrap_or_default();
+            self.until = self.until.max(now + drawn);
+        }
+        self.reason = reason;
     }
 }
 
@@ -308,6 +335,42 @@ mod tests {
                 panic!("partition {index} is held")
             };
             assert!(until >= now + Duration::from_secs(7) && until <= now + Duration::from_millis(8_500));
+        }
+    }
+
+    #[test]
+    fn an_outage_that_many_attempts_find_is_counted_once() {
+        let (hold, began) = (Hold::new(16, BACKOFF), Instant::now());
+        let now = began + Duration::from_millis(10);
+        for index in 0..16 {
+            assert!(hold.report(index, out(0), began, now));
+        }
+        assert_eq!(hold.pass(0, now + BACKOFF.first), Pass::Now);
+    }
+
+    #[test]
+    fn a_hold_after_failures_goes_on_where_their_delays_are_unless_there_is_a_drain() {
+        for (hurries, least, most) in [(false, 200, 400), (true, 50, 100)] {
+            let (hold, now) = (Hold::new(1, BACKOFF), Instant::now());
+            if hurries {
+                hold.hurry(now, now + Duration::from_secs(20));
+            }
+            for _ in 0..FAILURES_IN_A_ROW {
+                hold.report(0, failed(), now, now);
+            }
+            let [least, most] = [least, most].map(|ms| now + Duration::from_millis(ms));
+            assert!(matches!(hold.pass(0, now), Pass::AskAt(until) if until >= least && until <= most));
+        }
+    }
+
+    #[test]
+    fn a_drain_keeps_a_delay_that_was_asked_for_if_it_has_the_time() {
+        for (time, kept) in [(30, true), (5, false)] {
+            let (hold, now) = (Hold::new(1, BACKOFF), Instant::now());
+            hold.report(0, out(7), now, now);
+            hold.hurry(now, now + Duration::from_secs(time));
+            let pass = hold.pass(0, now + Duration::from_secs(6));
+            assert_eq!(matches!(pass, Pass::AskAt(_)), kept, "{pass:?}");
         }
     }
 

@@ -105,10 +105,11 @@ impl Rescue {
         }
         runtime.spawn(where_it_may_block(async move {
             // A sink that was out has no time to lose.
-            shared.hold.hurry(Instant::now());
+            let deadline = deadline_in(limit);
+            shared.hold.hurry(Instant::now(), deadline);
             if !is_open {
                 // By this runtime's clock: that of the dead one may have been a paused one.
-                shared.drain.restart(deadline_in(limit));
+                shared.drain.restart(deadline);
             }
             worker.run().await;
             // The sink goes with the last worker, and its destructor, which is user code, belongs to the rescue. It may hold the

@@ -154,7 +154,7 @@ impl<T> Shared<T> {
             return;
         }
         // A drain has no time to lose.
-        self.hold.hurry(Instant::now());
+        self.hold.hurry(Instant::now(), deadline);
         // Taken out first: user code must not run under the lock.
         let last_items = self.last_items.lock().take();
         let last = last_items.map_or(Ok(Vec::new()), caught);

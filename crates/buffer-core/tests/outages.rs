@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Health, Routing, async_trait};
+use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, FlushErrorKind, Health, Routing, async_trait};
 use tokio::time::{Instant, sleep};
 
 /// Is out while told so, takes a moment for each attempt, and counts them.
@@ -225,4 +225,49 @@ async fn an_outage_leaves_a_batch_its_own_delays() {
     };
     assert_eq!((refused.partition, delivered.partition), (0, 0));
     assert!(delivered.at - refused.at <= FIRST + Duration::from_millis(2));
+}
+
+/// A buffer of sixteen partitions, each of which has an attempt under way that will find the sink out; what comes after is delivered.
+async fn sixteen_that_find_the_sink_out(reply: Reply) -> Buffer<u32> {
+    const MOMENT: Duration = Duration::from_millis(10);
+    let sink = ScriptedSink::answering(move |batch| match batch.attempt() {
+        1 => Reply::after(MOMENT, reply.clone()),
+        _ => Reply::Ok,
+    });
+    let builder = Buffer::builder().partitions(16).batch_size(1);
+    let buffer = builder.routing(Routing::PerCall).build(sink).unwrap();
+    for item in 0..16 {
+        buffer.insert(item).await.unwrap();
+    }
+    sleep(MOMENT / 2).await;
+    buffer
+}
+
+/// Fails when each of the attempts that were under way counts as an outage of its own.
+#[tokio::test(start_paused = true)]
+async fn a_short_outage_is_short_for_many_partitions_too() {
+    for reply in [Reply::Unavailable, Reply::Transient] {
+        let buffer = sixteen_that_find_the_sink_out(reply).await;
+        let flushed = buffer.flush_within(Duration::from_secs(3)).await;
+        assert_eq!((flushed.delivered, flushed.pending), (16, 0));
+        let buffer = sixteen_that_find_the_sink_out(Reply::Unavailable).await;
+        let closed = buffer.close_within(Duration::from_secs(1)).await;
+        assert_eq!((closed.ledger.delivered, closed.ledger.returned), (16, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_as_long_as_the_sink_asks_if_it_has_the_time() {
+    const ASKED: Duration = Duration::from_secs(10);
+    for (time, kept) in [(2 * ASKED, true), (ASKED / 2, false)] {
+        let sink = ScriptedSink::new([Reply::RetryAfter(ASKED, FlushErrorKind::Unavailable)]);
+        let buffer = Buffer::builder().partitions(1).build(sink.clone()).unwrap();
+        buffer.insert(1).await.unwrap();
+        buffer.request_flush();
+        sink.attempted(1).await;
+        buffer.close_within(time).await;
+        let attempts = sink.attempts();
+        assert_eq!(attempts.len(), 2);
+        assert_eq!(attempts[1].at - attempts[0].at >= ASKED, kept);
+    }
 }
