@@ -2,8 +2,13 @@
 //!
 //! A program [inserts](Buffer::insert) items one at a time, from any thread or task. The buffer groups them, by size and by
 //! time, and hands each [`Batch`] to the sink that you write: one trait, [`Flush`]. It limits an attempt in time, catches a
-//! panic, tries again with a backoff, holds memory to a bound, and loses nothing at the end: not on [`close`](Buffer::close),
-//! not when the last handle is dropped, not when `main` returns.
+//! panic, tries again with a backoff, holds memory to a bound, and drains at the end: on [`close`](Buffer::close), when the
+//! last handle is dropped, when `main` returns. A drain has [`drain_timeout`](Builder::drain_timeout). What the sink has not
+//! taken by then, `close` returns; where nobody waits for a close it is dropped, with a count in the log and none in the exit
+//! code.
+//!
+//! The crate logs through `tracing`: a program should install a subscriber that shows at least `warn`, the level of items that
+//! are dropped and of a sink that is out.
 //!
 //! ```
 //! use std::io::{Error, ErrorKind};
