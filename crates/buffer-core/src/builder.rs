@@ -315,7 +315,16 @@ impl<T: Send + 'static> Builder<T> {
     /// [reason](crate::Batch::drop_reason) and the [cause](crate::Batch::drop_cause). Default: none; what is dropped is gone.
     ///
     /// It has one attempt for each batch, under `flush_timeout`, before the partition goes on. What it takes is counted in
-    /// [`Ledger::dead_lettered`](crate::Ledger::dead_lettered). It does not get what is dropped because the drain's time is up.
+    /// [`Ledger::dead_lettered`](crate::Ledger::dead_lettered).
+    ///
+    /// It does not get everything that is dropped:
+    ///
+    /// * not what the drain's deadline leaves ([`drain_timeout`](crate::DropReason::DrainTimeout)), nor what still waits for it
+    ///   then;
+    /// * not what the sink [took](crate::Batch::take), be it [`unconfirmed`](crate::DropReason::Unconfirmed) or rejected
+    ///   afterwards: the sink has it;
+    /// * of what [overflows](Builder::overflow), not what comes on top of a batch's worth for each partition that waits for it
+    ///   ([`dead_letter_full`](crate::DropReason::DeadLetterFull)).
     ///
     /// # Examples
     ///
