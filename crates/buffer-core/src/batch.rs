@@ -249,17 +249,21 @@ impl<T> Batch<T> {
     ///
     /// ```
     /// use buffer_core::{Batch, Flush, FlushError, async_trait};
-    /// use tokio::sync::mpsc;
     ///
-    /// struct Forward(mpsc::Sender<Vec<String>>);
+    /// # use std::io::Error;
+    /// # struct Pool;
+    /// # impl Pool { async fn connection(&self) -> Result<Connection, Error> { Ok(Connection) } }
+    /// # struct Connection;
+    /// # impl Connection { async fn insert(&self, _: Vec<String>) -> Result<(), Error> { Ok(()) } }
+    /// /// Of a client library that wants owned rows, and answers when they are written.
+    /// struct Rows(Pool);
     ///
     /// #[async_trait]
-    /// impl Flush<String> for Forward {
+    /// impl Flush<String> for Rows {
     ///     async fn flush(&self, batch: &mut Batch<String>) -> Result<(), FlushError> {
     ///         // First what may fail or wait, then the items.
-    ///         let permit = self.0.reserve().await.map_err(FlushError::permanent)?;
-    ///         permit.send(batch.take());
-    ///         Ok(())
+    ///         let connection = self.0.connection().await.map_err(FlushError::unavailable)?;
+    ///         connection.insert(batch.take()).await.map_err(FlushError::uncertain)
     ///     }
     /// }
     /// ```
