@@ -134,7 +134,8 @@ impl<T: Send + 'static> Builder<T> {
     /// The number of items that the buffer holds, in flight included; beyond it an insert waits. Default: 10 batches for
     /// each partition.
     ///
-    /// It is divided evenly among the partitions and must be at least one batch for each.
+    /// It is divided evenly among the partitions and must be at least one batch for each (two with [`Overflow::DropOldest`]). By
+    /// default there are as many partitions as cores, so set `partitions`, too, or a larger machine may refuse it.
     pub fn capacity(mut self, items: usize) -> Self {
         self.settings.capacity = Some(items);
         self

@@ -154,9 +154,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
 
     /// Changes the settings of the buffer that the counts go through: its name, its dead-letter sink, its time limits, its backoff.
     ///
-    /// What is set here decides instead of the buffer's `partitions`, `batch_size`, `capacity`, `retries`, `on_outcome`, `runtime`,
-    /// `last_items`, `overflow` and `routing`; `weigh`, `batch_bytes` and `capacity_bytes` have no effect: counts are bounded by
-    /// their number. With `give_up_after` a batch that an outage outlasts is dropped, and not summed on.
+    /// What is set here decides instead of the buffer's `partitions`, `batch_size`, `batch_size_jitter`, `capacity`, `retries`,
+    /// `on_outcome`, `runtime`, `last_items`, `overflow` and `routing`; `weigh`, `batch_bytes` and `capacity_bytes` have no effect:
+    /// counts are bounded by their number. With `give_up_after` a batch that an outage outlasts is dropped, and not summed on.
     pub fn buffer(mut self, change: impl FnOnce(Builder<Count<K>>) -> Builder<Count<K>>) -> Self {
         self.buffer = change(self.buffer);
         self
