@@ -23,17 +23,20 @@ pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 ///
 /// ```
 /// use std::time::Duration;
-/// use buffer_core::FlushError;
+/// use buffer_core::{FlushError, FlushErrorKind};
 ///
 /// fn classify(status: u16, body: String) -> FlushError {
 ///     match status {
 ///         429 | 503 => FlushError::unavailable(body).retry_after(Duration::from_secs(5)),
-///         401 => FlushError::unavailable(body),
-///         500 | 502 | 504 => FlushError::uncertain(body),
-///         _ => FlushError::permanent(body),
+///         // The login or the URL is wrong: it is put right outside.
+///         401 | 403 | 404 => FlushError::unavailable(body),
+///         // Some item is, or there are too many of them.
+///         400 | 413 | 422 => FlushError::divisible(body),
+///         // When in doubt, not `permanent`: it costs the items at once.
+///         _ => FlushError::uncertain(body),
 ///     }
 /// }
-/// assert!(classify(400, "not a number".into()).to_string().contains("for good"));
+/// assert_eq!(classify(400, "not a number".into()).kind(), FlushErrorKind::Divisible);
 /// ```
 #[derive(Debug)]
 pub struct FlushError {
@@ -46,15 +49,20 @@ pub struct FlushError {
 ///
 /// # Examples
 ///
+/// A sink's test asks for them:
+///
 /// ```
+/// use std::io::{Error, ErrorKind};
 /// use buffer_core::{FlushError, FlushErrorKind};
 ///
-/// /// A sink's own retry, for what certainly was not written.
-/// fn is_worth_another_try(error: &FlushError) -> bool {
-///     error.kind() == FlushErrorKind::Transient
+/// fn classify(error: Error) -> FlushError {
+///     match error.kind() {
+///         ErrorKind::ConnectionRefused => FlushError::unavailable(error),
+///         _ => FlushError::uncertain(error),
+///     }
 /// }
-/// assert!(is_worth_another_try(&FlushError::transient("a deadlock")));
-/// assert!(!is_worth_another_try(&FlushError::permanent("not a number")));
+/// assert_eq!(classify(ErrorKind::ConnectionRefused.into()).kind(), FlushErrorKind::Unavailable);
+/// assert_eq!(classify(ErrorKind::BrokenPipe.into()).kind(), FlushErrorKind::Uncertain);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -249,17 +249,22 @@ impl WriteError {
     ///
     /// ```
     /// use buffer_core::{Batch, Flush, FlushError, async_trait};
-    /// use buffer_influx::{Client, Line, Point, WriteError};
+    /// use buffer_influx::{Client, Point, WriteError};
     ///
     /// struct Temperatures(Client);
     ///
     /// #[async_trait]
     /// impl Flush<(i64, f64)> for Temperatures {
     ///     async fn flush(&self, batch: &mut Batch<(i64, f64)>) -> Result<(), FlushError> {
-    ///         let encoder = self.0.encoder();
-    ///         let point = |(at, celsius): &(i64, f64)| Point::new("t").field("celsius", *celsius).timestamp_ns(*at);
-    ///         let lines: Result<Vec<Line>, _> = batch.iter().map(|reading| encoder.encode(&point(reading))).collect();
-    ///         let lines = lines.map_err(FlushError::permanent)?;
+    ///         let (encoder, mut lines) = (self.0.encoder(), Vec::new());
+    ///         for index in 0..batch.len() {
+    ///             let (at, celsius) = batch[index];
+    ///             match encoder.encode(&Point::new("t").field("celsius", celsius).timestamp_ns(at)) {
+    ///                 Ok(line) => lines.push(line),
+    ///                 // It costs no other.
+    ///                 Err(error) => batch.reject(index, error),
+    ///             }
+    ///         }
     ///         self.0.write(&lines).await.map_err(WriteError::into_flush_error)
     ///     }
     /// }
