@@ -4,7 +4,7 @@
 //! buffers of one name are summed up. It reports with each attempt and with each batch that is settled, never with an item,
 //! and counters as totals, so that a recorder which is installed late, or forgets what was idle, still gets everything.
 //!
-//! [`ALL`] is what docs/metrics.md lists, with what to alert on.
+//! [`ALL`] is what `docs/metrics.md` in the repository lists, with what to alert on.
 //!
 //! ```
 //! for metric in buffer_core::metrics::ALL {

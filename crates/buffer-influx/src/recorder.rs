@@ -29,7 +29,7 @@ use crate::updates::Updates;
 ///
 /// No update is lost: what the buffer has is held and tried again until the server is back, and while the buffer is full the
 /// series go on summing. When the last of recorder and [handles](RecorderHandle) is dropped, what is left is still written, at
-/// the end of `main` too. docs/metrics.md has the whole of it.
+/// the end of `main` too. `docs/metrics.md` in the repository has the whole of it.
 ///
 /// # Examples
 ///

@@ -24,7 +24,7 @@ use crate::rejected_line::RejectedLine;
 /// | lines are dropped without a name, others are stored | resends parts until the guilty lines are found, and drops these |
 /// | the batch is refused as a whole, or too large | has it split in halves, down to the guilty lines, and drops these |
 ///
-/// Every line has a timestamp, so one that is written again is stored once. docs/influx.md has the whole table.
+/// Every line has a timestamp, so one that is written again is stored once. `docs/influx.md` in the repository has the whole table.
 ///
 /// # Examples
 ///
