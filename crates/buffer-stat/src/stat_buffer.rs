@@ -258,9 +258,39 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
 
     /// Closes the counters, waits until everything is settled or `drain_timeout` has passed, and returns what is left.
     ///
+    /// Keep the key and the delta of each count that is returned: the next process [increments](StatBuffer::increment) by them.
+    /// They may have been written already, where the deadline cut their last attempt off.
+    ///
     /// # Cancel safety
     ///
     /// The drain goes on; what its deadline leaves is then dropped, with the reason `drain_timeout`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use buffer_core::{Batch, Flush, FlushError, async_trait};
+    /// # use buffer_stat::{Count, StatBuffer};
+    /// # struct Out;
+    /// # #[async_trait]
+    /// # impl Flush<Count<String>> for Out {
+    /// #     async fn flush(&self, _: &mut Batch<Count<String>>) -> Result<(), FlushError> { Err(FlushError::unavailable("refused")) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (views, next) = (StatBuffer::builder().build(Out)?, StatBuffer::builder().build(Out)?);
+    /// views.increment("/index.html", 3)?;
+    /// let kept = views.close().await.undelivered;
+    ///
+    /// // In the next process:
+    /// for count in &kept {
+    ///     next.increment(&count.key, count.delta)?;
+    /// }
+    /// assert_eq!(next.count("/index.html"), 3);
+    /// # next.close_within(Duration::ZERO).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(&self) -> Summary<Count<K>> {
         self.counters.buffer.close().await
     }
