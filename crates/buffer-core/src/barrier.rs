@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use crate::caught::caught;
+use crate::caught::waiting_in_line;
 use crate::outcome::Tally;
 
 /// The end that lies in the queue.
@@ -36,12 +36,8 @@ impl Barrier {
 
     /// The worker is here. Wakes those who wait, so it must not be called under a lock.
     pub(crate) fn reach(self, tally: Tally) {
-        // A waker that panics is caught before the sender is dropped: that wakes the others, and a second panic on top of the first
-        // would abort the process.
-        let _ = caught(|| {
-            self.0
-                .send_modify(|passage| passage.reached = Some(passage.cut(tally)))
-        });
+        self.0
+            .send_modify(|passage| passage.reached = Some(passage.cut(tally)));
     }
 
     /// From now on items are dropped that came after it. Wakes nobody.
@@ -83,7 +79,7 @@ impl Wait {
     ///
     /// Safe: it only looks.
     pub(crate) async fn reached(&mut self) -> Result<Tally, WorkerEnded> {
-        let passage = self.0.wait_for(|passage| passage.reached.is_some()).await;
+        let passage = waiting_in_line(self.0.wait_for(|passage| passage.reached.is_some())).await;
         passage
             .ok()
             .and_then(|passage| passage.reached)

@@ -1,8 +1,10 @@
-//! Keeps panics of user code where they happen: calls, futures and destructors.
+//! Keeps panics of user code where they happen: calls, futures, destructors and wakers.
 
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use thiserror::Error;
 
@@ -61,6 +63,54 @@ impl<F> Drop for Caught<'_, F> {
     fn drop(&mut self) {
         // What it was for is settled; its panic has nobody to go to.
         let _ = caught(|| self.0.set(None));
+    }
+}
+
+/// Drives a future that a user's task waits in and that stands in one list with others. A waker that panics is caught where it is woken:
+/// tokio's lists forget who stands behind one that panics.
+///
+/// # Cancel safety
+///
+/// As safe as the future is.
+pub(crate) async fn waiting_in_line<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    // The user's and what stands in for it.
+    let mut wakers: Option<(Waker, Waker)> = None;
+    poll_fn(|context| {
+        let theirs = context.waker();
+        let (_, caught) = match wakers.take() {
+            Some(known) if known.0.will_wake(theirs) => wakers.insert(known),
+            _ => wakers.insert((theirs.clone(), CaughtWaker::of(theirs.clone()))),
+        };
+        future.as_mut().poll(&mut Context::from_waker(caught))
+    })
+    .await
+}
+
+/// A user's waker, until it is dropped.
+struct CaughtWaker(Option<Waker>);
+
+impl CaughtWaker {
+    fn of(waker: Waker) -> Waker {
+        Waker::from(Arc::new(Self(Some(waker))))
+    }
+}
+
+impl Wake for CaughtWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(waker) = &self.0 {
+            let _ = caught(|| waker.wake_by_ref());
+        }
+    }
+}
+
+impl Drop for CaughtWaker {
+    fn drop(&mut self) {
+        let _ = caught(|| drop(self.0.take()));
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::caught::caught;
+use crate::caught::waiting_in_line;
 use crate::flush_error::FlushError;
 use crate::size::Size;
 use crate::sync::{Mutex, Notify};
@@ -76,13 +76,8 @@ impl<T> Drain<T> {
         let before = end.deadline;
         end.deadline = Some(before.map_or(deadline, |before| before.min(deadline)));
         drop(end);
-        self.tell();
+        self.changed.notify_waiters();
         before.is_none()
-    }
-
-    /// Wakes whoever waits; a waker is user code.
-    fn tell(&self) {
-        let _ = caught(|| self.changed.notify_waiters());
     }
 
     pub(crate) fn has_begun(&self) -> bool {
@@ -123,7 +118,7 @@ impl<T> Drain<T> {
     /// Sets the deadline anew, by the clock of the rescue's runtime.
     pub(crate) fn restart(&self, deadline: Instant) {
         self.end.lock().deadline = Some(deadline);
-        self.tell();
+        self.changed.notify_waiters();
     }
 
     /// The time until the deadline, if the drain has begun.
@@ -154,7 +149,7 @@ impl<T> Drain<T> {
             end.finished = true;
             end.take_unclaimed(count)
         };
-        self.tell();
+        self.changed.notify_waiters();
         unclaimed
     }
 
@@ -170,7 +165,7 @@ impl<T> Drain<T> {
             end.waiting -= 1;
             end.take_unclaimed(count)
         };
-        self.tell();
+        self.changed.notify_waiters();
         unclaimed
     }
 
@@ -183,7 +178,7 @@ impl<T> Drain<T> {
             count(&left);
             (left, end.sink_error.take())
         };
-        self.tell();
+        self.changed.notify_waiters();
         claimed
     }
 
@@ -193,7 +188,7 @@ impl<T> Drain<T> {
     ///
     /// Safe: it only looks.
     pub(crate) async fn finished(&self) {
-        self.until(|end| end.finished).await;
+        waiting_in_line(self.until(|end| end.finished)).await;
     }
 
     /// Waits for `finish` and for the claim of what was left: everything is settled then.
@@ -202,7 +197,7 @@ impl<T> Drain<T> {
     ///
     /// Safe: it only looks.
     pub(crate) async fn settled(&self) {
-        self.until(|end| end.finished && end.left.is_empty()).await;
+        waiting_in_line(self.until(|end| end.finished && end.left.is_empty())).await;
     }
 
     #[cfg(not(buffer_loom))]

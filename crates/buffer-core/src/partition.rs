@@ -116,8 +116,7 @@ impl<T> Partition<T> {
         }
         drop(state);
         self.wake.notify_one();
-        // A waker is user code.
-        let _ = caught(|| self.room.notify_waiters());
+        self.room.notify_waiters();
         if let Some(slot) = &self.slot {
             slot.poke();
         }
@@ -138,9 +137,9 @@ impl<T> Partition<T> {
         let next = Self::next_locked(&mut state, now, &mut reached);
         let tally = state.tally;
         drop(state);
-        // Under the lock a waker, which is user code, might call back; and its panic must not cost the batch.
+        // Under the lock a waker, which is user code, might call back.
         for barrier in reached {
-            let _ = caught(|| barrier.reach(tally));
+            barrier.reach(tally);
         }
         next
     }
@@ -200,12 +199,8 @@ impl<T> Partition<T> {
         drop(state);
         let sealed = entries.into_iter().filter_map(|entry| match entry {
             Entry::Sealed(sealed) => Some(sealed),
-            // Who waits at a barrier that is dropped waits for the end of the drain instead. It is woken, and a waker is user code,
-            // whose panic must not cost what is left.
-            Entry::Barrier(barrier) => {
-                let _ = caught(|| drop(barrier));
-                None
-            }
+            // Who waits at a barrier that is dropped waits for the end of the drain instead.
+            Entry::Barrier(_) => None,
         });
         sealed.collect()
     }
@@ -225,11 +220,10 @@ impl<T> Partition<T> {
     /// Wakes one of those who wait for room; one that gets in wakes the next. Where bytes are bounded, all of them: the one might
     /// be too heavy for the room, and another one not.
     pub(crate) fn wake_for_room(&self, room: &Notify) {
-        // A waker is user code.
-        let _ = caught(|| match self.capacity.bytes {
+        match self.capacity.bytes {
             u64::MAX => room.notify_one(),
             _ => room.notify_waiters(),
-        });
+        }
     }
 
     pub(crate) fn count_attempt(&self, result: AttemptResult) {

@@ -166,8 +166,7 @@ impl<T> Shared<T> {
         for (partition, last) in self.partitions.iter().zip(self.divide(last)) {
             partition.close(last);
         }
-        // A waker is user code.
-        let _ = caught(|| self.room.notify_waiters());
+        self.room.notify_waiters();
     }
 
     /// Divides items among the partitions, as their routes say; what may go anywhere is dealt out in batches.

@@ -8,6 +8,8 @@ use std::thread::{self, Thread};
 
 use tokio::sync::Notify;
 
+use crate::caught::waiting_in_line;
+
 /// Tries until there is room: listens, looks, then waits.
 ///
 /// # Cancel safety
@@ -25,7 +27,7 @@ pub(crate) async fn with_room<R>(room: &Notify, mut attempt: impl FnMut() -> Opt
             }
             return result;
         }
-        notified.await;
+        waiting_in_line(notified).await;
         waited = true;
     }
 }

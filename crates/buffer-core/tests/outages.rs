@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, FlushErrorKind, Health, Routing, async_trait};
+use buffer_core::{
+    Batch, Buffer, DropReason, Flush, FlushError, FlushErrorKind, Health, Routing, async_trait,
+};
 use tokio::time::{Instant, sleep};
 
 /// Is out while told so, takes a moment for each attempt, and counts them.

@@ -2,13 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use buffer_core::testing::ScriptedSink;
-use buffer_core::{Batch, Buffer, Flush, FlushError, Routing, async_trait};
-use tokio::task::yield_now;
+use buffer_core::testing::{Gate, ScriptedSink};
+use buffer_core::{Batch, Buffer, Builder, Flush, FlushError, Routing, async_trait};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, timeout};
 
 struct Panicking;
 
@@ -40,6 +42,89 @@ async fn a_waker_that_panics_as_it_waits_for_room_keeps_nobody_else_waiting() {
     assert!(answered.await.is_ok());
     let summary = buffer.close_within(Duration::from_millis(10)).await;
     assert_eq!((summary.undelivered, summary.ledger.pending), (vec![1], 0));
+}
+
+/// Polls once with a waker that panics.
+fn wait_with_a_panicking_waker(future: &mut (impl Future + Unpin)) {
+    let waker = Waker::from(Arc::new(Panicking));
+    let polled = pin!(future).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+}
+
+/// What a task answers that need not wait for long.
+async fn ended<R>(task: JoinHandle<R>) -> R {
+    timeout(Duration::from_secs(3_600), task)
+        .await
+        .expect("it ends")
+        .unwrap()
+}
+
+/// A buffer whose one item waits for the gate.
+fn gated(builder: Builder<u32>) -> (Buffer<u32>, Gate) {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = builder.partitions(1).batch_size(1).build(sink).unwrap();
+    buffer.try_insert(1).unwrap();
+    (buffer, gate)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_room_behind_a_waker_that_panics_gets_in() {
+    let by_bytes = Buffer::builder().weigh(|_| 1).batch_bytes(1).capacity_bytes(1);
+    for builder in [by_bytes, Buffer::builder().capacity(1)] {
+        let (buffer, gate) = gated(builder);
+        yield_now().await;
+        let mut panicking = Box::pin(buffer.insert(2));
+        wait_with_a_panicking_waker(&mut panicking);
+        let [behind, last] = [3, 4].map(|item| {
+            let buffer = buffer.clone();
+            tokio::spawn(async move { buffer.insert(item).await })
+        });
+        yield_now().await;
+        gate.open();
+        // Its wake-up goes to the next one.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(panicking);
+        ended(behind).await.unwrap();
+        ended(last).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_flushes_beside_wakers_that_panic_has_an_answer() {
+    let (buffer, gate) = gated(Buffer::builder());
+    yield_now().await;
+    let mut panicking = [0; 4].map(|_| Box::pin(buffer.flush()));
+    panicking.iter_mut().for_each(wait_with_a_panicking_waker);
+    let others = [0; 64].map(|_| {
+        let buffer = buffer.clone();
+        tokio::spawn(async move { buffer.flush().await })
+    });
+    yield_now().await;
+    gate.open();
+    for other in others {
+        assert_eq!(ended(other).await.delivered, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_closes_beside_a_waker_that_panics_has_an_answer() {
+    let (buffer, _gate) = gated(Buffer::builder().flush_timeout(Duration::from_secs(600)));
+    yield_now().await;
+    let mut panicking = Box::pin(buffer.close_within(Duration::from_secs(500)));
+    wait_with_a_panicking_waker(&mut panicking);
+    let others = [0; 4].map(|_| {
+        let buffer = buffer.clone();
+        tokio::spawn(async move { buffer.close().await })
+    });
+    yield_now().await;
+    // A limit that is brought forward reaches the worker, too.
+    let begun = Instant::now();
+    let summary = buffer.close_within(Duration::from_secs(1)).await;
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert_eq!(summary.ledger.returned, 1);
+    for other in others {
+        assert_eq!(ended(other).await.ledger.returned, 1);
+    }
 }
 
 /// A cause that panics when it is dropped.
