@@ -58,6 +58,20 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     ]) {
         return Some(RefusalKind::Misconfigured);
     }
+    // The names that the target gives, which InfluxDB 3 and 2 refuse as they do a line. Only at the beginning: a measurement or a
+    // field that is repeated further on may hold such words.
+    let begins = |words: &[&str]| words.iter().any(|words| head.starts_with(words));
+    if begins(&[
+        "invalid character in database",
+        "db name ",
+        "Adding a new database would exceed limit",
+        "Please provide either orgID or org",
+    ]) {
+        return Some(RefusalKind::Misconfigured);
+    }
+    if begins(&["Authorization header was malformed"]) {
+        return Some(RefusalKind::Unauthorized);
+    }
     if says(&[
         "request too large",
         "Request Entity Too Large",

@@ -84,7 +84,8 @@ pub enum RefusalKind {
     Unreadable,
     /// There is no such database.
     DatabaseNotFound,
-    /// The URL, the retention policy or what stands between is wrong, or it is another server that answers: no line is to blame.
+    /// The URL, the database's or the organization's name, the retention policy or what stands between is wrong, or it is another
+    /// server that answers: no line is to blame.
     Misconfigured,
     /// The login is missing or wrong, or may not write here.
     Unauthorized,
@@ -106,7 +107,7 @@ impl RefusalKind {
             Self::DatabaseNotFound => {
                 "create the database, for instance with `create_database`, or correct its name"
             }
-            Self::Misconfigured => "check the URL and the server's set-up; the lines are not to blame",
+            Self::Misconfigured => "check the URL, the target's names and the server's set-up; the lines are not to blame",
             Self::Unauthorized => "check the user, the password and the user's grants",
             Self::TooLarge => "write fewer lines at once, or raise the server's `max-body-size`",
             Self::Busy => "write the lines again later",

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answers_of_a_real_server_are_understood() {
+    fn the_answers_of_real_servers_are_understood() {
         use RefusalKind::*;
         let rows = [
             (204, "", None),
@@ -203,6 +203,41 @@ mod tests {
             ),
             (404, "404 page not found", Some(Misconfigured)),
             (500, r#"{"error":"write: hinted handoff queue not empty"}"#, None),
+            (
+                400,
+                r#"{"error":"invalid character in database name: must be ASCII, containing only letters, numbers, underscores, or hyphens","data":null}"#,
+                Some(Misconfigured),
+            ),
+            (
+                400,
+                r#"{"error":"invalid character in database or rp name: must be ASCII, containing only letters, numbers, underscores, or hyphens","data":null}"#,
+                Some(Misconfigured),
+            ),
+            (
+                400,
+                r#"{"error":"db name did not start with a number or letter","data":null}"#,
+                Some(Misconfigured),
+            ),
+            (
+                400,
+                r#"{"error":"db name too long: max 64","data":null}"#,
+                Some(Misconfigured),
+            ),
+            (
+                422,
+                r#"{"error":"Adding a new database would exceed limit of 5 databases","data":null}"#,
+                Some(Misconfigured),
+            ),
+            (
+                400,
+                r#"{"code":"invalid","message":"Please provide either orgID or org"}"#,
+                Some(Misconfigured),
+            ),
+            (
+                400,
+                r#"{"error": "Authorization header was malformed, the request was not in the form of 'Authorization: <auth-scheme> <token>', supported auth-schemes are Bearer, Token and Basic"}"#,
+                Some(Unauthorized),
+            ),
         ];
         for (status, body, expected) in rows {
             assert_eq!(kind(status, body), expected, "{status} {body}");
@@ -242,6 +277,8 @@ mod tests {
     fn words_inside_of_a_repeated_line_mean_nothing() {
         let body = r#"{"error":"unable to parse 'm v=\"partial write: database not found dropped=1': unbalanced quotes"}"#;
         assert_eq!(kind(400, body), Some(RefusalKind::Unreadable));
+        let body = r#"{"error":"field \"db name \" has two types"}"#;
+        assert_eq!(kind(400, body), Some(RefusalKind::Rejected));
     }
 
     #[test]

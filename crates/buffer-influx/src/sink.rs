@@ -17,7 +17,7 @@ use crate::rejected_line::RejectedLine;
 ///
 /// | what happens | what the buffer does |
 /// |---|---|
-/// | no connection, no answer in time, a wrong login, no such database or retention policy, a wrong URL | holds the lines until it is put right |
+/// | no connection, no answer in time, a wrong login, no such database or retention policy, a wrong name or URL | holds the lines until it is put right |
 /// | the server or a proxy is overloaded (429, 502, 503, 504, ...) | holds the lines, for as long as a `Retry-After` asks, or five minutes if that is less |
 /// | the server failed (500), or its connection was lost | tries again, up to `retries`; what is stored already is overwritten |
 /// | single lines are refused by name or number | drops these with a [`RejectedLine`], the others are delivered |

@@ -276,6 +276,26 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
         ),
         json(404, "", r#"{"error":"database not found: \"db\""}"#),
         json(404, "", "404 page not found"),
+        json(
+            400,
+            "",
+            r#"{"error":"invalid character in database name: must be ASCII, containing only letters, numbers, underscores, or hyphens","data":null}"#,
+        ),
+        json(
+            422,
+            "",
+            r#"{"error":"Adding a new database would exceed limit of 5 databases","data":null}"#,
+        ),
+        json(
+            400,
+            "",
+            r#"{"code":"invalid","message":"Please provide either orgID or org"}"#,
+        ),
+        json(
+            400,
+            "",
+            r#"{"error": "Authorization header was malformed, the request was not in the form of 'Authorization: <auth-scheme> <token>'"}"#,
+        ),
         json(500, "", r#"{"error":"retention policy not found: nope"}"#),
         json(400, "", "Client sent an HTTP request to an HTTPS server."),
         json(301, "Location: https://example.org/\r\n", ""),
