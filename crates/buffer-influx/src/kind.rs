@@ -76,6 +76,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         "request too large",
         "Request Entity Too Large",
         "points batch is too large",
+        "max request size (",
     ]) {
         return Some(RefusalKind::TooLarge);
     }

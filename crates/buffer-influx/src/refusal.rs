@@ -109,7 +109,9 @@ impl RefusalKind {
             }
             Self::Misconfigured => "check the URL, the target's names and the server's set-up; the lines are not to blame",
             Self::Unauthorized => "check the user, the password and the user's grants",
-            Self::TooLarge => "write fewer lines at once, or raise the server's `max-body-size`",
+            Self::TooLarge => {
+                "write fewer lines at once, or raise the server's `max-body-size` or `max-http-request-size`"
+            }
             Self::Busy => "write the lines again later",
             Self::Failed => "see the server's log, and write the lines again later",
             Self::Rejected => {

@@ -189,6 +189,7 @@ mod tests {
                 Some(Unauthorized),
             ),
             (413, r#"{"error":"Request Entity Too Large"}"#, Some(TooLarge)),
+            (500, "max request size (1048576 bytes) exceeded", Some(TooLarge)),
             (503, "request throttled, queue full", Some(Busy)),
             (
                 500,

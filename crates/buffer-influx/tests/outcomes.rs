@@ -168,14 +168,12 @@ async fn a_batch_of_nothing_but_bad_points_is_named_in_a_few_requests() {
 
 #[tokio::test]
 async fn a_batch_that_is_too_large_is_split_until_it_fits() {
-    let (requests, _) = write(
-        V2::new("org", "bucket", "token"),
-        How::Bytes(20_000),
-        5_000,
-        |_| false,
-    )
-    .await;
-    assert!(requests > 5, "{requests}");
+    let v2 = Target::from(V2::new("org", "bucket", "token"));
+    let v3 = Target::from(V3::new("db", "token"));
+    for (target, how) in [(v2, How::Bytes(20_000)), (v3, How::BytesInText(20_000))] {
+        let (requests, _) = write(target, how, 5_000, |_| false).await;
+        assert!(requests > 5, "{how:?}: {requests}");
+    }
 }
 
 /// None of these shapes says which line it was, or not of which the server can have meant.

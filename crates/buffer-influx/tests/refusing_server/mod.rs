@@ -34,6 +34,8 @@ pub(crate) enum How {
     Odd(&'static str),
     /// Any version: takes at most so many bytes, and refuses no line.
     Bytes(usize),
+    /// Version 3: the same, with 500 and in plain text.
+    BytesInText(usize),
 }
 
 impl Refusing {
@@ -49,16 +51,19 @@ impl Refusing {
                 .expect("no panic")
                 .extend(good.map(|line| (*line).to_owned()));
         };
-        if let How::Bytes(most) = self.how {
-            if request.body.len() > most {
-                return json(
-                    413,
-                    "",
-                    r#"{"code":"request too large","message":"cannot read data: points batch is too large"}"#,
-                );
-            }
-            store(false);
-            return no_content();
+        if let How::Bytes(most) = self.how
+            && request.body.len() > most
+        {
+            return json(
+                413,
+                "",
+                r#"{"code":"request too large","message":"cannot read data: points batch is too large"}"#,
+            );
+        }
+        if let How::BytesInText(most) = self.how
+            && request.body.len() > most
+        {
+            return json(500, "", &format!("max request size ({most} bytes) exceeded"));
         }
         if bad.is_empty() {
             store(false);
@@ -132,7 +137,7 @@ impl Refusing {
                 let body = format!(r#"{{"error":"partial write of line protocol occurred","data":{data}}}"#);
                 json(400, "", &body)
             }
-            How::Bytes(_) => unreachable!("answered above"),
+            How::Bytes(_) | How::BytesInText(_) => unreachable!("none is bad"),
         }
     }
 }
