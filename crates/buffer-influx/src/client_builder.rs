@@ -120,7 +120,11 @@ impl ClientBuilder {
             request_timeout,
             gzip,
         } = self;
-        target.login().check().map_err(|_| ClientError::InvalidToken)?;
+        target
+            .check()
+            .map_err(|problem| ClientError::InvalidTarget { problem })?;
+        let login = target.login().check();
+        login.map_err(|problem| ClientError::InvalidLogin { problem })?;
         let url = checked(&url).map_err(|problem| ClientError::InvalidUrl { problem })?;
         for (setting, limit) in [
             ("connect_timeout", connect_timeout),
@@ -199,7 +203,10 @@ fn checked(url: &str) -> Result<Url, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Dialect;
     use crate::v1::V1;
+    use crate::v2::V2;
+    use crate::v3::V3;
 
     #[test]
     fn a_url_that_can_t_be_used_is_refused_without_repeating_it() {
@@ -228,10 +235,50 @@ mod tests {
     }
 
     #[test]
-    fn a_token_a_proxy_and_a_certificate_that_can_t_be_used_are_refused() {
+    fn a_name_that_is_missing_is_refused() {
+        let build = |target: Target| Client::builder("http://localhost", target).build();
+        for target in [
+            Target::from(V1::new("")),
+            V2::new("", "bucket", "token").into(),
+            V2::new("org", "", "token").into(),
+            V3::new("", "token").into(),
+        ] {
+            let error = build(target.clone()).expect_err("no name");
+            assert!(
+                matches!(error, ClientError::InvalidTarget { .. }),
+                "{target:?}: {error:?}"
+            );
+        }
+        let victoria = V1::new("").dialect(Dialect::VictoriaMetrics);
+        build(victoria.into()).expect("a database is a label there");
+    }
+
+    #[test]
+    fn a_login_that_no_server_can_take_is_refused_without_repeating_it() {
+        for target in [
+            Target::from(V1::new("db").token("secret\n")),
+            V1::new("db").basic_auth("secret:", "secret").into(),
+            V2::new("org", "bucket", "").into(),
+            V3::new("db", "").into(),
+            V3::new("db", "secret secret").into(),
+        ] {
+            let built = Client::builder("http://localhost", target.clone()).build();
+            let error = built.expect_err("a wrong login");
+            assert!(
+                matches!(error, ClientError::InvalidLogin { .. }),
+                "{target:?}: {error:?}"
+            );
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+        let without = V3::new("db", "").without_login();
+        Client::builder("http://localhost", without)
+            .build()
+            .expect("no login to check");
+    }
+
+    #[test]
+    fn a_proxy_and_a_certificate_that_can_t_be_used_are_refused() {
         let local = || Client::builder("https://localhost", V1::new("db"));
-        let token = Client::builder("http://localhost", V1::new("db").token("secret\n"));
-        assert!(matches!(token.build(), Err(ClientError::InvalidToken)));
         let error = local().proxy("http://user:secret@[").build().expect_err("no URL");
         assert!(matches!(error, ClientError::InvalidProxy), "{error:?}");
         for pem in [

@@ -40,11 +40,18 @@ pub enum ClientError {
         /// The setting's name.
         setting: &'static str,
     },
-    /// The login can't be sent in a header.
-    #[error(
-        "the token holds a line break or another character that no header can carry; check how it was read"
-    )]
-    InvalidToken,
+    /// The target lacks a name.
+    #[error("the target {problem}")]
+    InvalidTarget {
+        /// What to change.
+        problem: &'static str,
+    },
+    /// The login is none that a server could take.
+    #[error("the login's {problem}")]
+    InvalidLogin {
+        /// What to change. The login itself is not repeated.
+        problem: &'static str,
+    },
     /// The proxy's URL can't be read.
     #[error("the proxy's URL can't be read; write it as in http://localhost:3128")]
     InvalidProxy,

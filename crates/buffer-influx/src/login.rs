@@ -26,11 +26,24 @@ pub(crate) enum Login {
 }
 
 impl Login {
-    /// A token that a header can't carry shows when the client is built and not at every request.
-    pub(crate) fn check(&self) -> Result<(), InvalidHeaderValue> {
+    /// What no server can take shows when the client is built and not at every request.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
         match self {
-            Self::Token { scheme, token } => header(scheme, token).map(drop),
-            Self::None | Self::Basic { .. } | Self::Parameters { .. } => Ok(()),
+            Self::Token { token, .. } if token.is_empty() => {
+                Err("token is empty; set the server's, or none for a server without authentication")
+            }
+            Self::Token { scheme, token }
+                if token.contains(char::is_whitespace) || header(scheme, token).is_err() =>
+            {
+                Err(
+                    "token holds a space, a line break or another character that none has; check how it was read",
+                )
+            }
+            // RFC 7617, 2: what stands behind the first colon is the password.
+            Self::Basic { user, .. } if user.contains(':') => Err(
+                "user holds a colon, which ends the user in a header; use `query_auth`, or a user without one",
+            ),
+            Self::Token { .. } | Self::None | Self::Basic { .. } | Self::Parameters { .. } => Ok(()),
         }
     }
 
@@ -109,11 +122,26 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_no_header_can_carry_is_found() {
-        let login = Login::Token {
+    fn a_login_that_no_server_can_take_is_found() {
+        let token = |token: &str| Login::Token {
             scheme: "Bearer",
-            token: "a\nb".to_owned(),
+            token: token.to_owned(),
         };
-        assert!(login.check().is_err());
+        for wrong in ["", " ", "a b", "a\tb", "a\nb", "secret\n", "\0"] {
+            assert!(token(wrong).check().is_err(), "{wrong:?}");
+        }
+        assert_eq!(token("user:password==").check(), Ok(()));
+        let (user, password) = ("a:b".to_owned(), ":".to_owned());
+        let parameters = Login::Parameters {
+            user: user.clone(),
+            password: password.clone(),
+        };
+        assert_eq!(parameters.check(), Ok(()));
+        let basic = |user: String| Login::Basic {
+            user,
+            password: password.clone(),
+        };
+        assert!(basic(user).check().is_err());
+        assert_eq!(basic("ab".to_owned()).check(), Ok(()));
     }
 }

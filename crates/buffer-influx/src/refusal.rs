@@ -107,7 +107,9 @@ impl RefusalKind {
             Self::DatabaseNotFound => {
                 "create the database, for instance with `create_database`, or correct its name"
             }
-            Self::Misconfigured => "check the URL, the target's names and the server's set-up; the lines are not to blame",
+            Self::Misconfigured => {
+                "check the URL, the target's names and the server's set-up; the lines are not to blame"
+            }
             Self::Unauthorized => "check the user, the password and the user's grants",
             Self::TooLarge => {
                 "write fewer lines at once, or raise the server's `max-body-size` or `max-http-request-size`"

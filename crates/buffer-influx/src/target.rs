@@ -66,6 +66,25 @@ impl Target {
         }
     }
 
+    /// A name that no server can do without shows when the client is built and not at every request.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        const DATABASE: &str = "has no database; name the one that points go to";
+        match self {
+            // VictoriaMetrics makes a label of it, and does without.
+            Self::V1(target) if target.database.is_empty() && target.dialect != Dialect::VictoriaMetrics => {
+                Err(DATABASE)
+            }
+            Self::V2(target) if target.org.is_empty() => {
+                Err("has no organization; name the one that the bucket belongs to, or its id")
+            }
+            Self::V2(target) if target.bucket.is_empty() => {
+                Err("has no bucket; name the one that points go to, or its id")
+            }
+            Self::V3(target) if target.database.is_empty() => Err(DATABASE),
+            Self::V1(_) | Self::V2(_) | Self::V3(_) => Ok(()),
+        }
+    }
+
     /// The segments of the path that points are written to.
     pub(crate) fn write_path(&self) -> &'static [&'static str] {
         match self {

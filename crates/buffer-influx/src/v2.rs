@@ -17,7 +17,7 @@ use crate::login::Login;
 /// ```
 #[derive(Debug, Clone)]
 pub struct V2 {
-    org: String,
+    pub(crate) org: String,
     pub(crate) bucket: String,
     pub(crate) login: Login,
 }

@@ -23,7 +23,8 @@ pub struct V3 {
 }
 
 impl V3 {
-    /// The database `database`; the server creates it with its first points.
+    /// The database `database`; the server creates it with its first points. An empty token is refused when the client is built:
+    /// [`without_login`](V3::without_login) sends none.
     pub fn new(database: impl Into<String>, token: impl Into<String>) -> Self {
         Self {
             database: database.into(),
