@@ -9,6 +9,7 @@ use crate::body::Gzip;
 use crate::client::Client;
 use crate::connections::{Certificates, Connections, ProxyChoice, Settings};
 use crate::error::ClientError;
+use crate::proxy;
 use crate::target::Target;
 
 /// The settings of a [`Client`], made by [`Client::builder`].
@@ -64,7 +65,11 @@ impl Client {
 
 impl ClientBuilder {
     /// The HTTP proxy that requests go through, such as `http://localhost:3128`. Default: what the variables `HTTP_PROXY`,
-    /// `HTTPS_PROXY` and `NO_PROXY` name, as for other programs.
+    /// `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` name, in small letters too, and the system's settings on macOS and Windows, as
+    /// for other programs.
+    ///
+    /// It is spoken to in `http` or `https`, and SOCKS is not supported: another scheme is refused by `build` here, and must not stand
+    /// in the environment, which `build` does not check.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Proxy::Url(url.into());
         self
@@ -146,6 +151,7 @@ impl ClientBuilder {
                 Proxy::Environment => ProxyChoice::Environment,
                 Proxy::None => ProxyChoice::None,
                 Proxy::Url(url) => {
+                    let url = proxy::checked(&url).ok_or(ClientError::InvalidProxy)?;
                     let proxy = reqwest::Proxy::all(url).map_err(|_| ClientError::InvalidProxy)?;
                     ProxyChoice::This(proxy.into())
                 }
@@ -279,8 +285,11 @@ mod tests {
     #[test]
     fn a_proxy_and_a_certificate_that_can_t_be_used_are_refused() {
         let local = || Client::builder("https://localhost", V1::new("db"));
-        let error = local().proxy("http://user:secret@[").build().expect_err("no URL");
-        assert!(matches!(error, ClientError::InvalidProxy), "{error:?}");
+        for url in ["http://user:secret@[", "htttp://user:secret@localhost:3128"] {
+            let error = local().proxy(url).build().expect_err(url);
+            assert!(matches!(error, ClientError::InvalidProxy), "{error:?}");
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
         for pem in [
             "",
             "secret",

@@ -52,8 +52,10 @@ pub enum ClientError {
         /// What to change. The login itself is not repeated.
         problem: &'static str,
     },
-    /// The proxy's URL can't be read.
-    #[error("the proxy's URL can't be read; write it as in http://localhost:3128")]
+    /// The proxy's URL can't be read, or is of another scheme than `http` and `https`.
+    #[error(
+        "the proxy's URL can't be read or begins with neither http:// nor https://; write it as in http://localhost:3128"
+    )]
     InvalidProxy,
     /// A certificate can't be read.
     #[error("the CA certificate can't be read; it must be one or more in PEM")]

@@ -77,6 +77,7 @@ mod piece;
 mod point;
 mod point_error;
 mod precision;
+mod proxy;
 mod query;
 mod query_result;
 #[cfg(feature = "recorder")]
