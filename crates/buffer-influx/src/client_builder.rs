@@ -1,5 +1,6 @@
 //! The settings of a client, and the checks that they make sense.
 
+use std::env;
 use std::fmt;
 use std::time::Duration;
 
@@ -7,9 +8,9 @@ use reqwest::{Certificate, Url};
 
 use crate::body::Gzip;
 use crate::client::Client;
-use crate::connections::{Certificates, Connections, ProxyChoice, Settings};
+use crate::connections::{Certificates, Connections, Settings};
 use crate::error::ClientError;
-use crate::proxy;
+use crate::proxy::Proxy;
 use crate::target::Target;
 
 /// The settings of a [`Client`], made by [`Client::builder`].
@@ -36,14 +37,6 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     request_timeout: Duration,
     gzip: Gzip,
-}
-
-/// Through what the server is reached.
-enum Proxy {
-    /// What the environment names, as for other programs.
-    Environment,
-    None,
-    Url(String),
 }
 
 impl Client {
@@ -81,7 +74,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The certificates that the server's is checked against, in PEM, in place of the system's. Default: the system's.
+    /// The certificates that the server's and the proxy's are checked against, in PEM, in place of the system's. Default: the system's.
     pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_certificates = Some(pem.into());
         self
@@ -139,23 +132,16 @@ impl ClientBuilder {
                 return Err(ClientError::Zero { setting });
             }
         }
+        let proxy_speaks_tls = proxy.speaks_tls(|variable| env::var(variable).ok());
         let settings = Settings {
             connect_timeout,
             request_timeout,
             certificates: match ca_certificates {
                 Some(pem) => Certificates::These(these(&pem)?),
-                None if url.scheme() == "https" => Certificates::System,
+                None if url.scheme() == "https" || proxy_speaks_tls => Certificates::System,
                 None => Certificates::These(Vec::new()),
             },
-            proxy: match proxy {
-                Proxy::Environment => ProxyChoice::Environment,
-                Proxy::None => ProxyChoice::None,
-                Proxy::Url(url) => {
-                    let url = proxy::checked(&url).ok_or(ClientError::InvalidProxy)?;
-                    let proxy = reqwest::Proxy::all(url).map_err(|_| ClientError::InvalidProxy)?;
-                    ProxyChoice::This(proxy.into())
-                }
-            },
+            proxy: proxy.choice()?,
         };
         let connections = Connections::new(settings).map_err(|error| ClientError::Setup(error.into()))?;
         Ok(Client::new(url, target, gzip, connections))

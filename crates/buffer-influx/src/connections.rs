@@ -25,9 +25,9 @@ pub(crate) struct Settings {
     pub(crate) proxy: ProxyChoice,
 }
 
-/// What a server's certificate is checked against.
+/// What the certificates of a server and of a proxy are checked against.
 pub(crate) enum Certificates {
-    /// Loading them takes milliseconds and fails on a system that has none, so plain HTTP does without.
+    /// Loading them takes milliseconds and fails on a system that has none, so plain HTTP all the way does without.
     System,
     These(Vec<Certificate>),
 }

@@ -1,12 +1,57 @@
-//! Which proxies the client can use.
+//! Which proxies the client can use, and which of them are reached over TLS.
 
 use reqwest::Url;
+
+use crate::connections::ProxyChoice;
+use crate::error::ClientError;
+
+/// Through what the server is reached.
+pub(crate) enum Proxy {
+    /// What the environment names, as for other programs.
+    Environment,
+    None,
+    Url(String),
+}
+
+impl Proxy {
+    /// Whether a proxy of servers of plain HTTP may be reached over TLS; `variable` reads the environment.
+    ///
+    /// These are the variables that the HTTP library reads; which of them it follows is left open.
+    pub(crate) fn speaks_tls(&self, variable: impl Fn(&str) -> Option<String>) -> bool {
+        match self {
+            Self::Environment => ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+                .into_iter()
+                .filter_map(variable)
+                .any(|url| is_https(&url)),
+            Self::None => false,
+            Self::Url(url) => is_https(url),
+        }
+    }
+
+    pub(crate) fn choice(self) -> Result<ProxyChoice, ClientError> {
+        match self {
+            Self::Environment => Ok(ProxyChoice::Environment),
+            Self::None => Ok(ProxyChoice::None),
+            Self::Url(url) => {
+                let url = checked(&url).ok_or(ClientError::InvalidProxy)?;
+                let proxy = reqwest::Proxy::all(url).map_err(|_| ClientError::InvalidProxy)?;
+                Ok(ProxyChoice::This(proxy.into()))
+            }
+        }
+    }
+}
+
+fn is_https(url: &str) -> bool {
+    const SCHEME: &str = "https://";
+    let scheme = url.trim_start().get(..SCHEME.len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
+}
 
 /// The URL of a proxy, if requests would go through it. What has no scheme is read as `http`, as other programs do.
 ///
 /// The HTTP library reads it once more, and where it can't it says nothing and sends the request, with its login, to the server
 /// directly. So it gets neither another scheme nor a host with the characters of a template that was not filled in.
-pub(crate) fn checked(url: &str) -> Option<Url> {
+fn checked(url: &str) -> Option<Url> {
     let url = match url.contains("://") {
         true => Url::parse(url),
         false => Url::parse(&format!("http://{url}")),
@@ -48,5 +93,30 @@ mod tests {
         ] {
             assert_eq!(checked(url).as_ref().map(Url::as_str), Some(read), "{url}");
         }
+    }
+
+    #[test]
+    fn a_proxy_that_is_reached_over_tls_is_seen() {
+        let named = |name: &str, url: &str| {
+            Proxy::Environment.speaks_tls(|variable| (variable == name).then(|| url.to_owned()))
+        };
+        for (url, expected) in [
+            ("https://proxy:3128", true),
+            ("HTTPS://user:secret@proxy", true),
+            ("http://proxy:3128", false),
+            ("proxy", false),
+            ("", false),
+        ] {
+            for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+                assert_eq!(named(name, url), expected, "{name}={url}");
+            }
+            let set = Proxy::Url(url.to_owned()).speaks_tls(|_| None);
+            assert_eq!(set, expected, "{url}");
+        }
+        assert!(
+            !named("HTTPS_PROXY", "https://proxy"),
+            "it is for servers of https alone"
+        );
+        assert!(!Proxy::None.speaks_tls(|_| Some("https://proxy".to_owned())));
     }
 }
