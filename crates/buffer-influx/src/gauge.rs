@@ -40,14 +40,16 @@ impl GaugeSeries {
     }
 
     fn add(&self, difference: f64) {
-        self.is_relative.store(true, Relaxed);
         let added = self.value.fetch_update(SeqCst, SeqCst, |bits| {
             let value = if bits == UNSET { 0.0 } else { f64::from_bits(bits) };
             let sum = value + difference;
             sum.is_finite().then_some(sum.to_bits())
         });
         match added {
-            Ok(_) => self.reporter.changed(),
+            Ok(_) => {
+                self.is_relative.store(true, Relaxed);
+                self.reporter.changed();
+            }
             Err(_) => self.reporter.updates.leave_out_non_finite(1),
         }
     }

@@ -287,6 +287,20 @@ async fn what_a_new_series_could_not_go_on_with_is_kept_however_long_it_is_idle(
     assert_eq!(values(&sink, "in_flight", "gauge"), [1.0, 2.0, 3.0]);
 }
 
+/// It has failed on a gauge that takes a refused difference for the begin of a sum.
+#[tokio::test(start_paused = true)]
+async fn a_gauge_whose_differences_were_all_refused_is_forgotten() {
+    let (recorder, handle, sink) = recorder(settings(), []);
+    record(&recorder, || {
+        gauge!("unset").increment(f64::NAN);
+        gauge!("set").set(f64::MAX);
+        gauge!("set").increment(f64::MAX);
+    });
+    intervals(LONG).await;
+    assert_eq!((handle.stats().series, handle.stats().non_finite), (0, 2));
+    assert_eq!(values(&sink, "set", "gauge"), [f64::MAX]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn totals_are_kept_however_long_they_are_idle() {
     let (recorder, _handle, sink) = recorder(settings().counters(Counters::Totals), []);
