@@ -56,6 +56,9 @@ impl Login {
     }
 
     /// Takes the password out of a text that repeats the URL.
+    ///
+    /// It follows the user there, so it stands behind a `&`, or what that is escaped to: `&amp;`, `\u0026`, `%26`. Elsewhere `p=` belongs
+    /// to a line that the server names, and is known by.
     pub(crate) fn remove_from(&self, text: &mut String) {
         let Self::Parameters { password, .. } = self else {
             return;
@@ -63,8 +66,11 @@ impl Login {
         let mut url = Url::parse("http://localhost").expect("a URL");
         url.query_pairs_mut().append_pair("p", password);
         for parameter in [url.query().unwrap_or_default(), &format!("p={password}")] {
-            if text.contains(parameter) {
-                *text = text.replace(parameter, "p=***");
+            for and in ["&", ";", "26"] {
+                let shown = format!("{and}{parameter}");
+                if text.contains(&shown) {
+                    *text = text.replace(&shown, &format!("{and}p=***"));
+                }
             }
         }
     }
@@ -119,6 +125,32 @@ mod tests {
         ] {
             assert!(!format!("{login:?}").contains("hidden"));
         }
+    }
+
+    #[test]
+    fn a_password_is_taken_out_of_a_url_and_not_out_of_a_line() {
+        let login = Login::Parameters {
+            user: "user".to_owned(),
+            password: "hid den".to_owned(),
+        };
+        for url in [
+            "/write?u=user&p=hid+den&db=db",
+            "/write?u=user&amp;p=hid+den&amp;db=db",
+            "/write?u=user&#38;p=hid+den&#38;db=db",
+            r"/write?u=user\u0026p=hid+den\u0026db=db",
+            r"/write?u=user\x26p=hid+den\x26db=db",
+            "%2Fwrite%3Fu=user%26p=hid+den%26db=db",
+            "u=user&p=hid den",
+        ] {
+            let mut text = format!("{url} or {url}");
+            login.remove_from(&mut text);
+            assert_eq!(text.matches("p=***").count(), 2, "{text}");
+            assert!(!text.contains("hid"), "{text}");
+        }
+        let line = "m,p=hid+den,grp=hid+den p=1";
+        let mut text = line.to_owned();
+        login.remove_from(&mut text);
+        assert_eq!(text, line);
     }
 
     #[test]

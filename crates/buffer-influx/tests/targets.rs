@@ -213,3 +213,24 @@ async fn a_password_in_the_url_does_not_come_back_from_a_server_that_repeats_it(
         assert!(text.contains("p=***") && !text.contains("hid"), "{text}");
     }
 }
+
+/// It has failed on a client that takes what follows any `p=` for the password.
+#[tokio::test]
+async fn a_line_that_holds_what_is_the_password_in_the_url_is_found_by_its_name() {
+    let server = ScriptedServer::by(|request| {
+        let line = request.body.trim_end();
+        let body = format!(r#"{{"error":"partial write: unable to parse '{line}': no dropped=0"}}"#);
+        json(400, "", &body)
+    });
+    let client = client(&server, V1::new("db").query_auth("user", "x"));
+    let point = Point::new("m").tag("p", "x").tag("grp", "xy").field("v", 1);
+    let line = client.encoder().encode(&point).expect("a valid point");
+    let error = client
+        .write(std::slice::from_ref(&line))
+        .await
+        .expect_err("a refusal");
+    let WriteError::Refused(refusal) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(refusal.named_lines(&[line]), [(0, "no")]);
+}
