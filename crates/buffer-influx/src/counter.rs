@@ -81,7 +81,8 @@ impl Series for CounterSeries {
 
     fn is_forgettable(&self) -> bool {
         let (new, total) = self.news();
-        // What comes next is told by its difference to the total.
+        // What comes next is told by its difference to the total. A counter that was only incremented does not tell that an absolute
+        // value will come.
         let needs_total = self.form == Counters::Totals || self.is_absolute.load(Relaxed);
         new == 0 && !(needs_total && total > 0)
     }

@@ -97,7 +97,8 @@ impl Series for GaugeSeries {
     fn is_forgettable(&self) -> bool {
         let bits = self.value.load(SeqCst);
         let changed = bits != self.handed_over.load(Relaxed);
-        // The next difference must find the sum of those before.
+        // The next difference must find the sum of those before. That one will come, a gauge that was only set does not tell; to keep
+        // all of these would keep each label of a request.
         let is_sum = self.is_relative.load(Relaxed) && f64::from_bits(bits) != 0.0;
         !changed && !is_sum
     }

@@ -146,8 +146,10 @@ impl RecorderBuilder {
 
     /// How long a series is kept that has not changed and of which nobody holds a handle. Default: 5 minutes.
     ///
-    /// Only what begins again as it ends is ever forgotten: no counter that is written as a total or was set by `absolute`, no gauge
-    /// that holds a sum.
+    /// A series that is forgotten begins anew when it comes back. So what could not is kept: a counter that is written as a total or
+    /// was set by `absolute`, and a gauge that was changed by differences and is not at zero. A gauge that was only ever `set` is
+    /// forgotten, and so is a counter that was only incremented: a difference that comes after that begins at zero, and an
+    /// `absolute` counts from zero. Where one series is to have both, hold its handle.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
         self

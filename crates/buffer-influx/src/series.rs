@@ -19,7 +19,8 @@ pub(crate) trait Series: Send + Sync {
     /// Whether there is something to offer.
     fn has_news(&self) -> bool;
 
-    /// Whether a new series in its place would report the same from now on. It says so for good when nobody else holds it.
+    /// Whether a new series in its place would report the same from now on, if its updates go on being of the kinds that they were. It
+    /// says so for good when nobody else holds it.
     fn is_forgettable(&self) -> bool;
 
     /// Whether it reports the recorder's own buffer.

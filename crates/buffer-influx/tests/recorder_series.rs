@@ -287,6 +287,27 @@ async fn what_a_new_series_could_not_go_on_with_is_kept_however_long_it_is_idle(
     assert_eq!(values(&sink, "in_flight", "gauge"), [1.0, 2.0, 3.0]);
 }
 
+/// A limit: that another kind of update will come, a series does not tell.
+#[tokio::test(start_paused = true)]
+async fn a_series_whose_updates_change_their_kind_after_its_idle_time_goes_on_only_with_a_handle() {
+    for (is_held, gauge, delta) in [(true, 15.0, 2.0), (false, -1.0, 7.0)] {
+        let (recorder, _handle, sink) = recorder(settings(), []);
+        let handles = record(&recorder, || (gauge!("pool"), counter!("a")));
+        handles.0.set(16);
+        handles.1.increment(5);
+        let held = is_held.then_some(handles);
+        intervals(LONG).await;
+        record(&recorder, || {
+            gauge!("pool").decrement(1);
+            counter!("a").absolute(7);
+        });
+        intervals(1).await;
+        assert_eq!(values(&sink, "pool", "gauge"), [16.0, gauge]);
+        assert_eq!(values(&sink, "a", "delta"), [5.0, delta]);
+        drop(held);
+    }
+}
+
 /// It has failed on a gauge that takes a refused difference for the begin of a sum.
 #[tokio::test(start_paused = true)]
 async fn a_gauge_whose_differences_were_all_refused_is_forgotten() {
