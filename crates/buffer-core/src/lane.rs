@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 
 use crate::attempt::AttemptResult;
 use crate::batch::{Batch, Causes, Fate, Group, Marked};
@@ -195,7 +195,7 @@ impl<T: Send + 'static> Lane<T> {
         // The subscriber is user code.
         let span = caught(span).unwrap_or_else(|_| Span::none());
         let _in_flight = shared.meter.begin_attempt();
-        let attempt = flusher.attempt(flight).instrument(span);
+        let attempt = in_span(span, flusher.attempt(flight));
         tokio::select! {
             biased;
             attempted = at_first_wait(attempt, || shared.report()) => Some(attempted),
@@ -406,6 +406,17 @@ async fn at_first_wait<F: Future>(future: F, tell: impl FnOnce()) -> F::Output {
             tell();
         }
         polled
+    })
+    .await
+}
+
+/// Polls `future` in `span`. The subscriber is user code: what it does at the begin and the end of a poll costs neither the poll nor its result.
+async fn in_span<F: Future>(span: Span, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let mut polled = None;
+        let _ = caught(|| span.in_scope(|| polled = Some(future.as_mut().poll(context))));
+        polled.unwrap_or_else(|| future.as_mut().poll(context))
     })
     .await
 }

@@ -11,20 +11,32 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+/// Where a subscriber panics.
+#[derive(Clone, Copy, PartialEq)]
+enum Panics {
+    InLines,
+    AtTheBegin,
+    AtTheEnd,
+}
+
 /// Counts the lines and sums up their `items`.
 #[derive(Clone, Default)]
 struct Log {
     lines: Arc<AtomicU64>,
     items: Arc<AtomicU64>,
-    panics: bool,
+    panics: Option<Panics>,
 }
 
 impl Log {
-    fn panicking() -> Self {
+    fn panicking(panics: Panics) -> Self {
         Self {
-            panics: true,
+            panics: Some(panics),
             ..Self::default()
         }
+    }
+
+    fn may_panic(&self, here: Panics) {
+        assert!(self.panics != Some(here), "the subscriber panics");
     }
 
     fn seen(&self) -> (u64, u64) {
@@ -49,7 +61,7 @@ impl Subscriber for Log {
             fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
         }
         event.record(&mut Items(self));
-        assert!(!self.panics, "the subscriber panics");
+        self.may_panic(Panics::InLines);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -57,8 +69,12 @@ impl Subscriber for Log {
     }
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+    fn enter(&self, _: &Id) {
+        self.may_panic(Panics::AtTheBegin);
+    }
+    fn exit(&self, _: &Id) {
+        self.may_panic(Panics::AtTheEnd);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,14 +121,16 @@ async fn a_flood_of_drops_is_a_few_lines_that_name_all_of_them() {
 /// A worker's panic on a runtime that lives would be taken for the runtime's end, and the buffer be closed.
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_panics_costs_neither_an_item_nor_the_buffer() {
-    let _guard = tracing::subscriber::set_default(Log::panicking());
-    let replies = [Reply::Transient, Reply::Permanent, Reply::Ok];
-    let builder = Buffer::builder().partitions(1).batch_size(1);
-    let buffer = builder.build(ScriptedSink::new(replies)).unwrap();
-    buffer.insert(1).await.unwrap();
-    buffer.insert(2).await.unwrap();
-    buffer.flush().await;
-    assert!(!buffer.is_closed());
-    let ledger = buffer.close().await.ledger;
-    assert_eq!((ledger.delivered, ledger.dropped.total()), (1, 1));
+    for panics in [Panics::InLines, Panics::AtTheBegin, Panics::AtTheEnd] {
+        let _guard = tracing::subscriber::set_default(Log::panicking(panics));
+        let replies = [Reply::Transient, Reply::Permanent, Reply::Ok];
+        let builder = Buffer::builder().partitions(1).batch_size(1);
+        let buffer = builder.build(ScriptedSink::new(replies)).unwrap();
+        buffer.insert(1).await.unwrap();
+        buffer.insert(2).await.unwrap();
+        buffer.flush().await;
+        assert!(!buffer.is_closed());
+        let ledger = buffer.close().await.ledger;
+        assert_eq!((ledger.delivered, ledger.dropped.total()), (1, 1));
+    }
 }
