@@ -104,7 +104,19 @@ impl<T> Shared<T> {
             let _ = caught(|| {
                 let error = settled.cause(0);
                 let cause = error.and_then(Error::source);
-                tracing::warn!(buffer = &*self.name, partition, items, %reason, error, cause, "items dropped");
+                if reason == DropReason::DrainTimeout {
+                    let sink = self.hold.reason();
+                    tracing::error!(
+                        buffer = &*self.name,
+                        partition,
+                        items,
+                        %reason,
+                        sink,
+                        "items dropped at the end, as nobody waited for it: await `close` to get such items back"
+                    );
+                } else {
+                    tracing::warn!(buffer = &*self.name, partition, items, %reason, error, cause, "items dropped");
+                }
             });
         }
     }

@@ -131,6 +131,21 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Prepares the worker to go on in another runtime, after its own died.
     pub(crate) fn prepare_rescue(&mut self) {
+        let Lane { shared, index, .. } = &self.lane;
+        let items = self.lane.partition().pending().items;
+        if items > 0 {
+            let limit = shared.drain_timeout;
+            // The end of the process waits for it. The subscriber is user code.
+            let _ = caught(|| {
+                tracing::info!(
+                    buffer = &*shared.name,
+                    partition = index,
+                    items,
+                    ?limit,
+                    "the runtime has ended, and the flushes go on"
+                )
+            });
+        }
         let flusher = self.lane.flusher.for_rescue(self.shared().drain_timeout);
         let flusher = Arc::new(flusher);
         if let Some(overflow) = &mut self.overflow {
