@@ -376,12 +376,11 @@ impl<T: Send + 'static> Lane<T> {
         };
         for (group, waiters) in self.hand.take_left() {
             left.add(group.items, group.bytes);
-            drop_caught(vec![waiters]);
+            waiters.leave();
         }
         for sealed in self.partition().end() {
             left.add(sealed.items, sealed.weights.sum());
-            // Whoever waits learns that its item is left over; a waker is user code.
-            drop_caught(vec![sealed.waiters]);
+            sealed.waiters.leave();
         }
         left
     }

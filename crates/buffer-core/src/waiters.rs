@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::caught::caught;
+use crate::caught::{caught, drop_caught};
 use crate::reason::DropReason;
 
 /// What becomes of an item that somebody waits for; the channel closes without one when a drain leaves the item over.
@@ -35,6 +35,12 @@ impl Waiters {
     /// Takes all of them, who are to have the same answer.
     pub(crate) fn take(&mut self, answer: Answer) -> Answers {
         Answers(self.0.drain(..).map(|(_, waiter)| (waiter, answer)).collect())
+    }
+
+    /// Drops them without an answer, from which each learns that its item is left over. A waker is user code, and one that panics
+    /// must not meet another.
+    pub(crate) fn leave(self) {
+        drop_caught(self.0);
     }
 
     /// Takes those of the items from `index` on, counted from there.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use buffer_core::testing::{Gate, ScriptedSink};
+use buffer_core::testing::{Gate, Reply, ScriptedSink};
 use buffer_core::{Batch, Buffer, Builder, Flush, FlushError, Routing, async_trait};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, timeout};
@@ -125,6 +125,23 @@ async fn whoever_closes_beside_a_waker_that_panics_has_an_answer() {
     for other in others {
         assert_eq!(ended(other).await.ledger.returned, 1);
     }
+}
+
+/// Fails, and ends the process, when the waiters of one batch are dropped as one: a panic meets another then.
+#[tokio::test(start_paused = true)]
+async fn wakers_that_panic_together_as_their_items_are_left_over_do_not_abort_the_process() {
+    let waker = Waker::from(Arc::new(Panicking));
+    let mut panicking = Context::from_waker(&waker);
+    let sink = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder().partitions(1).batch_size(2).build(sink).unwrap();
+    // Two in the sink's hands, and two behind them.
+    let mut waiting: Vec<_> = (0..4).map(|item| Box::pin(buffer.insert_and_wait(item))).collect();
+    for waiting in &mut waiting {
+        assert!(waiting.as_mut().poll(&mut panicking).is_pending());
+        yield_now().await;
+    }
+    let summary = buffer.close_within(Duration::from_millis(10)).await;
+    assert_eq!((summary.undelivered, summary.ledger.pending), (vec![0, 1, 2, 3], 0));
 }
 
 /// A cause that panics when it is dropped.
