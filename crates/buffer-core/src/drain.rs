@@ -2,8 +2,8 @@
 //!
 //! Invariants
 //! 1. What a worker leaves is handed over before the worker counts as gone.
-//! 2. Leftovers are claimed once: by a waiter, or, when nobody waits, by whoever notices that first: the finish or the
-//!    last waiter that gives up.
+//! 2. Leftovers are claimed once: by a waiter, or, when nobody waits, by whoever notices that first: the finish, the last waiter
+//!    that gives up, or last items that come after both.
 //! 3. Leftovers are counted in the step that claims them: the ledger of a drain that is through has nothing pending.
 
 use std::time::Duration;
@@ -41,6 +41,14 @@ pub(crate) struct Left<T> {
 }
 
 impl<T> Left<T> {
+    pub(crate) fn none(partition: usize) -> Self {
+        Self {
+            partition,
+            items: Vec::new(),
+            bytes: 0,
+        }
+    }
+
     pub(crate) fn add(&mut self, mut items: Vec<T>, bytes: u64) {
         self.items.append(&mut items);
         self.bytes = self.bytes.saturating_add(bytes);
@@ -135,6 +143,13 @@ impl<T> Drain<T> {
         }
         end.working -= 1;
         end.working == 0
+    }
+
+    /// What comes after its worker is left over, too. Returns the leftovers that nobody waits for, counted by `count`.
+    pub(crate) fn add(&self, left: Left<T>, count: impl FnOnce(&[Left<T>])) -> Vec<Left<T>> {
+        let mut end = self.end.lock();
+        end.left.push(left);
+        end.take_unclaimed(count)
     }
 
     /// The sink is closed. Returns the leftovers that nobody waits for, counted by `count`.

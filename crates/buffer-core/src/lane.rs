@@ -369,11 +369,7 @@ impl<T: Send + 'static> Lane<T> {
             burial.abandon();
         }
         self.shared.hold.leave(self.index);
-        let mut left = Left {
-            partition: self.index,
-            items: Vec::new(),
-            bytes: 0,
-        };
+        let mut left = Left::none(self.index);
         for (group, waiters) in self.hand.take_left() {
             left.add(group.items, group.bytes);
             waiters.leave();

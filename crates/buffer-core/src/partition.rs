@@ -103,23 +103,23 @@ impl<T> Partition<T> {
         waiting
     }
 
-    /// Closes the partition behind `last`, which is admitted whatever the capacity.
-    pub(crate) fn close(&self, last: Vec<(T, Option<usize>)>) {
+    /// Closes the partition behind `last`, which is admitted whatever the capacity. Returns it where the worker is gone.
+    pub(crate) fn close(&self, last: Vec<(T, Option<usize>)>) -> Vec<Sealed<T>> {
         let mut state = self.state.lock();
-        if !state.closed {
-            for (item, bytes) in last {
-                state.part_from_heavy(bytes, &self.triggers);
-                state.join(item, bytes, None, &self.triggers);
-            }
-            state.seal(Trigger::Close);
-            state.closed = true;
+        for (item, bytes) in last {
+            state.part_from_heavy(bytes, &self.triggers);
+            state.join(item, bytes, None, &self.triggers);
         }
+        state.seal(Trigger::Close);
+        state.closed = true;
+        let left = state.ended.then(|| state.take_queue());
         drop(state);
         self.wake.notify_one();
         self.room.notify_waiters();
         if let Some(slot) = &self.slot {
             slot.poke();
         }
+        left.map_or(Vec::new(), sealed)
     }
 
     pub(crate) fn batch_size(&self) -> usize {
@@ -189,20 +189,9 @@ impl<T> Partition<T> {
         state.seal(Trigger::Close);
         state.closed = true;
         state.ended = true;
-        let entries = std::mem::take(&mut state.queue);
-        let oldest = state.in_hand.filter(|_| state.pending.items > 0);
-        let left = entries.iter().find_map(|entry| match entry {
-            Entry::Sealed(sealed) => Some(sealed.opened),
-            Entry::Barrier(_) => None,
-        });
-        state.in_hand = oldest.or(left);
+        let left = state.take_queue();
         drop(state);
-        let sealed = entries.into_iter().filter_map(|entry| match entry {
-            Entry::Sealed(sealed) => Some(sealed),
-            // Who waits at a barrier that is dropped waits for the end of the drain instead.
-            Entry::Barrier(_) => None,
-        });
-        sealed.collect()
+        sealed(left)
     }
 
     /// Sleeps until something was sealed, a first item came, or the partition was closed.
@@ -292,6 +281,16 @@ impl<T> Partition<T> {
         }
         state.pending.items - waiting_items
     }
+}
+
+/// The batches of a queue that the worker takes nothing from any more.
+fn sealed<T>(queue: VecDeque<Entry<T>>) -> Vec<Sealed<T>> {
+    let sealed = queue.into_iter().filter_map(|entry| match entry {
+        Entry::Sealed(sealed) => Some(sealed),
+        // Who waits at a barrier that is dropped waits for the end of the drain instead.
+        Entry::Barrier(_) => None,
+    });
+    sealed.collect()
 }
 
 #[cfg(all(test, not(buffer_loom)))]

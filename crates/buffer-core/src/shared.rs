@@ -15,6 +15,7 @@ use crate::drop_log::DropLog;
 use crate::flush_error::FlushError;
 use crate::hold::{Health, Hold};
 use crate::meter::Meter;
+use crate::open::Sealed;
 use crate::outcome::{Ledger, Outcome, Settled};
 use crate::overflow::Overflow;
 use crate::partition::Partition;
@@ -175,8 +176,8 @@ impl<T> Shared<T> {
             let _ = caught(|| tracing::error!(buffer = &*self.name, %error, "no last items: the code that has them failed"));
             Vec::new()
         });
-        for (partition, last) in self.partitions.iter().zip(self.divide(last)) {
-            partition.close(last);
+        for (index, last) in self.divide(last).into_iter().enumerate() {
+            self.leave_late(index, self.partitions[index].close(last));
         }
         self.room.notify_waiters();
     }
@@ -222,6 +223,20 @@ impl<T> Shared<T> {
                 || tracing::warn!(buffer = &*self.name, items, %reason, "more items dropped until the end"),
             );
         }
+    }
+
+    /// Last items have come after the worker of their partition: they belong to whoever waits for the close.
+    fn leave_late(&self, partition: usize, late: Vec<Sealed<T>>) {
+        if late.is_empty() {
+            return;
+        }
+        let mut left = Left::none(partition);
+        for sealed in late {
+            left.add(sealed.items, sealed.weights.sum());
+        }
+        let unclaimed = self.drain.add(left, |left| self.count(DROPPED, left));
+        self.drop_counted(unclaimed);
+        self.report();
     }
 
     /// Somebody waits for the end no more.

@@ -291,6 +291,13 @@ impl<T> State<T> {
         oldest
     }
 
+    /// Takes all that is left in the queue, at the end. The oldest batch counts as in hand until it is settled.
+    pub(crate) fn take_queue(&mut self) -> VecDeque<Entry<T>> {
+        let in_hand = self.in_hand.filter(|_| self.pending.items > 0);
+        self.in_hand = in_hand.or_else(|| self.sealed().next().map(|sealed| sealed.opened));
+        std::mem::take(&mut self.queue)
+    }
+
     /// Marks the place behind all that was admitted. Where nothing came behind the last mark, that one serves: who asks again
     /// and again in an outage takes no memory. Where newcomers are what is dropped, whatever overflows comes from behind.
     pub(crate) fn place_barrier(&mut self, newcomers_overflow: bool) -> Wait {

@@ -135,13 +135,18 @@ async fn wakers_that_panic_together_as_their_items_are_left_over_do_not_abort_th
     let sink = ScriptedSink::new([Reply::Never]);
     let buffer = Buffer::builder().partitions(1).batch_size(2).build(sink).unwrap();
     // Two in the sink's hands, and two behind them.
-    let mut waiting: Vec<_> = (0..4).map(|item| Box::pin(buffer.insert_and_wait(item))).collect();
+    let mut waiting: Vec<_> = (0..4)
+        .map(|item| Box::pin(buffer.insert_and_wait(item)))
+        .collect();
     for waiting in &mut waiting {
         assert!(waiting.as_mut().poll(&mut panicking).is_pending());
         yield_now().await;
     }
     let summary = buffer.close_within(Duration::from_millis(10)).await;
-    assert_eq!((summary.undelivered, summary.ledger.pending), (vec![0, 1, 2, 3], 0));
+    assert_eq!(
+        (summary.undelivered, summary.ledger.pending),
+        (vec![0, 1, 2, 3], 0)
+    );
 }
 
 /// A cause that panics when it is dropped.
