@@ -1,5 +1,6 @@
 //! Keeps panics of user code where they happen: calls, futures, destructors and wakers.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -20,8 +21,17 @@ pub(crate) fn caught<R>(call: impl FnOnce() -> R) -> Result<R, Panicked> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        drop_payload(panic);
         Panicked(text.unwrap_or_else(|| "no message".into()))
     })
+}
+
+/// Drops what a panic brings, which is user code, too.
+fn drop_payload(panic: Box<dyn Any + Send>) {
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        // It might bring yet another, without an end.
+        std::mem::forget(another);
+    }
 }
 
 /// Drops values whose destructors are user code, each of them, whichever panic.

@@ -8,7 +8,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use buffer_core::testing::{Gate, Reply, ScriptedSink};
-use buffer_core::{Batch, Buffer, Builder, Flush, FlushError, Routing, async_trait};
+use buffer_core::{Batch, Buffer, Builder, DropReason, Flush, FlushError, Routing, async_trait};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, timeout};
 
@@ -189,4 +189,45 @@ async fn causes_that_panic_when_dropped_keep_no_batch_from_its_next_attempt() {
     let buffer = Buffer::builder().partitions(1).build(Bombs).unwrap();
     buffer.insert_batch(&mut (0..20).collect()).await.unwrap();
     assert_eq!(buffer.flush().await.delivered, 20);
+}
+
+/// What a sink panics with, which panics itself when it is dropped.
+struct Payload;
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            std::panic::panic_any(Self);
+        }
+    }
+}
+
+/// Fails, and ends the process, when what a panic brings is dropped unguarded.
+#[tokio::test(start_paused = true)]
+async fn panics_whose_payload_panics_when_dropped_cost_one_batch() {
+    struct Panics;
+    #[async_trait]
+    impl Flush<u32> for Panics {
+        async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+            match batch[0] {
+                0 => std::panic::panic_any(Payload),
+                _ => Ok(()),
+            }
+        }
+    }
+    let buffer = Buffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .build(Panics)
+        .unwrap();
+    buffer.insert_batch(&mut vec![0, 1]).await.unwrap();
+    let report = buffer.flush().await;
+    assert_eq!(
+        (
+            report.delivered,
+            report.dropped.count(DropReason::RetriesExhausted)
+        ),
+        (1, 1)
+    );
+    assert!(!buffer.is_closed());
 }
