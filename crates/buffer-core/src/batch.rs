@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::batch_id::BatchId;
+use crate::caught::drop_caught;
 use crate::flush_error::{Cause, FlushError};
 use crate::open::Sealed;
 use crate::reason::DropReason;
@@ -416,8 +417,10 @@ impl<T> Batch<T> {
         self.fate.as_ref()
     }
 
-    /// Splits dead letters into the items and why they were dropped.
+    /// Splits dead letters into the items and why they were dropped. What their sink said of single items is dropped: causes, which
+    /// are user code.
     pub(crate) fn into_fate(mut self) -> (Vec<T>, Causes) {
+        drop_caught(std::mem::take(&mut self.marks));
         let causes = self.fate.take().map_or(Causes::None, |fate| fate.causes);
         (self.items, causes)
     }

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::attempt::{AttemptResult, BatchOutcome};
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
-use crate::caught::{Caught, Panicked, caught};
+use crate::caught::{Caught, Panicked, caught, drop_caught};
 use crate::flush::{Flush, FlushFuture};
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::hold::Sign;
@@ -248,7 +248,11 @@ impl<T: Send + 'static> Flusher<T> {
         };
         let (closed, dead_letters_closed) =
             tokio::join!(within(limit, || self.sink.close()), close_dead_letters);
-        closed.and(dead_letters_closed)
+        if closed.is_ok() {
+            return dead_letters_closed;
+        }
+        drop_caught(vec![dead_letters_closed]);
+        closed
     }
 }
 

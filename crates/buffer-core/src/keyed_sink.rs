@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::batch::Batch;
+use crate::caught::drop_caught;
 use crate::flush::Flush;
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::flusher::asked;
@@ -104,6 +105,15 @@ struct KeysFailed {
     first: FlushError,
 }
 
+/// Those of the keys that are left. Their causes are user code, and one that panics when it is dropped must not meet another.
+struct Errors(Vec<FlushError>);
+
+impl Drop for Errors {
+    fn drop(&mut self) {
+        drop_caught(std::mem::take(&mut self.0));
+    }
+}
+
 impl<S> KeyedSink<S> {
     pub(crate) fn new(sink: S) -> Self {
         Self {
@@ -186,13 +196,13 @@ where
     S: FlushKey<K, V>,
 {
     async fn flush(&self, batch: &mut Batch<(K, V)>) -> Result<(), FlushError> {
-        let mut errors = Vec::new();
+        let mut errors = Errors(Vec::new());
         for list in self.turns(batch) {
             match self.flush_list(batch, list).await {
                 Ok(()) => {}
                 // The others would only hear the same.
                 Err(error) if error.kind() == FlushErrorKind::Unavailable => return Err(error),
-                Err(error) => errors.push(error),
+                Err(error) => errors.0.push(error),
             }
         }
         self.called.lock().remove(&batch.partition());
@@ -219,7 +229,8 @@ fn lists<K: Hash + Eq, V>(items: &[(K, V)]) -> VecDeque<Vec<usize>> {
 }
 
 /// What the attempt answers for the keys that are left.
-fn one_for_all(errors: Vec<FlushError>) -> Result<(), FlushError> {
+fn one_for_all(mut errors: Errors) -> Result<(), FlushError> {
+    let Errors(errors) = &mut errors;
     let (keys, delay) = (
         errors.len(),
         errors.iter().filter_map(FlushError::requested_delay).max(),
@@ -227,7 +238,7 @@ fn one_for_all(errors: Vec<FlushError>) -> Result<(), FlushError> {
     let uncertain = errors
         .iter()
         .any(|error| error.kind() == FlushErrorKind::Uncertain);
-    let Some(first) = errors.into_iter().next() else {
+    let Some(first) = errors.drain(..1.min(keys)).next() else {
         return Ok(());
     };
     if keys == 1 {

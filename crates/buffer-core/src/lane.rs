@@ -238,6 +238,7 @@ impl<T: Send + 'static> Lane<T> {
         } = self;
         let batch = &mut hand.front()?.batch;
         if batch.count() == 0 {
+            drop_caught(vec![verdict]);
             return None;
         }
         match verdict {

@@ -1,15 +1,16 @@
 //! What the log names of what is dropped.
 
-use std::fmt::Debug;
+use std::error::Error;
+use std::fmt::{self, Debug, Display};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Buffer, Overflow, Routing};
+use buffer_core::{Batch, Buffer, Flush, FlushError, Overflow, Routing, async_trait};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 /// Where a subscriber panics.
 #[derive(Clone, Copy, PartialEq)]
@@ -19,12 +20,13 @@ enum Panics {
     AtTheEnd,
 }
 
-/// Counts the lines and sums up their `items`.
+/// Counts the lines, and the errors among them, and sums up their `items`.
 #[derive(Clone, Default)]
 struct Log {
     lines: Arc<AtomicU64>,
     items: Arc<AtomicU64>,
     panics: Option<Panics>,
+    errors: Arc<AtomicU64>,
 }
 
 impl Log {
@@ -61,6 +63,8 @@ impl Subscriber for Log {
             fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
         }
         event.record(&mut Items(self));
+        let is_error = *event.metadata().level() == Level::ERROR;
+        self.errors.fetch_add(u64::from(is_error), Relaxed);
         self.may_panic(Panics::InLines);
     }
 
@@ -133,4 +137,43 @@ async fn a_subscriber_that_panics_costs_neither_an_item_nor_the_buffer() {
         let ledger = buffer.close().await.ledger;
         assert_eq!((ledger.delivered, ledger.dropped.total()), (1, 1));
     }
+}
+
+/// Delivers all, and fails with a cause that panics when it is dropped.
+struct DeliversAndFails;
+
+#[async_trait]
+impl Flush<u32> for DeliversAndFails {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        batch.deliver(0..batch.len());
+        Err(FlushError::transient(Bomb))
+    }
+}
+
+#[derive(Debug)]
+struct Bomb;
+
+impl Display for Bomb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("scripted")
+    }
+}
+
+impl Error for Bomb {}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("scripted");
+    }
+}
+
+/// Fails when the error of an attempt that has settled all by itself is dropped unguarded.
+#[tokio::test(start_paused = true)]
+async fn a_cause_that_panics_where_nothing_is_left_is_not_taken_for_a_panic_of_the_worker() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let buffer = Buffer::builder().partitions(1).build(DeliversAndFails).unwrap();
+    buffer.insert(1).await.unwrap();
+    assert_eq!(buffer.close().await.ledger.delivered, 1);
+    assert_eq!(log.errors.load(Relaxed), 0);
 }

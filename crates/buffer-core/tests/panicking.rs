@@ -4,11 +4,12 @@ use std::error::Error;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use buffer_core::testing::{Gate, Reply, ScriptedSink};
-use buffer_core::{Batch, Buffer, Builder, DropReason, Flush, FlushError, Routing, async_trait};
+use buffer_core::{Batch, Buffer, Builder, DropReason, Flush, FlushError, FlushKey, Routing, async_trait};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, timeout};
 
@@ -163,9 +164,7 @@ impl Error for Bomb {}
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            panic!("scripted");
-        }
+        panic!("scripted");
     }
 }
 
@@ -230,4 +229,82 @@ async fn panics_whose_payload_panics_when_dropped_cost_one_batch() {
         (1, 1)
     );
     assert!(!buffer.is_closed());
+}
+
+/// Fails with the first keys, and does this with the fourth, and writes the last.
+struct Keys(Fourth);
+
+#[derive(Debug, Clone, Copy)]
+enum Fourth {
+    IsWritten,
+    FindsTheSinkOut,
+    Hangs,
+}
+
+#[async_trait]
+impl FlushKey<u32, u32> for Keys {
+    async fn flush(&self, key: &u32, _: &[&u32]) -> Result<(), FlushError> {
+        match (key, self.0) {
+            (..3, _) => Err(FlushError::transient(Bomb)),
+            (3, Fourth::FindsTheSinkOut) => Err(FlushError::unavailable("scripted")),
+            (3, Fourth::Hangs) => std::future::pending().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Fails, and ends the process, when the errors of an attempt's keys are dropped as one.
+#[tokio::test(start_paused = true)]
+async fn causes_of_keys_that_panic_together_do_not_abort_the_process() {
+    for fourth in [Fourth::IsWritten, Fourth::FindsTheSinkOut, Fourth::Hangs] {
+        let builder = Buffer::builder().partitions(1).retries(1);
+        let buffer = builder.build_keyed(Keys(fourth)).unwrap();
+        for key in 0..5 {
+            buffer.insert(key, key).await.unwrap();
+        }
+        let ledger = buffer.buffer().close_within(Duration::from_secs(60)).await.ledger;
+        assert_eq!((ledger.accepted, ledger.pending), (5, 0), "{fourth:?}");
+    }
+}
+
+/// Rejects every item of a batch, and does not close well.
+struct Rejects(Arc<AtomicU32>);
+
+#[async_trait]
+impl Flush<u32> for Rejects {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        (0..batch.len()).for_each(|index| batch.reject(index, Bomb));
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), FlushError> {
+        // Relaxed: only the number matters.
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(FlushError::permanent(Bomb))
+    }
+}
+
+/// Fails, and ends the process, when the marks on dead letters are dropped as one.
+#[tokio::test(start_paused = true)]
+async fn causes_on_dead_letters_that_panic_together_do_not_abort_the_process() {
+    let builder = Buffer::builder().partitions(1).batch_size(2);
+    let builder = builder.dead_letters(Rejects(Arc::default()));
+    let buffer = builder.build(ScriptedSink::new([Reply::Permanent])).unwrap();
+    buffer.insert_batch(&mut vec![1, 2]).await.unwrap();
+    assert_eq!(buffer.flush().await.dropped.count(DropReason::Permanent), 2);
+}
+
+/// Fails when the one of two errors that is not reported is dropped unguarded: the sinks are closed again and again then.
+#[tokio::test(start_paused = true)]
+async fn two_sinks_that_do_not_close_well_are_closed_once() {
+    let (closes, others) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let builder = Buffer::builder().dead_letters(Rejects(Arc::clone(&others)));
+    let buffer = builder.build(Rejects(Arc::clone(&closes))).unwrap();
+    let summary = buffer.close().await;
+    assert_eq!(
+        (closes.load(Ordering::Relaxed), others.load(Ordering::Relaxed)),
+        (1, 1)
+    );
+    // Its destructor panics, too.
+    std::mem::forget(summary.sink_error.expect("it is reported"));
 }
