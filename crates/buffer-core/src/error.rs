@@ -1,5 +1,6 @@
 //! What the ways into a buffer and its builder answer when they refuse; a refusal hands the item back.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use thiserror::Error;
@@ -327,7 +328,7 @@ pub enum BuildError {
         /// The second setting's name.
         other: &'static str,
         /// The rule that they break, and so what to change.
-        rule: &'static str,
+        rule: Cow<'static, str>,
     },
     /// A setting has no effect without another one.
     #[error("`{setting}` needs `{other}` too: {reason}")]

@@ -40,6 +40,8 @@ pub(crate) struct Checked {
 
 /// More partitions than this are more tasks, each with smaller batches, and no more speed.
 const DEFAULT_PARTITIONS_AT_MOST: usize = 16;
+/// Each is a task, with memory of its own even when it is idle: these take about 100 MiB.
+const PARTITIONS_AT_MOST: usize = 65_536;
 const DEFAULT_BATCHES_FOR_EACH_PARTITION: usize = 10;
 /// Above it a duration is a mistake, and near it the clock's arithmetic would overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -79,6 +81,12 @@ impl Settings {
                 least: "1",
             });
         };
+        if self.partitions > PARTITIONS_AT_MOST {
+            return Err(BuildError::TooLarge {
+                setting: "partitions",
+                most: "65536",
+            });
+        }
         let capacity = self.capacity_for_each_partition(weighs)?;
         Ok(Checked {
             partitions,
@@ -96,8 +104,11 @@ impl Settings {
             });
         }
         let default = self.batch_size.saturating_mul(DEFAULT_BATCHES_FOR_EACH_PARTITION);
-        let items = self.capacity.map_or(default, |total| total / self.partitions);
-        self.check_share("capacity", items, "batch_size", self.batch_size)?;
+        let each = |total: usize| total / self.partitions;
+        if let Some(total) = self.capacity {
+            self.check_total("capacity", total, "batch_size", self.batch_size)?;
+        }
+        let items = self.capacity.map_or(default, each);
         for (setting, bytes) in [
             ("batch_bytes", self.batch_bytes),
             ("capacity_bytes", self.capacity_bytes),
@@ -113,39 +124,40 @@ impl Settings {
                 });
             }
         }
-        let bytes = self.capacity_bytes.map(|total| total / self.partitions);
-        match (bytes, self.batch_bytes) {
-            (Some(share), Some(batch)) => {
-                self.check_share("capacity_bytes", share, "batch_bytes", batch)?;
-            }
-            (Some(share), None) => self.check_share("capacity_bytes", share, "partitions", 1)?,
+        match (self.capacity_bytes, self.batch_bytes) {
+            (Some(total), Some(batch)) => self.check_total("capacity_bytes", total, "batch_bytes", batch)?,
+            (Some(total), None) => self.check_total("capacity_bytes", total, "partitions", 1)?,
             (None, _) => {}
         }
         Ok(Size {
             items: items as u64,
-            bytes: bytes.map_or(u64::MAX, |bytes| bytes as u64),
+            bytes: self.capacity_bytes.map_or(u64::MAX, |total| each(total) as u64),
         })
     }
 
-    /// Checks that a partition's share of the capacity holds the batches that it has to.
-    fn check_share(
+    /// Checks that a capacity holds the batches that it has to.
+    fn check_total(
         &self,
         setting: &'static str,
-        share: usize,
+        total: usize,
         other: &'static str,
         batch: usize,
     ) -> Result<(), BuildError> {
-        let (batches, rule) = match self.overflow {
-            Overflow::Wait | Overflow::DropNewest => {
-                (1, "the capacity must hold at least one batch for each partition")
-            }
-            Overflow::DropOldest => (
-                2,
-                "to drop the oldest, the capacity must hold at least two batches for each partition",
-            ),
+        let partitions = self.partitions;
+        let (least, to, batches) = match self.overflow {
+            Overflow::Wait | Overflow::DropNewest => (batch, "", "one batch"),
+            Overflow::DropOldest => (batch.saturating_mul(2), "to drop the oldest, ", "two batches"),
         };
-        if share < batch.saturating_mul(batches) {
-            return Err(BuildError::Contradiction { setting, other, rule });
+        if total / partitions < least {
+            let rule = format!(
+                "{to}the capacity of {total} must hold at least {batches} of {batch} for each of {partitions} partitions; \
+                 raise it, or set fewer `partitions`"
+            );
+            return Err(BuildError::Contradiction {
+                setting,
+                other,
+                rule: rule.into(),
+            });
         }
         Ok(())
     }
@@ -162,7 +174,7 @@ impl Settings {
             return Err(BuildError::Contradiction {
                 setting: "batch_size_jitter",
                 other: "batch_size",
-                rule: "the jitter must be less than the batch size",
+                rule: "the jitter must be less than the batch size".into(),
             });
         }
         let flush_interval = above_zero("flush_interval", self.flush_interval)?;
@@ -186,7 +198,7 @@ impl Settings {
             return Err(BuildError::Contradiction {
                 setting: "backoff (first)",
                 other: "backoff (longest)",
-                rule: "the first delay must not be above the longest",
+                rule: "the first delay must not be above the longest".into(),
             });
         }
         Ok(Policy {

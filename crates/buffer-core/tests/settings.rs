@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use buffer_core::testing::ScriptedSink;
-use buffer_core::{Buffer, BuildError, Builder};
+use buffer_core::{Buffer, BuildError, Builder, Overflow};
 
 fn refusal(builder: Builder<u32>) -> String {
     builder
@@ -16,6 +16,7 @@ fn refusal(builder: Builder<u32>) -> String {
 async fn each_senseless_setting_is_named() {
     let builder = Buffer::<u32>::builder;
     assert!(refusal(builder().partitions(0)).contains("`partitions`"));
+    assert!(refusal(builder().partitions(usize::MAX)).contains("`partitions`"));
     assert!(refusal(builder().batch_size(0)).contains("`batch_size`"));
     assert!(refusal(builder().flush_interval(Duration::ZERO)).contains("`flush_interval`"));
     assert!(refusal(builder().flush_interval(Duration::MAX)).contains("`flush_interval`"));
@@ -32,6 +33,16 @@ async fn settings_that_contradict_each_other_are_both_named() {
     let refused = refusal(builder().partitions(4).batch_size(100).capacity(399));
     assert!(
         refused.contains("`capacity`") && refused.contains("`batch_size`"),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("399 must hold at least one batch of 100 for each of 4 partitions"),
+        "{refused}"
+    );
+    let oldest = builder().overflow(Overflow::DropOldest);
+    let refused = refusal(oldest.partitions(4).batch_size(100).capacity(799));
+    assert!(
+        refused.contains("799 must hold at least two batches of 100 for each of 4 partitions"),
         "{refused}"
     );
     let refused = refusal(builder().batch_size(100).batch_size_jitter(100));
