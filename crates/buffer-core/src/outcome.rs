@@ -1,6 +1,7 @@
 //! What became of the items: outcomes, the ledger that counts them, and the summary of a close.
 
 use std::error::Error;
+use std::fmt;
 use std::ops::AddAssign;
 
 use crate::batch::Causes;
@@ -100,7 +101,9 @@ impl<T> Settled<'_, T> {
 /// }
 /// # report(&Ledger::default());
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+///
+/// Its `Debug` shows the same: `{retries_exhausted: 9}`.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped([u64; DropReason::ALL.len()]);
 
 impl Dropped {
@@ -128,6 +131,16 @@ impl Dropped {
         Self(std::array::from_fn(|reason| {
             self.0[reason].saturating_sub(earlier.0[reason])
         }))
+    }
+}
+
+impl fmt::Debug for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut reasons = f.debug_map();
+        for (reason, items) in self.iter() {
+            reasons.entry(&format_args!("{reason}"), &items);
+        }
+        reasons.finish()
     }
 }
 
@@ -387,6 +400,14 @@ pub struct Summary<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reasons_that_occurred_are_shown_and_no_others() {
+        let mut tally = Tally::default();
+        assert_eq!(format!("{:?}", tally.dropped), "{}");
+        tally.settle(Outcome::Dropped(DropReason::RetriesExhausted), 9);
+        assert_eq!(format!("{:?}", tally.dropped), "{retries_exhausted: 9}");
+    }
 
     #[test]
     fn every_drop_reason_has_its_own_counter() {
