@@ -37,6 +37,51 @@ pub struct Count<K> {
     pub window_start: SystemTime,
 }
 
+impl<K> Count<K> {
+    /// A count for a test of a sink; those in a batch are made by the counters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    ///
+    /// use buffer_core::testing::TestBatch;
+    /// use buffer_core::{Batch, Flush, FlushError, async_trait};
+    /// use buffer_stat::Count;
+    ///
+    /// struct Table;
+    ///
+    /// # async fn add(_: &str, _: i64) -> Result<(), std::io::Error> { Ok(()) }
+    /// #[async_trait]
+    /// impl Flush<Count<&'static str>> for Table {
+    ///     async fn flush(&self, batch: &mut Batch<Count<&'static str>>) -> Result<(), FlushError> {
+    ///         for index in 0..batch.len() {
+    ///             match batch[index].delta {
+    ///                 ..0 => batch.reject(index, "views only grow"),
+    ///                 delta => add(batch[index].key, delta).await.map_err(FlushError::uncertain)?,
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let start = SystemTime::UNIX_EPOCH;
+    /// let mut batch = TestBatch::new([Count::new("/index.html", 2, start), Count::new("/about.html", -1, start)]);
+    /// let flushed = batch.flush(&Table).await;
+    /// assert_eq!(flushed.rejected[0].item.key, "/about.html");
+    /// # }
+    /// ```
+    pub fn new(key: K, delta: i64, window_start: SystemTime) -> Self {
+        Self {
+            key,
+            delta,
+            window_start,
+        }
+    }
+}
+
 /// The part of a sum that fits into a count.
 pub(crate) fn fitting(sum: i128) -> i64 {
     let nearest = if sum < 0 { i64::MIN } else { i64::MAX };
