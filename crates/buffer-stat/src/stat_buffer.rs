@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer_core::{FlushReport, Ledger, Summary};
+use buffer_core::{FlushReport, Health, Ledger, Summary};
 
 use crate::changes::Changes;
 use crate::count::{Count, fitting};
@@ -302,6 +302,17 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// As for [`close`](StatBuffer::close).
     pub async fn close_within(&self, limit: Duration) -> Summary<Count<K>> {
         self.counters.buffer.close_within(limit).await
+    }
+
+    /// Whether the sink takes counts; if not, since when and why. Increments go on all the same.
+    pub fn health(&self) -> Health {
+        self.counters.buffer.health()
+    }
+
+    /// Whether the counters are closed, by a close, the last handle's drop or the end of their runtime: increments are refused then,
+    /// once the last sums were taken.
+    pub fn is_closed(&self) -> bool {
+        self.counters.buffer.is_closed()
     }
 
     /// The ledger of the counts that were handed to the buffer.

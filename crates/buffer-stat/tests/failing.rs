@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Batch, DropReason, FlushReport, Ledger, Outcome};
+use buffer_core::{Batch, DropReason, FlushReport, Health, Ledger, Outcome};
 use buffer_stat::{Count, StatBuffer, StatBuilder};
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -46,6 +46,21 @@ fn assert_adds_up(ledger: &Ledger) {
         ledger.accepted,
         ledger.delivered + ledger.dropped.total() + ledger.returned + ledger.pending
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_and_the_close_are_seen_at_the_counters() {
+    let sink = Sink::new([Reply::Unavailable, Reply::Ok]);
+    let stats = counters().build(sink).unwrap();
+    stats.increment("a", 1).unwrap();
+    assert_eq!(stats.health(), Health::Well);
+    stats.request_flush();
+    sleep(Duration::from_millis(1)).await;
+    assert!(matches!(stats.health(), Health::Held { .. }));
+    assert_eq!(stats.flush().await.delivered, 1);
+    assert_eq!((stats.health(), stats.is_closed()), (Health::Well, false));
+    stats.close().await;
+    assert!(stats.is_closed());
 }
 
 /// Fails when a batch goes back too early or too late, and when what goes back is not summed on.
