@@ -124,8 +124,9 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Closes the buffer, waits until everything is settled or `drain_timeout` has passed, and returns what is left.
     ///
-    /// From the call on inserts are refused, those that wait for room included. Closing twice is fine: every caller gets the
-    /// final ledger.
+    /// From then on inserts are refused, those that wait for room included; what comes in while
+    /// [`last_items`](crate::Builder::last_items) are asked for is drained, too. Closing twice is fine: every caller gets the final
+    /// ledger.
     ///
     /// # Cancel safety
     ///
@@ -232,7 +233,8 @@ impl<T: Send + 'static> Buffer<T> {
         self.shared().hold.health()
     }
 
-    /// Whether the buffer is closed, by a close, the last handle's drop or the end of its runtime: inserts are refused then.
+    /// Whether the buffer is closed, by a close, the last handle's drop or the end of its runtime: inserts are refused then, once it
+    /// has its [`last_items`](crate::Builder::last_items).
     pub fn is_closed(&self) -> bool {
         self.shared().drain.has_begun()
     }

@@ -271,7 +271,7 @@ impl<T: Send + 'static> Builder<T> {
     }
 
     /// Asked once, before the drain starts, for items that were kept outside of the buffer until then, such as counters that
-    /// are still being summed. They are accepted whatever the capacity.
+    /// are still being summed. They are accepted whatever the capacity, and inserts until they are there.
     ///
     /// It may be called on any thread, also while a runtime dies, so it must not block.
     pub fn last_items(mut self, last_items: impl FnOnce() -> Vec<T> + Send + 'static) -> Self {
@@ -281,8 +281,9 @@ impl<T: Send + 'static> Builder<T> {
 
     /// Called with every outcome, for logs and numbers of one's own: items that were delivered, dropped or returned.
     ///
-    /// It runs right after the items are counted, so it must be quick and must not block: on the workers, and for items that
-    /// [overflow](Builder::overflow) on the inserting thread.
+    /// It runs right after the items are counted, so it must be quick and must not block: on the workers; for items that
+    /// [overflow](Builder::overflow) on the inserting thread; for what a close leaves over on the task that awaits it, or drops
+    /// such a future.
     ///
     /// # Examples
     ///

@@ -25,7 +25,7 @@ use crate::sync::Mutex;
 /// | `Ok` | delivered at once, whatever becomes of the attempt | go on |
 /// | [`transient`](FlushError::transient), [`uncertain`](FlushError::uncertain), a panic | tried again, the same list | go on, and are not sent again |
 /// | [`permanent`](FlushError::permanent) | dropped, with the reason `rejected` | go on |
-/// | [`divisible`](FlushError::divisible) | the list is split in halves, down to the guilty values, which are dropped, with the reason `rejected` | go on |
+/// | [`divisible`](FlushError::divisible) | the list is split in halves, down to the guilty values, which are dropped, with the reason `rejected`; past a bound, which is enough for 8 of them, a part that can't be tried is dropped as a whole, innocent values with it, with the same reason | go on |
 /// | [`unavailable`](FlushError::unavailable) | held until the sink is back | held, too |
 /// | no answer until the attempt's time is up | tried again, behind the others | are tried in the next attempt |
 ///

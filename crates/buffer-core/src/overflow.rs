@@ -28,8 +28,10 @@ pub enum Overflow {
     /// It waits for room; the ways in that do not wait hand the item back. Nothing is dropped.
     #[default]
     Wait,
-    /// It drops the oldest batch that is not in the sink's hands, with the reason
-    /// [`overflow`](crate::DropReason::Overflow). No way in waits, and none finds the buffer full.
+    /// It drops the oldest batch of a partition, with the reason [`overflow`](crate::DropReason::Overflow): of the one that the
+    /// item is routed to, or the thread is at home at, whatever is older in others. The batch that its worker has in hand is
+    /// spared, also between two attempts. No way in waits, and none finds the buffer full but
+    /// [`try_insert_batch_when_idle`](crate::Buffer::try_insert_batch_when_idle).
     DropOldest,
     /// It drops the new item, with the same reason, and answers that it was accepted, as it was counted. `try_insert` and
     /// `try_insert_batch` hand it back instead.
