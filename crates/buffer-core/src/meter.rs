@@ -91,7 +91,15 @@ impl Meter {
 
     /// Items were handed back.
     pub(crate) fn refused(&self, reason: RefusalReason, items: usize) {
-        self.named.refused[reason as usize].fetch_add(items as u64, Relaxed);
+        let items = items as u64;
+        let total = self.named.refused[reason as usize].fetch_add(items, Relaxed) + items;
+        // The others go out with the next report. After the end there may be none.
+        if reason == RefusalReason::Closed {
+            self.named.record(|recorder, keys| {
+                let counter = recorder.register_counter(&keys.refused[reason as usize], &METADATA);
+                counter.absolute(total);
+            });
+        }
     }
 
     /// An attempt begins; it is in flight until the guard is dropped.

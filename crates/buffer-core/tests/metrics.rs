@@ -341,3 +341,19 @@ async fn absurd_capacities_and_weights_do_no_harm() {
     assert_eq!(other.close().await.ledger.delivered, 3);
     assert_eq!(notes.gauge("buffer_bytes_pending"), 0.0);
 }
+
+/// Fails when refusals are reported with what becomes of items alone, of which there is none after the end.
+#[tokio::test(start_paused = true)]
+async fn refusals_of_a_closed_buffer_are_reported_though_nothing_else_is() {
+    let notes = Notes::default();
+    let _guard = metrics::set_default_local_recorder(&notes);
+    let buffer = Buffer::builder()
+        .name("closed")
+        .build(ScriptedSink::new([]))
+        .unwrap();
+    buffer.close().await;
+    for refusals in 1..=3 {
+        assert!(buffer.try_insert(1).is_err());
+        assert_eq!(notes.labelled("buffer_items_refused_total", "closed"), refusals);
+    }
+}
