@@ -39,17 +39,25 @@ impl AttemptResult {
     }
 }
 
-/// What becomes of the batch of an attempt.
+/// What becomes of the batch of an attempt, or of the rest of it that the sink did not mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BatchOutcome {
+    /// Also where every item was marked.
     Delivered,
     TriedAgain,
     Divided,
     Dropped,
+    Returned,
 }
 
 impl BatchOutcome {
-    pub(crate) const ALL: [Self; 4] = [Self::Delivered, Self::TriedAgain, Self::Divided, Self::Dropped];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Delivered,
+        Self::TriedAgain,
+        Self::Divided,
+        Self::Dropped,
+        Self::Returned,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -57,6 +65,7 @@ impl BatchOutcome {
             Self::TriedAgain => "tried_again",
             Self::Divided => "divided",
             Self::Dropped => "dropped",
+            Self::Returned => "returned",
         }
     }
 }

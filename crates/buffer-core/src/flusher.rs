@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::attempt::{AttemptResult, BatchOutcome};
+use crate::attempt::AttemptResult;
 use crate::backoff::{Backoff, Delays};
 use crate::batch::Batch;
 use crate::caught::{Caught, Panicked, caught, drop_caught};
@@ -85,17 +85,6 @@ pub(crate) enum Verdict {
     Again { delay: Duration, error: FlushError },
     Divide { error: FlushError },
     Dropped { reason: DropReason, error: FlushError },
-}
-
-impl Verdict {
-    pub(crate) fn outcome(&self) -> BatchOutcome {
-        match self {
-            Self::Delivered => BatchOutcome::Delivered,
-            Self::Again { .. } => BatchOutcome::TriedAgain,
-            Self::Divide { .. } => BatchOutcome::Divided,
-            Self::Dropped { .. } => BatchOutcome::Dropped,
-        }
-    }
 }
 
 /// What an attempt came to.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Span;
 
-use crate::attempt::AttemptResult;
+use crate::attempt::{AttemptResult, BatchOutcome};
 use crate::batch::{Batch, Causes, Fate, Group, Marked};
 use crate::batch_id::BatchId;
 use crate::burial::{Burial, forget};
@@ -35,6 +35,9 @@ pub(crate) struct Lane<T> {
     /// Of what it has dropped, before it goes on. None where nothing was dropped.
     burial: Option<Box<Burial<T>>>,
 }
+
+/// Of the batch that an attempt was made at.
+const STAYS_IN_HAND: &str = "a batch stays in hand until it is settled";
 
 /// Why a lane has nothing to do.
 enum Rest {
@@ -152,10 +155,10 @@ impl<T: Send + 'static> Lane<T> {
                 sign,
             } = attempted;
             let now = Instant::now();
-            self.shared.meter.attempt(verdict.outcome(), now - began);
             self.partition().count_attempt(result);
             let holds = self.shared.hold.report(self.index, sign, began, now);
-            let again = self.settle(verdict);
+            let (outcome, again) = self.settle(verdict);
+            self.shared.meter.attempt(outcome, now - began);
             match result {
                 AttemptResult::Ok => self.shared.report_partition(self.index),
                 _ => self.shared.report(),
@@ -219,16 +222,16 @@ impl<T: Send + 'static> Lane<T> {
         ControlFlow::Continue(())
     }
 
-    /// Settles what the attempt decided; says how long to wait when the same items are to be tried again.
-    fn settle(&mut self, verdict: Verdict) -> Option<Duration> {
-        let batch = &self.hand.front()?.batch;
+    /// Settles what the attempt decided; says what became of the batch, and how long to wait when the same items are to be tried
+    /// again.
+    fn settle(&mut self, verdict: Verdict) -> (BatchOutcome, Option<Duration>) {
+        let flight = self.hand.front().expect(STAYS_IN_HAND);
+        let batch = &flight.batch;
         // What the sink did not mark was offered under this id too.
         let (id, offered) = (batch.id(), batch.count());
         self.settle_marked();
-        self.settle_withdrawn(id);
-        if !matches!(verdict, Verdict::Delivered) {
-            self.settle_unconfirmed(id);
-        }
+        let withdrawn = self.settle_withdrawn(id);
+        let unconfirmed = !matches!(verdict, Verdict::Delivered) && self.settle_unconfirmed(id);
         let Self {
             shared,
             flusher,
@@ -236,13 +239,21 @@ impl<T: Send + 'static> Lane<T> {
             hand,
             ..
         } = self;
-        let batch = &mut hand.front()?.batch;
+        let batch = &mut hand.front().expect(STAYS_IN_HAND).batch;
         if batch.count() == 0 {
             drop_caught(vec![verdict]);
-            return None;
+            let outcome = match (withdrawn, unconfirmed) {
+                (true, _) => BatchOutcome::Returned,
+                (false, true) => BatchOutcome::Dropped,
+                (false, false) => BatchOutcome::Delivered,
+            };
+            return (outcome, None);
         }
-        match verdict {
-            Verdict::Delivered => self.deliver(id),
+        let outcome = match verdict {
+            Verdict::Delivered => {
+                self.deliver(id);
+                BatchOutcome::Delivered
+            }
             Verdict::Again { delay, error } => {
                 let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
                 // The subscriber is user code, and so is the error.
@@ -250,17 +261,20 @@ impl<T: Send + 'static> Lane<T> {
                     || tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again"),
                 );
                 drop_caught(vec![error]);
-                return Some(delay);
+                return (BatchOutcome::TriedAgain, Some(delay));
             }
             // What was refused together with marked items may be innocent.
             Verdict::Divide { error } if offered == 1 => self.condemn(id, DropReason::Rejected, error),
             Verdict::Divide { error } => match hand.split(&flusher.policy) {
-                Ok(()) => drop_caught(vec![error]),
+                Ok(()) => {
+                    drop_caught(vec![error]);
+                    BatchOutcome::Divided
+                }
                 Err(Undivided) => self.condemn(id, DropReason::Undivided, error),
             },
             Verdict::Dropped { reason, error } => self.condemn(id, reason, error),
-        }
-        None
+        };
+        (outcome, None)
     }
 
     /// Settles the batch in hand as delivered, in an attempt under this id.
@@ -272,11 +286,13 @@ impl<T: Send + 'static> Lane<T> {
     }
 
     /// Settles the batch in hand as dropped, after an attempt under this id.
-    fn condemn(&mut self, id: BatchId, reason: DropReason, error: FlushError) {
-        let Some(flight) = self.hand.front() else { return };
-        let (group, answers) = flight.batch.settle(Err(NotDelivered::Dropped(reason)));
-        self.settle_dropped(id, group, reason, Causes::One(error));
-        answers.send();
+    fn condemn(&mut self, id: BatchId, reason: DropReason, error: FlushError) -> BatchOutcome {
+        if let Some(flight) = self.hand.front() {
+            let (group, answers) = flight.batch.settle(Err(NotDelivered::Dropped(reason)));
+            self.settle_dropped(id, group, reason, Causes::One(error));
+            answers.send();
+        }
+        BatchOutcome::Dropped
     }
 
     /// Settles the items that the sink marked in the batch in hand.
@@ -306,22 +322,29 @@ impl<T: Send + 'static> Lane<T> {
         self.settle_unconfirmed(id);
     }
 
-    /// Settles the items that the sink has taken back for good.
-    fn settle_withdrawn(&mut self, id: BatchId) {
-        let Some(flight) = self.hand.front() else { return };
-        if let Some((group, answers)) = flight.batch.take_withdrawn() {
-            self.settle_kept(id, Outcome::Returned, group);
-            answers.send();
-        }
+    /// Settles the items that the sink has taken back for good; says whether there are any.
+    fn settle_withdrawn(&mut self, id: BatchId) -> bool {
+        let withdrawn = self.hand.front().and_then(|flight| flight.batch.take_withdrawn());
+        let Some((group, answers)) = withdrawn else {
+            return false;
+        };
+        self.settle_kept(id, Outcome::Returned, group);
+        answers.send();
+        true
     }
 
-    /// Settles the items that the sink has taken out of the batch in hand, and not said to be delivered.
-    fn settle_unconfirmed(&mut self, id: BatchId) {
-        let Some(flight) = self.hand.front() else { return };
-        if let Some((group, answers)) = flight.batch.take_unconfirmed() {
-            self.settle_dropped(id, group, DropReason::Unconfirmed, Causes::None);
-            answers.send();
-        }
+    /// Settles the items that the sink has taken out of the batch in hand, and not said to be delivered; says whether there are any.
+    fn settle_unconfirmed(&mut self, id: BatchId) -> bool {
+        let unconfirmed = self
+            .hand
+            .front()
+            .and_then(|flight| flight.batch.take_unconfirmed());
+        let Some((group, answers)) = unconfirmed else {
+            return false;
+        };
+        self.settle_dropped(id, group, DropReason::Unconfirmed, Causes::None);
+        answers.send();
+        true
     }
 
     /// Settles what the sink keeps: it is delivered, or returned.

@@ -161,7 +161,7 @@ pub(crate) const PANICS: Metric = counter(
     "buffer_panics_total",
     "panics",
     BUFFER,
-    "Panics of the sink that were caught.",
+    "Attempts that ended in a panic of the sink.",
 );
 pub(crate) const PENDING: Metric = gauge(
     "buffer_items_pending",

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Buffer, DropReason, Ledger, Overflow};
+use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Ledger, Overflow, async_trait};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use parking_lot::Mutex;
 
@@ -74,6 +74,20 @@ impl Notes {
 
     fn gauge(&self, name: &str) -> f64 {
         f64::from_bits(self.find(name, None))
+    }
+
+    /// The values of the second label of attempts, in order.
+    fn outcomes(&self) -> Vec<String> {
+        let histograms = self.histograms.lock();
+        let durations = histograms
+            .keys()
+            .filter(|key| key.name() == "buffer_flush_duration_seconds");
+        let mut outcomes: Vec<_> = durations
+            .flat_map(|key| key.labels().filter(|label| label.key() == "outcome"))
+            .map(|label| label.value().to_owned())
+            .collect();
+        outcomes.sort_unstable();
+        outcomes
     }
 
     fn histogram(&self, name: &str) -> Vec<f64> {
@@ -355,5 +369,34 @@ async fn refusals_of_a_closed_buffer_are_reported_though_nothing_else_is() {
     for refusals in 1..=3 {
         assert!(buffer.try_insert(1).is_err());
         assert_eq!(notes.labelled("buffer_items_refused_total", "closed"), refusals);
+    }
+}
+
+/// Withdraws batches, or takes them; says that it failed.
+struct NeverAgain {
+    withdraws: bool,
+}
+
+#[async_trait]
+impl Flush<u32> for NeverAgain {
+    async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+        drop(match self.withdraws {
+            true => batch.withdraw(),
+            false => batch.take(),
+        });
+        Err(FlushError::transient("scripted"))
+    }
+}
+
+/// Fails when an attempt is told by its error, which here decides nothing.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_told_by_what_became_of_its_batch() {
+    for (withdraws, outcome) in [(true, "returned"), (false, "dropped")] {
+        let notes = Notes::default();
+        let _guard = metrics::set_default_local_recorder(&notes);
+        let buffer = Buffer::builder().build(NeverAgain { withdraws }).unwrap();
+        buffer.insert(1).await.unwrap();
+        buffer.close().await;
+        assert_eq!(notes.outcomes(), [outcome]);
     }
 }
