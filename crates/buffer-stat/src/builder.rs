@@ -61,7 +61,9 @@ pub struct StatBuilder<K> {
 type OnOutcome<K> = Box<dyn Fn(&Settled<'_, Count<K>>) + Send + Sync>;
 
 /// More partitions than this make the merge dearer and the increments no cheaper.
-const PARTITIONS_AT_MOST: usize = 16;
+const DEFAULT_PARTITIONS_AT_MOST: usize = 16;
+/// As in the settings of a buffer.
+const PARTITIONS_AT_MOST: usize = 65_536;
 /// Above it a duration is a mistake, as in the settings of a buffer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
@@ -72,7 +74,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
             buffer: Buffer::builder().name("counters"),
             flush_interval: Duration::from_secs(1),
             flush_jitter: None,
-            partitions: available_parallelism().map_or(1, |cores| cores.get().min(PARTITIONS_AT_MOST)),
+            partitions: available_parallelism()
+                .map_or(1, |cores| cores.get().min(DEFAULT_PARTITIONS_AT_MOST)),
             batch_size: 5_000,
             retries: 5,
             most_keys: usize::MAX,
@@ -101,7 +104,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     }
 
     /// The number of partitions, in which sums are kept apart, and of batches that are flushed at the same time. Default: the
-    /// number of cores, at most 16.
+    /// number of cores, at most 16. At most 65 536.
     pub fn partitions(mut self, partitions: usize) -> Self {
         self.partitions = partitions;
         self
@@ -202,6 +205,13 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
                 least: "1",
             });
         };
+        // Before there is a table for each of them.
+        if self.partitions > PARTITIONS_AT_MOST {
+            return Err(BuildError::TooLarge {
+                setting: "partitions",
+                most: "65536",
+            });
+        }
         let sums = Sums::new(partitions, Places::new(self.most_keys, self.beyond));
         let windows = Arc::new(Windows::new(sums, self.send_zero_sums));
         let sink = CountSink::new(sink, Arc::clone(&windows), self.retries, self.partitions);

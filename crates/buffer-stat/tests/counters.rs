@@ -36,6 +36,18 @@ impl Database {
     }
 }
 
+/// Fails when the tables are made before the number of them is looked at.
+#[tokio::test]
+async fn too_many_partitions_are_refused_by_name() {
+    for partitions in [0, usize::MAX] {
+        let builder = StatBuffer::<String>::builder().partitions(partitions);
+        let refused = builder
+            .build(Database::default())
+            .expect_err("this makes no sense");
+        assert!(refused.to_string().contains("`partitions`"), "{refused}");
+    }
+}
+
 #[async_trait]
 impl Flush<Count<String>> for Database {
     async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
