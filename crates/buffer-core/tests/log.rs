@@ -1,11 +1,13 @@
 //! What the log names of what is dropped.
 
-use std::error::Error;
-use std::fmt::{self, Debug, Display};
+mod bomb;
+
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use bomb::Bomb;
 use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Batch, Buffer, Flush, FlushError, Overflow, Routing, async_trait};
 use tracing::field::{Field, Visit};
@@ -147,23 +149,6 @@ impl Flush<u32> for DeliversAndFails {
     async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
         batch.deliver(0..batch.len());
         Err(FlushError::transient(Bomb))
-    }
-}
-
-#[derive(Debug)]
-struct Bomb;
-
-impl Display for Bomb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("scripted")
-    }
-}
-
-impl Error for Bomb {}
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("scripted");
     }
 }
 

@@ -1,13 +1,14 @@
 //! Wakers and causes that panic where the buffer calls or drops them: it goes on.
 
-use std::error::Error;
-use std::fmt;
+mod bomb;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use bomb::Bomb;
 use buffer_core::testing::{Gate, Reply, ScriptedSink};
 use buffer_core::{Batch, Buffer, Builder, DropReason, Flush, FlushError, FlushKey, Routing, async_trait};
 use tokio::task::{JoinHandle, yield_now};
@@ -148,24 +149,6 @@ async fn wakers_that_panic_together_as_their_items_are_left_over_do_not_abort_th
         (summary.undelivered, summary.ledger.pending),
         (vec![0, 1, 2, 3], 0)
     );
-}
-
-/// A cause that panics when it is dropped.
-#[derive(Debug)]
-struct Bomb;
-
-impl fmt::Display for Bomb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("scripted")
-    }
-}
-
-impl Error for Bomb {}
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("scripted");
-    }
 }
 
 /// Is out for the first attempts at a batch, and divides what is larger than one item.
