@@ -185,11 +185,14 @@ impl Hold {
                 state.failures_in_a_row += 1;
                 let holds = state.held.is_some() || state.failures_in_a_row >= FAILURES_IN_A_ROW;
                 if holds {
-                    let mut delays = self.backoff.long_delays();
-                    // They go on where those of a batch are that has failed so often.
+                    // Its delays go on where those of a batch are that has failed so often.
                     let gone = if state.hurries { 0 } else { FAILURES_IN_A_ROW - 1 };
-                    delays.by_ref().take(gone).for_each(drop);
-                    let held = state.held.get_or_insert_with(|| Held::new(delays, now));
+                    let new = || {
+                        let mut delays = self.backoff.long_delays();
+                        delays.by_ref().take(gone).for_each(drop);
+                        Held::new(delays, now)
+                    };
+                    let held = state.held.get_or_insert_with(new);
                     held.go_on(probed, Duration::ZERO, reason, now);
                 }
                 holds

@@ -21,7 +21,7 @@ pub(crate) enum Waited {
 }
 
 /// Waits while the partitions are held, for at most so long after the hold and the batch began. The begin of a drain lets a
-/// probe go at once.
+/// probe go at once, unless the sink asked for a delay that the drain has the time for.
 pub(crate) async fn wait_to_pass<T>(
     shared: &Shared<T>,
     index: usize,
