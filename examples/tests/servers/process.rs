@@ -81,13 +81,19 @@ impl Process {
         self.signal("-CONT");
     }
 
+    /// Has it end as a service manager does, with all that it holds on its disk, and waits until it has.
+    pub(crate) fn end(&mut self) {
+        self.signal("-TERM");
+        self.child.wait().unwrap();
+    }
+
     /// Kills it as a crash would.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again after a [`kill`](Self::kill), on the same port and data, and waits until it answers.
+    /// Starts it again after an [`end`](Self::end) or a [`kill`](Self::kill), on the same port and data, and waits until it answers.
     pub(crate) fn restart(&mut self) {
         self.child = run(self.folder.path(), self.program, &self.arguments);
         self.wait_until_ready();
