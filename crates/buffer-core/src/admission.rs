@@ -2,18 +2,20 @@
 
 use tokio::time::Instant;
 
-use crate::caught::caught;
-use crate::intake::Refused;
+use crate::attempt::RefusalReason;
+use crate::intake::{Refused, TryRefused};
+use crate::not_delivered::NotDelivered;
 use crate::open::Sealed;
 use crate::overflow::Overflow;
 use crate::parcel::Parcel;
 use crate::partition::Partition;
 use crate::reason::DropReason;
-use crate::router::{Route, Routing};
+use crate::router::Route;
+use crate::routing::Routing;
 use crate::shared::Shared;
 use crate::slot::Letters;
 use crate::sync::Notify;
-use crate::waiters::{NotDelivered, Waiter};
+use crate::waiters::Waiter;
 use crate::weights::in_bytes;
 
 /// An item is heavier than a batch or a partition may be.
@@ -85,32 +87,34 @@ impl<T> Shared<T> {
         waiter: &mut Option<Waiter>,
     ) -> Result<(), Refused<T>> {
         match self.partitions[self.router.home()].try_admit(item, bytes, waiter) {
-            Err(Refused::Full(item)) => self.admit_elsewhere(item, bytes, waiter, false),
-            Err(Refused::Taken(item)) => self.admit_elsewhere(item, bytes, waiter, true),
-            admitted_or_closed => admitted_or_closed,
+            Ok(()) => Ok(()),
+            Err(TryRefused::Refused(Refused::Closed(item))) => Err(Refused::Closed(item)),
+            Err(TryRefused::Refused(Refused::Full(item))) => self.admit_elsewhere(item, bytes, waiter, false),
+            Err(TryRefused::Locked(item)) => self.admit_elsewhere(item, bytes, waiter, true),
         }
     }
 
-    /// Admits an item that home, which is taken or full, has no room for, and moves home to where it was answered.
+    /// Admits an item that home, which is locked or full, has no room for, and moves home to where it was answered.
     #[cold]
     fn admit_elsewhere(
         &self,
         mut item: T,
         bytes: Option<usize>,
         waiter: &mut Option<Waiter>,
-        mut taken: bool,
+        mut any_locked: bool,
     ) -> Result<(), Refused<T>> {
         for index in self.router.order().skip(1) {
             match self.partitions[index].try_admit(item, bytes, waiter) {
-                Err(Refused::Full(back)) => item = back,
-                Err(Refused::Taken(back)) => (item, taken) = (back, true),
-                admitted_or_closed => {
+                Err(TryRefused::Refused(Refused::Full(back))) => item = back,
+                Err(TryRefused::Locked(back)) => (item, any_locked) = (back, true),
+                Err(TryRefused::Refused(Refused::Closed(item))) => return Err(Refused::Closed(item)),
+                Ok(()) => {
                     self.router.move_home(index);
-                    return admitted_or_closed;
+                    return Ok(());
                 }
             }
         }
-        if !taken {
+        if !any_locked {
             return Err(Refused::Full(item));
         }
         // Some may have had room and were only locked just then.
@@ -145,12 +149,8 @@ impl<T> Shared<T> {
                 Overflow::DropOldest => self.evict(route, bytes),
                 Overflow::DropNewest => {
                     let mut newcomer = vec![item];
-                    return match self.drop_newcomers(route, &mut newcomer, in_bytes(bytes), waiter.take()) {
-                        Ok(()) => Ok(()),
-                        Err(Refused::Full(()) | Refused::Taken(()) | Refused::Closed(())) => {
-                            Err(Refused::Closed(newcomer.remove(0)))
-                        }
-                    };
+                    self.drop_newcomers(route, &mut newcomer, in_bytes(bytes), waiter.take());
+                    return newcomer.pop().map_or(Ok(()), |item| Err(Refused::Closed(item)));
                 }
             }
         }
@@ -169,6 +169,38 @@ impl<T> Shared<T> {
             self.router.move_home(*index);
         }
         admitted
+    }
+
+    /// The same; where there is room for none, drops what the overflow policy says. Full means that it says to wait.
+    pub(crate) fn admit_many_or_drop(
+        &self,
+        route: Route,
+        parcel: &mut Parcel<'_, T>,
+        count: usize,
+    ) -> Result<usize, Refused<()>> {
+        loop {
+            match self.admit_many(route, parcel, count) {
+                Err(Refused::Full(())) => {}
+                admitted_or_closed => return admitted_or_closed,
+            }
+            match self.overflow {
+                Overflow::Wait => return Err(Refused::Full(())),
+                Overflow::DropOldest => self.evict(route, parcel.next_bytes()),
+                Overflow::DropNewest => {
+                    // Of weighed items a lighter one may find room behind it.
+                    let count = if parcel.is_weighed() { 1 } else { count };
+                    let bytes = in_bytes(parcel.next_bytes());
+                    let mut newcomers = parcel.split(count);
+                    self.drop_newcomers(route, &mut newcomers, bytes, None);
+                    let is_closed = !newcomers.is_empty();
+                    parcel.put_back(newcomers);
+                    return match is_closed {
+                        false => Ok(self.one_of(route)),
+                        true => Err(Refused::Closed(())),
+                    };
+                }
+            }
+        }
     }
 
     /// Admits one batch of the next `count` items where nothing is pending on their route; the others stay.
@@ -194,38 +226,10 @@ impl<T> Shared<T> {
             match admit(&self.partitions[index]) {
                 Ok(()) => return Ok(index),
                 Err(Refused::Closed(())) => return Err(Refused::Closed(())),
-                Err(Refused::Full(()) | Refused::Taken(())) => {}
+                Err(Refused::Full(())) => {}
             }
         }
         Err(Refused::Full(()))
-    }
-
-    /// The same; where there is room for none, drops what the overflow policy says. Full means that it says to wait.
-    pub(crate) fn admit_many_or_drop(
-        &self,
-        route: Route,
-        parcel: &mut Parcel<'_, T>,
-        count: usize,
-    ) -> Result<usize, Refused<()>> {
-        loop {
-            match self.admit_many(route, parcel, count) {
-                Err(Refused::Full(())) => {}
-                admitted_or_closed => return admitted_or_closed,
-            }
-            match self.overflow {
-                Overflow::Wait => return Err(Refused::Full(())),
-                Overflow::DropOldest => self.evict(route, parcel.next_bytes()),
-                Overflow::DropNewest => {
-                    // Of weighed items a lighter one may find room behind it.
-                    let count = if parcel.is_weighed() { 1 } else { count };
-                    let bytes = in_bytes(parcel.next_bytes());
-                    let mut newcomers = parcel.split(count);
-                    let dropped = self.drop_newcomers(route, &mut newcomers, bytes, None);
-                    parcel.put_back(newcomers);
-                    return dropped.map(|()| self.one_of(route));
-                }
-            }
-        }
     }
 
     /// The partition that has to make room on a route.
@@ -252,21 +256,19 @@ impl<T> Shared<T> {
                 opened,
             };
             self.overflowed(index, reason, letters);
-            // Last, and caught: a waker is user code.
-            let _ = caught(|| waiters.take(Err(NotDelivered::Dropped(reason))).send());
+            // Last, as a waker is user code.
+            waiters
+                .take(&Err(NotDelivered::Dropped { reason, cause: None }))
+                .send();
         }
     }
 
-    /// Drops items that there is no room for. If the buffer is closed they stay.
-    fn drop_newcomers(
-        &self,
-        route: Route,
-        newcomers: &mut Vec<T>,
-        bytes: u64,
-        waiter: Option<Waiter>,
-    ) -> Result<(), Refused<()>> {
+    /// Drops items that there is no room for; they stay where they are if the buffer is closed.
+    fn drop_newcomers(&self, route: Route, newcomers: &mut Vec<T>, bytes: u64, waiter: Option<Waiter>) {
         let index = self.one_of(route);
-        let placed = self.partitions[index].drop_newcomers(newcomers.len())?;
+        let Some(placed) = self.partitions[index].drop_newcomers(newcomers.len()) else {
+            return;
+        };
         let letters = |items, bytes| Letters {
             items,
             bytes,
@@ -284,10 +286,8 @@ impl<T> Shared<T> {
         );
         self.overflowed(index, DropReason::DeadLetterFull, letters(beyond, 0));
         if let Some(waiter) = waiter {
-            // An error means that this one has given up; a waker is user code.
-            let _ = caught(|| waiter.send(Err(NotDelivered::Dropped(reason))));
+            waiter.send(Err(NotDelivered::Dropped { reason, cause: None }));
         }
-        Ok(())
     }
 
     /// Wakes who waits for room on a route.
@@ -321,11 +321,14 @@ impl<T> Shared<T> {
             .collect()
     }
 
-    /// Weighs all of `items`, if this buffer does, in their order; or names the first that is too heavy.
+    /// Weighs all of `items`, if this buffer does, in their order; or names the first that is too heavy, for which all are refused.
     pub(crate) fn weigh_many(&self, items: &[T]) -> Result<Vec<usize>, usize> {
         let mut weights = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            weights.extend(self.weigh(item).map_err(|Oversized| index)?);
+            weights.extend(self.weigh(item).map_err(|Oversized| {
+                self.meter.refused(RefusalReason::Oversized, items.len());
+                index
+            })?);
         }
         Ok(weights)
     }

@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use crate::caught::waiting_in_line;
-use crate::outcome::Tally;
+use crate::tally::Tally;
 
 /// The end that lies in the queue.
 pub(crate) struct Barrier(watch::Sender<Passage>);

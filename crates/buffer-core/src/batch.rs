@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use crate::batch_id::BatchId;
 use crate::caught::drop_caught;
-use crate::flush_error::{Cause, FlushError};
+use crate::not_delivered::{NotDelivered, SharedCause};
 use crate::open::Sealed;
 use crate::reason::DropReason;
 use crate::trigger::Trigger;
-use crate::waiters::{Answer, Answers, NotDelivered, Waiters};
+use crate::waiters::{Answer, Answers, Waiters};
 use crate::weights::{Weights, in_bytes};
 
 /// The items of one flush, borrowed by the sink for one attempt at a time.
@@ -75,7 +75,10 @@ impl Mark {
         match self {
             Self::Open => None,
             Self::Delivered => Some(Ok(())),
-            Self::Rejected(_) => Some(Err(NotDelivered::Dropped(DropReason::Rejected))),
+            Self::Rejected(cause) => Some(Err(NotDelivered::Dropped {
+                reason: DropReason::Rejected,
+                cause: Some(Arc::clone(cause)),
+            })),
         }
     }
 }
@@ -93,16 +96,16 @@ pub(crate) enum Causes {
     #[default]
     None,
     /// The error that their batch failed with.
-    One(FlushError),
+    One(SharedCause),
     /// One for each item, in order.
-    Each(Vec<Cause>),
+    Each(Vec<SharedCause>),
 }
 
 impl Causes {
     pub(crate) fn of(&self, index: usize) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::None => None,
-            Self::One(error) => Some(error),
+            Self::One(cause) => Some(&**cause),
             Self::Each(causes) => causes.get(index).map(|cause| &**cause as &(dyn Error + 'static)),
         }
     }
@@ -113,7 +116,7 @@ impl Causes {
 enum Mark {
     Open,
     Delivered,
-    Rejected(Cause),
+    Rejected(SharedCause),
 }
 
 impl<T> Batch<T> {
@@ -237,7 +240,7 @@ impl<T> Batch<T> {
     ///
     /// See [`Batch`].
     pub fn reject(&mut self, index: usize, error: impl Into<Box<dyn Error + Send + Sync>>) {
-        self.marks()[index] = Mark::Rejected(error.into());
+        self.marks()[index] = Mark::Rejected(error.into().into());
     }
 
     /// Takes all items out, for a sink that needs to own them; what the batch derefs to is empty from then on.
@@ -279,7 +282,7 @@ impl<T> Batch<T> {
     ///
     /// Whatever the attempt ends in, be it `Ok`, an error or a time-out, it is the last, and they are
     /// [`Returned`](crate::Outcome::Returned): neither delivered nor dropped. Their room is freed then, and whoever waits for one has
-    /// [`InsertAndWaitError::Withdrawn`](crate::InsertAndWaitError::Withdrawn). An error still says how the sink is; an
+    /// [`NotDelivered::Withdrawn`](crate::NotDelivered::Withdrawn). An error still says how the sink is; an
     /// `Ok` does not, as nothing was written.
     /// [`deliver`](Batch::deliver) and [`reject`](Batch::reject) count as for [`take`](Batch::take), after which there is nothing
     /// to withdraw. What was withdrawn from a batch of dead letters stays dropped.
@@ -426,7 +429,7 @@ impl<T> Batch<T> {
     }
 
     /// Takes everything out, with the answer for those who wait for an item: the batch is settled.
-    pub(crate) fn settle(&mut self, answer: Answer) -> (Group<T>, Answers) {
+    pub(crate) fn settle(&mut self, answer: &Answer) -> (Group<T>, Answers) {
         let answers = self.waiters.take(answer);
         (self.take_all(), answers)
     }
@@ -451,13 +454,16 @@ impl<T> Batch<T> {
 
     /// Takes out what the sink has taken and not confirmed, if it has.
     pub(crate) fn take_unconfirmed(&mut self) -> Option<(Group<T>, Answers)> {
-        let unconfirmed = NotDelivered::Dropped(DropReason::Unconfirmed);
-        (self.taken > 0 && !self.withdrawn).then(|| self.settle(Err(unconfirmed)))
+        let unconfirmed = NotDelivered::Dropped {
+            reason: DropReason::Unconfirmed,
+            cause: None,
+        };
+        (self.taken > 0 && !self.withdrawn).then(|| self.settle(&Err(unconfirmed)))
     }
 
     /// Takes out what the sink has withdrawn, if it has.
     pub(crate) fn take_withdrawn(&mut self) -> Option<(Group<T>, Answers)> {
-        (self.taken > 0 && self.withdrawn).then(|| self.settle(Err(NotDelivered::Withdrawn)))
+        (self.taken > 0 && self.withdrawn).then(|| self.settle(&Err(NotDelivered::Withdrawn)))
     }
 
     /// Takes the items out that the sink marked; what stays is a batch of its own, with a new id.
@@ -513,7 +519,7 @@ pub(crate) struct Marked<T> {
     pub(crate) delivered: Group<T>,
     pub(crate) rejected: Group<T>,
     /// Why, one for each of the rejected.
-    pub(crate) causes: Vec<Cause>,
+    pub(crate) causes: Vec<SharedCause>,
     /// For those who wait for one of them.
     pub(crate) answers: Answers,
 }

@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use crate::hold::Health;
 use crate::info::{Dump, PartitionInfo, Stats};
-use crate::outcome::{FlushReport, Ledger, Summary, Tally};
+use crate::ledger::{FlushReport, Ledger, Summary};
 use crate::partition::{Partition, Waiting};
 use crate::shared::{Shared, deadline_in};
 use crate::size::Size;
+use crate::tally::Tally;
 
 /// A buffer: takes items one by one from any thread or task, and hands them to its sink in batches.
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::attempt::AttemptResult;
-use crate::outcome::Ledger;
+use crate::ledger::Ledger;
 use crate::size::Size;
 use crate::trigger::Trigger;
 

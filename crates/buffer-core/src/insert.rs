@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::attempt::RefusalReason;
 use crate::buffer::Buffer;
-use crate::error::{
+use crate::insert_error::{
     InsertAndWaitError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertError,
 };
 use crate::inserting::Inserting;
 use crate::intake::Refused;
 use crate::overflow::Overflow;
+use crate::receipt::Receipt;
 use crate::wait::block_on;
-use crate::waiters::NotDelivered;
+use crate::waiters::Waiter;
 
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
@@ -68,18 +67,11 @@ impl<T: Send + 'static> Buffer<T> {
         let (mut waiting, mut waiter) = (Some(item), None);
         let inserted = self.insert_from(&mut waiting, &mut waiter);
         match self.shared().clock.within(limit, inserted).await {
-            Some(inserted) => inserted.map_err(|refused| match refused {
-                InsertError::Closed(item) => InsertTimeoutError::Closed(item),
-                InsertError::Oversized(item) => InsertTimeoutError::Oversized(item),
-            }),
+            Some(inserted) => inserted.map_err(Into::into),
             // It may have given way and not waited, so there may be room.
             None => {
                 let item = waiting.expect("an item that waits is not inserted");
-                self.try_insert(item).map_err(|refused| match refused {
-                    TryInsertError::Full(item) => InsertTimeoutError::TimedOut(item),
-                    TryInsertError::Closed(item) => InsertTimeoutError::Closed(item),
-                    TryInsertError::Oversized(item) => InsertTimeoutError::Oversized(item),
-                })
+                self.try_insert(item).map_err(Into::into)
             }
         }
     }
@@ -91,8 +83,8 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Errors
     ///
-    /// [`InsertAndWaitError::Closed`] and [`InsertAndWaitError::Oversized`] hand the item back. [`InsertAndWaitError::Dropped`] says why it was dropped,
-    /// [`InsertAndWaitError::Withdrawn`] that the sink took it back, and [`InsertAndWaitError::LeftOver`] that a drain ran out of time.
+    /// [`InsertAndWaitError::Closed`] and [`InsertAndWaitError::Oversized`] hand the item back;
+    /// [`InsertAndWaitError::NotDelivered`] says what became of an item that was accepted.
     ///
     /// # Cancel safety
     ///
@@ -117,18 +109,31 @@ impl<T: Send + 'static> Buffer<T> {
     /// # }
     /// ```
     pub async fn insert_and_wait(&self, item: T) -> Result<(), InsertAndWaitError<T>> {
-        let (sender, answer) = oneshot::channel();
-        let inserted = self.insert_from(&mut Some(item), &mut Some(sender)).await;
-        inserted.map_err(|refused| match refused {
-            InsertError::Closed(item) => InsertAndWaitError::Closed(item),
-            InsertError::Oversized(item) => InsertAndWaitError::Oversized(item),
-        })?;
-        match answer.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(NotDelivered::Dropped(reason))) => Err(InsertAndWaitError::Dropped(reason)),
-            Ok(Err(NotDelivered::Withdrawn)) => Err(InsertAndWaitError::Withdrawn),
-            Err(_) => Err(InsertAndWaitError::LeftOver),
-        }
+        let (waiter, answer) = Waiter::urgent();
+        self.insert_from(&mut Some(item), &mut Some(waiter)).await?;
+        Ok(Receipt::new(answer).await?)
+    }
+
+    /// Inserts `item`, waits while the buffer is full, and returns a [`Receipt`] that tells what becomes of the item.
+    ///
+    /// The item leaves when its batch does: other than with [`insert_and_wait`](Buffer::insert_and_wait), nothing is flushed for it
+    /// before the interval ends.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertError::Closed`] and [`InsertError::Oversized`] hand the item back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`insert`](Buffer::insert).
+    ///
+    /// # Examples
+    ///
+    /// See [`Receipt`].
+    pub async fn insert_with_receipt(&self, item: T) -> Result<Receipt, InsertError<T>> {
+        let (waiter, answer) = Waiter::patient();
+        self.insert_from(&mut Some(item), &mut Some(waiter)).await?;
+        Ok(Receipt::new(answer))
     }
 
     /// Inserts `item` if there is room.
@@ -158,12 +163,46 @@ impl<T: Send + 'static> Buffer<T> {
     pub fn try_insert(&self, item: T) -> Result<(), TryInsertError<T>> {
         match self.shared().admit_unchecked(item) {
             Ok(()) => Ok(()),
-            Err(item) => self.try_insert_checked(item),
+            Err(item) => self.try_insert_checked(item, &mut None),
         }
     }
 
+    /// Inserts `item` if there is room, and returns a [`Receipt`] that tells what becomes of the item.
+    ///
+    /// As with [`insert_with_receipt`](Buffer::insert_with_receipt), the item leaves when its batch does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_insert`](Buffer::try_insert).
+    ///
+    /// # Examples
+    ///
+    /// A request that is refused where there is no room, and answered when its item is stored:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_core::Buffer;
+    /// use tokio::time::timeout;
+    ///
+    /// async fn status(buffer: &Buffer<String>, item: String) -> u16 {
+    ///     let Ok(receipt) = buffer.try_insert_with_receipt(item) else {
+    ///         return 503;
+    ///     };
+    ///     match timeout(Duration::from_secs(5), receipt).await {
+    ///         Ok(Ok(())) => 201,
+    ///         Ok(Err(_)) => 500,
+    ///         Err(_) => 202, // It is on its way.
+    ///     }
+    /// }
+    /// ```
+    pub fn try_insert_with_receipt(&self, item: T) -> Result<Receipt, TryInsertError<T>> {
+        let (waiter, answer) = Waiter::patient();
+        self.try_insert_checked(item, &mut Some(waiter))?;
+        Ok(Receipt::new(answer))
+    }
+
     #[inline(never)]
-    fn try_insert_checked(&self, item: T) -> Result<(), TryInsertError<T>> {
+    fn try_insert_checked(&self, item: T, waiter: &mut Option<Waiter>) -> Result<(), TryInsertError<T>> {
         let shared = self.shared();
         let Ok(bytes) = shared.weigh(&item) else {
             shared.meter.refused(RefusalReason::Oversized, 1);
@@ -171,15 +210,15 @@ impl<T: Send + 'static> Buffer<T> {
         };
         let route = shared.router.route(&shared.routing, &item);
         let admitted = match shared.overflow {
-            Overflow::DropOldest => shared.admit_or_drop(route, item, bytes, &mut None),
-            Overflow::Wait | Overflow::DropNewest => shared.admit(route, item, bytes, &mut None),
+            Overflow::DropOldest => shared.admit_or_drop(route, item, bytes, waiter),
+            Overflow::Wait | Overflow::DropNewest => shared.admit(route, item, bytes, waiter),
         };
         admitted.map_err(|refused| match refused {
             Refused::Closed(item) => {
                 shared.meter.refused(RefusalReason::Closed, 1);
                 TryInsertError::Closed(item)
             }
-            Refused::Full(item) | Refused::Taken(item) => {
+            Refused::Full(item) => {
                 shared.meter.refused(RefusalReason::Full, 1);
                 TryInsertError::Full(item)
             }
@@ -221,9 +260,6 @@ impl<T: Send + 'static> Buffer<T> {
         let Err(item) = self.shared().admit_unchecked(item) else {
             return Ok(());
         };
-        block_on(self.insert_from(&mut Some(item), &mut None)).map_err(|refused| match refused {
-            InsertError::Closed(item) => InsertBlockingError::Closed(item),
-            InsertError::Oversized(item) => InsertBlockingError::Oversized(item),
-        })
+        block_on(self.insert_from(&mut Some(item), &mut None)).map_err(Into::into)
     }
 }

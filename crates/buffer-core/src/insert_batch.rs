@@ -2,7 +2,7 @@
 
 use crate::attempt::RefusalReason;
 use crate::buffer::Buffer;
-use crate::error::{InsertBatchError, TryInsertBatchError};
+use crate::insert_batch_error::{InsertBatchError, TryInsertBatchError};
 use crate::intake::Refused;
 use crate::overflow::Overflow;
 use crate::parcel::Parcel;
@@ -58,10 +58,7 @@ impl<T: Send + 'static> Buffer<T> {
         let shared = self.shared();
         let parts = shared.route_many(items);
         let weighed = shared.weigh_many(items);
-        let weights = weighed.map_err(|index| {
-            shared.meter.refused(RefusalReason::Oversized, items.len());
-            InsertBatchError::Oversized { index }
-        })?;
+        let weights = weighed.map_err(|index| InsertBatchError::Oversized { index })?;
         let mut parcel = Parcel::new(items, weights);
         for (mut route, mut count) in parts {
             while count > 0 {
@@ -73,7 +70,7 @@ impl<T: Send + 'static> Buffer<T> {
                     match shared.admit_many_or_drop(route, &mut parcel, count) {
                         Ok(partition) => Some(Ok(partition)),
                         Err(Refused::Closed(())) => Some(Err(InsertBatchError::Closed)),
-                        Err(Refused::Full(()) | Refused::Taken(())) => None,
+                        Err(Refused::Full(())) => None,
                     }
                 });
                 let partition = admitted
@@ -105,10 +102,7 @@ impl<T: Send + 'static> Buffer<T> {
         }
         let parts = shared.route_many(items);
         let weighed = shared.weigh_many(items);
-        let weights = weighed.map_err(|index| {
-            shared.meter.refused(RefusalReason::Oversized, items.len());
-            TryInsertBatchError::Oversized { index }
-        })?;
+        let weights = weighed.map_err(|index| TryInsertBatchError::Oversized { index })?;
         let mut parcel = Parcel::new(items, weights);
         for (mut route, mut count) in parts {
             while count > 0 {
@@ -122,7 +116,7 @@ impl<T: Send + 'static> Buffer<T> {
                         shared.meter.refused(RefusalReason::Closed, parcel.len());
                         TryInsertBatchError::Closed
                     }
-                    Refused::Full(()) | Refused::Taken(()) => {
+                    Refused::Full(()) => {
                         shared.meter.refused(RefusalReason::Full, parcel.len());
                         TryInsertBatchError::Full
                     }

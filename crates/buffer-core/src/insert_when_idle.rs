@@ -2,7 +2,7 @@
 
 use crate::attempt::RefusalReason;
 use crate::buffer::Buffer;
-use crate::error::TryInsertBatchError;
+use crate::insert_batch_error::TryInsertBatchError;
 use crate::intake::Refused;
 use crate::parcel::Parcel;
 
@@ -50,10 +50,7 @@ impl<T: Send + 'static> Buffer<T> {
         let shared = self.shared();
         let parts = shared.route_many(items);
         let weighed = shared.weigh_many(items);
-        let mut weights = weighed.map_err(|index| {
-            shared.meter.refused(RefusalReason::Oversized, items.len());
-            TryInsertBatchError::Oversized { index }
-        })?;
+        let mut weights = weighed.map_err(|index| TryInsertBatchError::Oversized { index })?;
         for (route, count) in &parts {
             let mut parcel = Parcel::new(items, weights.clone());
             let admitted = shared.admit_when_idle(*route, &mut parcel, *count);
@@ -65,7 +62,7 @@ impl<T: Send + 'static> Buffer<T> {
                     return Err(TryInsertBatchError::Closed);
                 }
                 // By key: the next part comes to the front. After the last all are where they were.
-                Err(Refused::Full(()) | Refused::Taken(())) => {
+                Err(Refused::Full(())) => {
                     items.rotate_left(*count);
                     if !weights.is_empty() {
                         weights.rotate_left(*count);

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use crate::attempt::RefusalReason;
 use crate::buffer::Buffer;
-use crate::error::InsertError;
+use crate::insert_error::InsertError;
 use crate::intake::Refused;
 use crate::router::Route;
 use crate::wait::{give_way, with_room};
@@ -62,7 +62,7 @@ impl<T: Send + 'static> Buffer<T> {
                 shared.meter.refused(RefusalReason::Closed, 1);
                 Err(InsertError::Closed(item))
             }
-            Err(Refused::Full(item) | Refused::Taken(item)) => {
+            Err(Refused::Full(item)) => {
                 *waiting = Some(item);
                 Ok(Some(place))
             }
@@ -87,7 +87,7 @@ impl<T: Send + 'static> Buffer<T> {
                     shared.meter.refused(RefusalReason::Closed, 1);
                     Some(Err(InsertError::Closed(item)))
                 }
-                Err(Refused::Full(item) | Refused::Taken(item)) => {
+                Err(Refused::Full(item)) => {
                     *waiting = Some(item);
                     None
                 }

@@ -14,10 +14,16 @@ use crate::waiters::Waiter;
 /// Why an item was not admitted.
 #[derive(Debug)]
 pub(crate) enum Refused<T> {
-    /// Another thread holds the lock.
-    Taken(T),
     Full(T),
     Closed(T),
+}
+
+/// Why an item was not admitted by who does not wait for the lock.
+#[derive(Debug)]
+pub(crate) enum TryRefused<T> {
+    /// Another thread holds the lock.
+    Locked(T),
+    Refused(Refused<T>),
 }
 
 /// How many full batches wait where an inserting task gives way, at most. One would make it change the thread with each batch: the
@@ -49,11 +55,12 @@ impl<T> Partition<T> {
         item: T,
         bytes: Option<usize>,
         waiter: &mut Option<Waiter>,
-    ) -> Result<(), Refused<T>> {
-        match self.state.try_lock() {
-            Some(state) => self.admit_locked(state, item, bytes, waiter),
-            None => Err(Refused::Taken(item)),
-        }
+    ) -> Result<(), TryRefused<T>> {
+        let Some(state) = self.state.try_lock() else {
+            return Err(TryRefused::Locked(item));
+        };
+        self.admit_locked(state, item, bytes, waiter)
+            .map_err(TryRefused::Refused)
     }
 
     /// Admits an item, and with it the waiter, if there is one.
@@ -82,7 +89,7 @@ impl<T> Partition<T> {
             let waiter = waiter.take();
             to_wake |= match state.sleep {
                 Sleep::Awake => false,
-                Sleep::UntilDue => waiter.is_some(),
+                Sleep::UntilDue => waiter.as_ref().is_some_and(Waiter::is_urgent),
                 Sleep::Sound => true,
             };
             to_wake |= state.join(item, bytes, waiter, &self.triggers);
@@ -92,6 +99,12 @@ impl<T> Partition<T> {
             to_wake = state.flush_for_room();
             Err(Refused::Full(item))
         };
+        self.unlock(state, to_wake);
+        admitted
+    }
+
+    /// Gives the lock back, and then wakes the worker if it has to come.
+    fn unlock(&self, mut state: HomeGuard<'_, State<T>>, to_wake: bool) {
         if to_wake {
             state.sleep = Sleep::Awake;
         }
@@ -99,7 +112,6 @@ impl<T> Partition<T> {
         if to_wake {
             self.wake.notify_one();
         }
-        admitted
     }
 
     /// Admits as many of the next `count` items of a parcel as there is room for; the others stay. Full means that there was
@@ -128,13 +140,7 @@ impl<T> Partition<T> {
         }
         state.look_ahead(&self.capacity, &self.triggers);
         let to_wake = state.queue.len() > queued || state.sleep == Sleep::Sound;
-        if to_wake {
-            state.sleep = Sleep::Awake;
-        }
-        drop(state);
-        if to_wake {
-            self.wake.notify_one();
-        }
+        self.unlock(state, to_wake);
         if parcel.len() == before && count > 0 {
             return Err(Refused::Full(()));
         }
@@ -209,11 +215,11 @@ impl<T> Partition<T> {
     }
 
     /// Counts items that there is no room for as accepted and dropped at once. Says how many of them, from the first on, have a
-    /// place on the way to the dead-letter sink, or would have if there were one.
-    pub(crate) fn drop_newcomers(&self, items: usize) -> Result<usize, Refused<()>> {
+    /// place on the way to the dead-letter sink, or would have if there were one; none if the buffer is closed, and nothing is counted.
+    pub(crate) fn drop_newcomers(&self, items: usize) -> Option<usize> {
         let mut state = self.state.lock();
         if state.closed {
-            return Err(Refused::Closed(()));
+            return None;
         }
         let placed = self.slot.as_ref().map_or(items, |slot| slot.reserve(items));
         state.accepted += items as u64;
@@ -223,7 +229,7 @@ impl<T> Partition<T> {
         ] {
             state.tally.settle(Outcome::Dropped(reason), items as u64);
         }
-        Ok(placed)
+        Some(placed)
     }
 
     /// Whether a new batch would begin here while the worker has not come to take some full ones. Not where the lock is taken, or

@@ -5,13 +5,15 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use crate::buffer::Buffer;
+use crate::build_error::BuildError;
 use crate::builder::Builder;
-use crate::error::{
-    BuildError, InsertAndWaitError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertError,
+use crate::insert_error::{
+    InsertAndWaitError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertError,
 };
 use crate::keyed_sink::{FlushKey, KeyedSink};
-use crate::outcome::Summary;
-use crate::router::Routing;
+use crate::ledger::Summary;
+use crate::receipt::Receipt;
+use crate::routing::Routing;
 
 /// A handle to a buffer of keyed values, whose sink gets one key with the list of its values at a time; made by
 /// [`Builder::build_keyed`].
@@ -158,6 +160,29 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
     /// As for [`Buffer::insert_and_wait`].
     pub async fn insert_and_wait(&self, key: K, value: V) -> Result<(), InsertAndWaitError<(K, V)>> {
         self.0.insert_and_wait((key, value)).await
+    }
+
+    /// Inserts a value and returns a [`Receipt`] that tells what becomes of it, as [`Buffer::insert_with_receipt`].
+    ///
+    /// # Errors
+    ///
+    /// [`InsertError::Closed`] and [`InsertError::Oversized`] hand key and value back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`Buffer::insert`].
+    pub async fn insert_with_receipt(&self, key: K, value: V) -> Result<Receipt, InsertError<(K, V)>> {
+        self.0.insert_with_receipt((key, value)).await
+    }
+
+    /// Inserts a value if there is room, and returns a [`Receipt`] that tells what becomes of it, as
+    /// [`Buffer::try_insert_with_receipt`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_insert`](KeyedBuffer::try_insert).
+    pub fn try_insert_with_receipt(&self, key: K, value: V) -> Result<Receipt, TryInsertError<(K, V)>> {
+        self.0.try_insert_with_receipt((key, value))
     }
 
     /// Inserts a value from a plain thread, as [`Buffer::insert_blocking`].

@@ -19,12 +19,12 @@ use crate::drain::Left;
 use crate::flush_error::FlushError;
 use crate::flusher::{Attempted, Flusher, Verdict};
 use crate::hand::{Hand, Undivided};
+use crate::not_delivered::{NotDelivered, SharedCause};
 use crate::outcome::{Outcome, Settled};
 use crate::partition::{Next, Partition};
 use crate::pass::{OutOfTime, Waited, wait_to_pass};
 use crate::reason::DropReason;
 use crate::shared::Shared;
-use crate::waiters::NotDelivered;
 
 /// The way of one partition's batches. All its state lies in this struct and none in its futures.
 pub(crate) struct Lane<T> {
@@ -280,7 +280,7 @@ impl<T: Send + 'static> Lane<T> {
     /// Settles the batch in hand as delivered, in an attempt under this id.
     fn deliver(&mut self, id: BatchId) {
         let Some(flight) = self.hand.front() else { return };
-        let (group, answers) = flight.batch.settle(Ok(()));
+        let (group, answers) = flight.batch.settle(&Ok(()));
         self.settle_kept(id, Outcome::Delivered, group);
         answers.send();
     }
@@ -288,8 +288,13 @@ impl<T: Send + 'static> Lane<T> {
     /// Settles the batch in hand as dropped, after an attempt under this id.
     fn condemn(&mut self, id: BatchId, reason: DropReason, error: FlushError) -> BatchOutcome {
         if let Some(flight) = self.hand.front() {
-            let (group, answers) = flight.batch.settle(Err(NotDelivered::Dropped(reason)));
-            self.settle_dropped(id, group, reason, Causes::One(error));
+            let cause: SharedCause = Arc::new(error);
+            let dropped = NotDelivered::Dropped {
+                reason,
+                cause: Some(Arc::clone(&cause)),
+            };
+            let (group, answers) = flight.batch.settle(&Err(dropped));
+            self.settle_dropped(id, group, reason, Causes::One(cause));
             answers.send();
         }
         BatchOutcome::Dropped

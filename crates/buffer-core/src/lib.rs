@@ -63,6 +63,7 @@ mod batch;
 mod batch_id;
 #[cfg(not(buffer_loom))]
 mod buffer;
+mod build_error;
 #[cfg(not(buffer_loom))]
 mod builder;
 #[cfg(not(buffer_loom))]
@@ -73,7 +74,6 @@ mod drain;
 mod drop_log;
 #[cfg(not(buffer_loom))]
 mod dying;
-mod error;
 mod flush;
 mod flush_error;
 mod flusher;
@@ -87,6 +87,8 @@ mod info;
 mod insert;
 #[cfg(not(buffer_loom))]
 mod insert_batch;
+mod insert_batch_error;
+mod insert_error;
 #[cfg(not(buffer_loom))]
 mod insert_when_idle;
 #[cfg(not(buffer_loom))]
@@ -98,11 +100,13 @@ mod keyed_buffer;
 mod keyed_sink;
 #[cfg(not(buffer_loom))]
 mod lane;
+mod ledger;
 #[cfg(not(buffer_loom))]
 mod meter;
 pub mod metrics;
 #[cfg(all(test, buffer_loom))]
 mod models;
+mod not_delivered;
 mod open;
 mod outcome;
 mod overflow;
@@ -111,11 +115,14 @@ mod partition;
 #[cfg(not(buffer_loom))]
 mod pass;
 mod reason;
+#[cfg(not(buffer_loom))]
+mod receipt;
 #[cfg(all(feature = "test-util", not(buffer_loom)))]
 mod reply;
 #[cfg(not(buffer_loom))]
 mod rescue;
 mod router;
+mod routing;
 #[cfg(not(buffer_loom))]
 mod runtime;
 #[cfg(all(feature = "test-util", not(buffer_loom)))]
@@ -129,6 +136,7 @@ mod size;
 mod slot;
 mod state;
 mod sync;
+mod tally;
 #[cfg(all(feature = "test-util", not(buffer_loom)))]
 mod test_batch;
 #[cfg(all(feature = "test-util", not(buffer_loom)))]
@@ -147,27 +155,34 @@ pub use crate::batch::Batch;
 pub use crate::batch_id::BatchId;
 #[cfg(not(buffer_loom))]
 pub use crate::buffer::{Buffer, WeakBuffer};
+pub use crate::build_error::BuildError;
 #[cfg(not(buffer_loom))]
 pub use crate::builder::Builder;
-pub use crate::error::{
-    BuildError, InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError, InsertTimeoutError,
-    TryInsertBatchError, TryInsertError,
-};
 pub use crate::flush::{Flush, FlushFuture};
 pub use crate::flush_error::{FlushError, FlushErrorKind};
 pub use crate::hold::Health;
 pub use crate::home_lock::{HomeGuard, HomeLock};
 pub use crate::info::{Dump, PartitionInfo, Stats};
+pub use crate::insert_batch_error::{InsertBatchError, TryInsertBatchError};
+pub use crate::insert_error::{
+    InsertAndWaitError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertError,
+};
 #[cfg(not(buffer_loom))]
 pub use crate::keyed_buffer::KeyedBuffer;
 #[cfg(not(buffer_loom))]
 pub use crate::keyed_sink::FlushKey;
-pub use crate::outcome::{Dropped, FlushReport, Ledger, Outcome, Settled, Summary};
+pub use crate::ledger::{FlushReport, Ledger, Summary};
+pub use crate::not_delivered::NotDelivered;
+pub use crate::outcome::{Outcome, Settled};
 pub use crate::overflow::Overflow;
 pub use crate::reason::DropReason;
-pub use crate::router::{KeyHash, Router, Routing};
+#[cfg(not(buffer_loom))]
+pub use crate::receipt::Receipt;
+pub use crate::router::Router;
+pub use crate::routing::{KeyHash, Routing};
 pub use crate::sink_fn::{SinkFn, sink_fn};
 pub use crate::size::Size;
+pub use crate::tally::Dropped;
 pub use crate::trigger::Trigger;
 
 /// Compiles and runs the examples of the READMEs and of the documents.

@@ -74,9 +74,9 @@ impl<T> OpenBatch<T> {
         }
     }
 
-    /// Whether somebody waits for the outcome of one of its items.
-    pub(crate) fn is_waited_for(&self) -> bool {
-        !self.waiters.is_empty()
+    /// Whether somebody waits for one of its items who does not sit out the interval.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.waiters.are_urgent()
     }
 
     /// When its first item joined.

@@ -19,13 +19,15 @@ use crate::attempt::AttemptResult;
 use crate::barrier::{Barrier, Wait};
 use crate::caught::caught;
 use crate::info::{PartitionInfo, Reading, Stats};
+use crate::ledger::Ledger;
 use crate::open::Sealed;
-use crate::outcome::{Ledger, Outcome, Tally};
+use crate::outcome::Outcome;
 use crate::overflow::Overflow;
 use crate::size::Size;
 use crate::slot::Slot;
 use crate::state::{Entry, Locked, Sleep, State};
 use crate::sync::Notify;
+use crate::tally::Tally;
 use crate::trigger::{Trigger, Triggers};
 
 /// A lane: many threads admit, one worker takes.
@@ -154,18 +156,18 @@ impl<T> Partition<T> {
             }
         }
         // Somebody who waits does not sit out the interval.
-        let waited = state.open.is_waited_for();
+        let is_urgent = state.open.is_urgent();
         if let Some(due) = state.open.due()
             && due > now
-            && !waited
+            && !is_urgent
         {
             state.sleep = Sleep::UntilDue;
             return Next::WaitUntil(due);
         }
-        if waited && !std::mem::replace(&mut state.has_gathered, true) {
+        if is_urgent && !std::mem::replace(&mut state.has_gathered, true) {
             return Next::Gather;
         }
-        state.seal(if waited {
+        state.seal(if is_urgent {
             Trigger::Request
         } else {
             Trigger::Interval

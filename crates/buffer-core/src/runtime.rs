@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::build_error::BuildError;
 use crate::caught::caught;
-use crate::error::BuildError;
 
 /// The runtime that was given, or else the one that this is called in, if workers can live in it.
 pub(crate) fn able(given: Option<Handle>) -> Result<Handle, BuildError> {

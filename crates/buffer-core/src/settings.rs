@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
-use crate::error::BuildError;
+use crate::build_error::BuildError;
 use crate::flusher::Policy;
 use crate::overflow::Overflow;
 use crate::size::Size;

@@ -14,13 +14,15 @@ use crate::drain::{Drain, Left};
 use crate::drop_log::DropLog;
 use crate::flush_error::FlushError;
 use crate::hold::{Health, Hold};
+use crate::ledger::Ledger;
 use crate::meter::Meter;
 use crate::open::Sealed;
-use crate::outcome::{Ledger, Outcome, Settled};
+use crate::outcome::{Outcome, Settled};
 use crate::overflow::Overflow;
 use crate::partition::Partition;
 use crate::reason::DropReason;
-use crate::router::{Route, Router, Routing};
+use crate::router::{Route, Router};
+use crate::routing::Routing;
 use crate::slot::Letters;
 use crate::sync::{Mutex, Notify};
 

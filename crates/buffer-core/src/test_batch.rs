@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -108,7 +109,7 @@ pub struct Rejected<T> {
     /// The item.
     pub item: T,
     /// What it was rejected with.
-    pub cause: Box<dyn Error + Send + Sync>,
+    pub cause: Arc<dyn Error + Send + Sync>,
 }
 
 impl<T> Flushed<T> {
@@ -169,7 +170,7 @@ impl<T> TestBatch<T> {
     #[must_use]
     pub fn dropped(mut self, reason: DropReason, error: FlushError) -> Self {
         let (parent, (all, _)) = (self.batch.id(), self.batch.take_left());
-        let causes = Causes::One(error);
+        let causes = Causes::One(Arc::new(error));
         Self {
             batch: self
                 .batch

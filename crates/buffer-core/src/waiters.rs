@@ -3,20 +3,44 @@
 use tokio::sync::oneshot;
 
 use crate::caught::{caught, drop_caught};
-use crate::reason::DropReason;
+use crate::not_delivered::NotDelivered;
 
 /// What becomes of an item that somebody waits for; the channel closes without one when a drain leaves the item over.
 pub(crate) type Answer = Result<(), NotDelivered>;
 
-/// What became of an item that somebody waits for, where it was not delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotDelivered {
-    Dropped(DropReason),
-    Withdrawn,
+/// The one end of the wait.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    sender: oneshot::Sender<Answer>,
+    /// Whether the item does not sit out the interval.
+    is_urgent: bool,
 }
 
-/// The one end of the wait.
-pub(crate) type Waiter = oneshot::Sender<Answer>;
+impl Waiter {
+    /// One for an item that leaves as soon as it may.
+    pub(crate) fn urgent() -> (Self, oneshot::Receiver<Answer>) {
+        Self::new(true)
+    }
+
+    /// One for an item that leaves when its batch does.
+    pub(crate) fn patient() -> (Self, oneshot::Receiver<Answer>) {
+        Self::new(false)
+    }
+
+    fn new(is_urgent: bool) -> (Self, oneshot::Receiver<Answer>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { sender, is_urgent }, receiver)
+    }
+
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.is_urgent
+    }
+
+    /// Sends the answer. The waker is user code, and so is a cause that nobody waits for any more.
+    pub(crate) fn send(self, answer: Answer) {
+        let _ = caught(|| drop(self.sender.send(answer)));
+    }
+}
 
 /// Waiters by the index of their item in a batch, in ascending order. Without any it is an empty vector.
 #[derive(Debug, Default)]
@@ -28,13 +52,15 @@ impl Waiters {
         self.0.push((index, waiter));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether one of them is for an item that does not sit out the interval.
+    pub(crate) fn are_urgent(&self) -> bool {
+        self.0.iter().any(|(_, waiter)| waiter.is_urgent())
     }
 
     /// Takes all of them, who are to have the same answer.
-    pub(crate) fn take(&mut self, answer: Answer) -> Answers {
-        Answers(self.0.drain(..).map(|(_, waiter)| (waiter, answer)).collect())
+    pub(crate) fn take(&mut self, answer: &Answer) -> Answers {
+        let waiters = self.0.drain(..);
+        Answers(waiters.map(|(_, waiter)| (waiter, answer.clone())).collect())
     }
 
     /// Drops them without an answer, from which each learns that its item is left over. A waker is user code, and one that panics
@@ -59,13 +85,14 @@ impl Waiters {
         let mut waiting = std::mem::take(&mut self.0).into_iter().peekable();
         let mut rank = 0;
         for (index, answer) in answers.enumerate() {
+            let stays = answer.is_none();
             if let Some((_, waiter)) = waiting.next_if(|(own, _)| *own == index) {
                 match answer {
                     Some(answer) => answered.push((waiter, answer)),
                     None => self.0.push((rank, waiter)),
                 }
             }
-            rank += usize::from(answer.is_none());
+            rank += usize::from(stays);
         }
         Answers(answered)
     }
@@ -80,8 +107,7 @@ pub(crate) struct Answers(Vec<(Waiter, Answer)>);
 impl Answers {
     pub(crate) fn send(self) {
         for (waiter, answer) in self.0 {
-            // An error means that this one has given up. A waker is user code, and the others wait too.
-            let _ = caught(|| waiter.send(answer));
+            waiter.send(answer);
         }
     }
 }
@@ -92,7 +118,7 @@ mod tests {
 
     fn waiters(indices: &[usize]) -> (Waiters, Vec<oneshot::Receiver<Answer>>) {
         let mut waiters = Waiters::default();
-        let channels = indices.iter().map(|_| oneshot::channel());
+        let channels = indices.iter().map(|_| Waiter::urgent());
         let (senders, receivers): (Vec<_>, Vec<_>) = channels.unzip();
         for (index, sender) in indices.iter().zip(senders) {
             waiters.push(*index, sender);
@@ -107,12 +133,14 @@ mod tests {
     #[test]
     fn settled_items_answer_their_waiters_and_the_others_close_ranks() {
         let (mut waiters, mut receivers) = waiters(&[0, 2, 3, 5]);
-        let rejected = Some(Err(NotDelivered::Dropped(DropReason::Rejected)));
-        let answers = [Some(Ok(())), Some(Ok(())), None, rejected, None, None];
+        let withdrawn = Some(Err(NotDelivered::Withdrawn));
+        let answers = [Some(Ok(())), Some(Ok(())), None, withdrawn, None, None];
         waiters.take_answered(answers.into_iter()).send();
-        assert_eq!(receivers[0].try_recv(), Ok(Ok(())));
-        let rejected = Err(NotDelivered::Dropped(DropReason::Rejected));
-        assert_eq!(receivers[2].try_recv(), Ok(rejected));
+        assert!(matches!(receivers[0].try_recv(), Ok(Ok(()))));
+        assert!(matches!(
+            receivers[2].try_recv(),
+            Ok(Err(NotDelivered::Withdrawn))
+        ));
         assert!(receivers[1].try_recv().is_err() && receivers[3].try_recv().is_err());
         assert_eq!(indices(&waiters), [0, 2]);
     }

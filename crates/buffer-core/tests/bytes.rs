@@ -162,10 +162,10 @@ async fn an_item_that_is_too_heavy_is_refused_at_every_door_and_costs_nothing() 
         buffer.insert_timeout(11, limit).await,
         Err(InsertTimeoutError::Oversized(11))
     );
-    assert_eq!(
-        buffer.insert_and_wait(11).await,
-        Err(InsertAndWaitError::Oversized(11))
-    );
+    let refused = buffer.insert_and_wait(11).await;
+    assert!(matches!(refused, Err(InsertAndWaitError::Oversized(11))));
+    let refused = buffer.insert_with_receipt(11).await;
+    assert_eq!(refused.map(drop), Err(InsertError::Oversized(11)));
     let mut items = vec![1, 2, 11, 3];
     assert_eq!(
         buffer.insert_batch(&mut items).await,

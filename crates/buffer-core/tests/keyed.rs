@@ -2,6 +2,7 @@
 
 mod lists;
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use buffer_core::testing::ScriptedSink;
@@ -144,9 +145,13 @@ async fn every_way_in_hands_key_and_value_back() {
     });
     let builder = one_partition().batch_size(1).capacity(1);
     let buffer = builder.build_keyed(lists.clone()).unwrap();
-    assert_eq!(buffer.insert_and_wait("a", 1).await, Ok(()));
-    let dropped = InsertAndWaitError::Dropped(DropReason::Rejected);
-    assert_eq!(buffer.insert_and_wait("a", 13).await, Err(dropped));
+    buffer.insert_and_wait("a", 1).await.unwrap();
+    let refused = buffer.insert_and_wait("a", 13).await;
+    let Err(InsertAndWaitError::NotDelivered(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(why.drop_reason(), Some(DropReason::Rejected));
+    assert_eq!(why.source().unwrap().source().unwrap().to_string(), "scripted");
     buffer.try_insert("a", 2).unwrap();
     assert_eq!(buffer.try_insert("a", 3), Err(TryInsertError::Full(("a", 3))));
     let refused = buffer.insert_blocking("a", 3);

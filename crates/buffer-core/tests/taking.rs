@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use buffer_core::testing::ScriptedSink;
-use buffer_core::{
-    Batch, Buffer, DropReason, Flush, FlushError, InsertAndWaitError, Ledger, Outcome, async_trait,
-};
+use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Ledger, Outcome, async_trait};
 use parking_lot::Mutex;
 
 /// What a sink does after it took the items.
@@ -125,13 +123,11 @@ async fn a_deadline_that_cuts_a_taker_off_leaves_nothing_to_return() {
 async fn whoever_waits_for_an_item_that_was_taken_has_its_answer() {
     for (then, expected) in [
         (Then::Ok, Ok(())),
-        (
-            Then::Panic,
-            Err(InsertAndWaitError::Dropped(DropReason::Unconfirmed)),
-        ),
+        (Then::Panic, Err(Some(DropReason::Unconfirmed))),
     ] {
         let taken = Arc::default();
         let buffer = Buffer::builder().build(Taker { then, taken }).unwrap();
-        assert_eq!(buffer.insert_and_wait(7).await, expected);
+        let answer = buffer.insert_with_receipt(7).await.unwrap().await;
+        assert_eq!(answer.map_err(|why| why.drop_reason()), expected);
     }
 }

@@ -1,5 +1,6 @@
-//! `insert_and_wait` answers with the outcome of the very item, and never sits out the interval.
+//! `insert_and_wait` answers with the outcome of the very item, and never sits out the interval; a receipt does.
 
+use std::error::Error as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,9 +8,9 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Buffer, DropReason, InsertAndWaitError, Trigger};
+use buffer_core::{Buffer, DropReason, InsertAndWaitError, NotDelivered, Trigger};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 type Answer = Result<(), InsertAndWaitError<u32>>;
 
@@ -63,7 +64,7 @@ async fn those_who_are_about_to_insert_share_the_batch_of_the_first() {
     let sink = ScriptedSink::new([]);
     let buffer = buffer(&sink);
     let all = tokio::spawn(async move { answers(wait_for(&buffer, 0..9)).await });
-    assert_eq!(all.await.unwrap(), [Ok(()); 9]);
+    assert!(all.await.unwrap().iter().all(Result::is_ok));
     assert_eq!(sink.attempts().len(), 1);
 }
 
@@ -79,16 +80,16 @@ async fn those_who_come_while_a_flush_is_in_flight_share_the_next_batch() {
         tokio::task::yield_now().await;
     }
     gate.open();
-    assert_eq!(answers(waiting).await, [Ok(()); 9]);
+    assert!(answers(waiting).await.iter().all(Result::is_ok));
     let batches: Vec<_> = sink.attempts().into_iter().map(|attempt| attempt.items).collect();
     assert_eq!(batches, [vec![0], (1..9).collect::<Vec<_>>()]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_learns_what_became_of_its_own_item() {
-    let rejected = Err(InsertAndWaitError::Dropped(DropReason::Rejected));
-    let exhausted = Err(InsertAndWaitError::Dropped(DropReason::RetriesExhausted));
-    let permanent = Err(InsertAndWaitError::Dropped(DropReason::Permanent));
+    let rejected = Err(Some(DropReason::Rejected));
+    let exhausted = Err(Some(DropReason::RetriesExhausted));
+    let permanent = Err(Some(DropReason::Permanent));
     let cases = [
         (vec![Reply::Transient], [Ok(()), Ok(()), Ok(())]),
         (vec![Reply::Permanent], [permanent; 3]),
@@ -121,7 +122,15 @@ async fn each_learns_what_became_of_its_own_item() {
             tokio::task::yield_now().await;
         }
         gate.open();
-        assert_eq!(answers(waiting).await, expected, "{script:?}");
+        let reason = |answer: Answer| match answer {
+            Err(InsertAndWaitError::NotDelivered(why)) => Err(why.drop_reason()),
+            other => {
+                other.unwrap();
+                Ok(())
+            }
+        };
+        let learned: Vec<_> = answers(waiting).await.into_iter().map(reason).collect();
+        assert_eq!(learned, expected, "{script:?}");
     }
 }
 
@@ -133,11 +142,13 @@ async fn a_closed_buffer_hands_the_item_back_and_a_drain_that_runs_out_of_time_s
     sink.attempted(1).await;
     let summary = buffer.close_within(Duration::from_secs(1)).await;
     assert_eq!(summary.undelivered, [0]);
-    assert_eq!(answers(waiting).await, [Err(InsertAndWaitError::LeftOver)]);
-    assert_eq!(
-        buffer.insert_and_wait(1).await,
-        Err(InsertAndWaitError::Closed(1))
-    );
+    assert!(matches!(
+        answers(waiting).await[..],
+        [Err(InsertAndWaitError::NotDelivered(NotDelivered::LeftOver))]
+    ));
+    let refused = buffer.insert_and_wait(1).await;
+    assert!(matches!(refused, Err(InsertAndWaitError::Closed(1))));
+    assert_eq!(refused.unwrap_err().into_item(), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,6 +178,56 @@ async fn one_who_waits_for_room_first_is_answered_too_and_one_who_gives_up_leave
     }
     assert_eq!(delivered, 2);
     assert_eq!(buffer.close().await.ledger.delivered, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_with_a_receipt_leaves_when_its_batch_does() {
+    let sink = ScriptedSink::new([]);
+    let buffer = buffer(&sink);
+    let begin = Instant::now();
+    let mut receipts = vec![buffer.insert_with_receipt(0).await.unwrap()];
+    // The worker goes to sleep until the interval is over, and is not woken by the next one.
+    tokio::task::yield_now().await;
+    receipts.push(buffer.try_insert_with_receipt(1).unwrap());
+    for receipt in receipts {
+        receipt.await.unwrap();
+    }
+    assert!(begin.elapsed() > Duration::from_secs(1_000));
+    assert_eq!(sink.attempts()[0].trigger, Trigger::Interval);
+    // Unless somebody comes who does not sit out the interval.
+    let (begin, receipt) = (Instant::now(), buffer.insert_with_receipt(2).await.unwrap());
+    buffer.insert_and_wait(3).await.unwrap();
+    receipt.await.unwrap();
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_can_be_asked_again_and_dropping_it_costs_nothing() {
+    let (sink, gate) = ScriptedSink::new([Reply::reject(0, Reply::Ok)]).gated();
+    let buffer = buffer(&sink);
+    let mut first = buffer.insert_with_receipt(0).await.unwrap();
+    let mut second = buffer.insert_with_receipt(1).await.unwrap();
+    drop(buffer.insert_with_receipt(2).await.unwrap());
+    buffer.request_flush();
+    sink.attempted(1).await;
+    let limit = Duration::from_secs(1);
+    assert!(timeout(limit, &mut first).await.is_err());
+    assert!(timeout(limit, &mut second).await.is_err());
+    gate.open();
+    let why = first.await.unwrap_err();
+    assert_eq!(why.drop_reason(), Some(DropReason::Rejected));
+    assert_eq!(why.source().unwrap().to_string(), "scripted");
+    second.await.unwrap();
+    assert_eq!(buffer.close().await.ledger.delivered, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_drain_leaves_over_is_told_by_its_receipt() {
+    let buffer = buffer(&ScriptedSink::new([Reply::Never]));
+    let receipt = buffer.insert_with_receipt(0).await.unwrap();
+    let summary = buffer.close_within(Duration::from_secs(1)).await;
+    assert_eq!(summary.undelivered, [0]);
+    assert!(matches!(receipt.await, Err(NotDelivered::LeftOver)));
 }
 
 /// Notes what is pending in the moment of the answer.

@@ -1,6 +1,6 @@
 //! What the writers answer when they refuse a point; it is handed back.
 
-use buffer_core::DropReason;
+use buffer_core::NotDelivered;
 use thiserror::Error;
 
 use crate::point::Point;
@@ -128,13 +128,17 @@ pub enum WritePointBlockingError {
 /// # Examples
 ///
 /// ```
+/// use std::error::Error;
 /// use buffer_influx::{Point, WriteSyncError, Writer};
 ///
-/// /// Says whether the point is stored; a bad one, or one that comes too late, is an error.
+/// /// Says whether the point is known to be stored; a bad one, or one that comes too late, is an error.
 /// async fn store(writer: &Writer, point: Point) -> Result<bool, WriteSyncError> {
 ///     match writer.write_sync(point).await {
 ///         Ok(()) => Ok(true),
-///         Err(WriteSyncError::Dropped(_) | WriteSyncError::LeftOver) => Ok(false),
+///         Err(WriteSyncError::NotStored(why)) => {
+///             eprintln!("{why}: {}", why.source().map(ToString::to_string).unwrap_or_default());
+///             Ok(false)
+///         }
 ///         Err(refused) => Err(refused),
 ///     }
 /// }
@@ -157,18 +161,10 @@ pub enum WriteSyncError {
     /// The writer is closed.
     #[error("{CLOSED}")]
     Closed(Box<Point>),
-    /// The point was accepted, and dropped.
-    #[error("the point was dropped: {0}; the outcome hook and the dead-letter sink get the server's words")]
-    Dropped(DropReason),
-    /// The point was accepted, and a sink other than the crate's own [withdrew](buffer_core::Batch::withdraw) it: it is not stored.
-    #[error("the sink withdrew the point without storing it; the sink's author knows where it is")]
-    Withdrawn,
-    /// The point was accepted, and the drain's time was up before it was stored: its line is returned to whoever waits for the
-    /// close, or dropped, with the reason `drain_timeout`, where nobody does.
-    #[error(
-        "the writer closed before the point was stored; the summary has its line if somebody waits for the close"
-    )]
-    LeftOver,
+    /// The point was accepted, and nobody said that it is stored: it was dropped, with the server's words as the cause, or the drain's
+    /// time was up. It may be stored all the same, if an answer was lost; written again, it overwrites itself.
+    #[error(transparent)]
+    NotStored(NotDelivered),
 }
 
 const INVALID: &str = "the point can't be written; see the cause; the point is handed back in this error";

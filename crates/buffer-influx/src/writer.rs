@@ -182,9 +182,7 @@ impl Writer {
         };
         let written = self.buffer.insert_and_wait(line).await;
         written.map_err(|refused| match refused {
-            InsertAndWaitError::Dropped(reason) => WriteSyncError::Dropped(reason),
-            InsertAndWaitError::Withdrawn => WriteSyncError::Withdrawn,
-            InsertAndWaitError::LeftOver => WriteSyncError::LeftOver,
+            InsertAndWaitError::NotDelivered(why) => WriteSyncError::NotStored(why),
             InsertAndWaitError::Oversized(_) => WriteSyncError::Oversized(point.into()),
             InsertAndWaitError::Closed(_) | _ => WriteSyncError::Closed(point.into()),
         })

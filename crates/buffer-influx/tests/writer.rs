@@ -180,7 +180,7 @@ async fn each_caller_of_write_sync_gets_the_answer_for_its_own_point() {
     );
     assert!(one.is_ok() && three.is_ok(), "{one:?} {three:?}");
     assert!(
-        matches!(two, Err(WriteSyncError::Dropped(DropReason::Rejected))),
+        matches!(&two, Err(WriteSyncError::NotStored(why)) if why.drop_reason() == Some(DropReason::Rejected)),
         "{two:?}"
     );
     let refused = writer.write_sync(bad()).await.expect_err("no fields");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use buffer_core::{
-    Buffer, InsertAndWaitError, InsertBatchError, InsertError, InsertTimeoutError, Outcome,
+    Buffer, InsertAndWaitError, InsertBatchError, InsertError, InsertTimeoutError, NotDelivered, Outcome,
     TryInsertBatchError, TryInsertError,
 };
 use tokio::sync::mpsc;
@@ -139,7 +139,16 @@ fn of_insert(error: InsertError<Item>) -> (Refusal, Option<Item>) {
     }
 }
 
-/// Inserts an item and waits for its outcome, unless patience ends before.
+fn answered(why: &NotDelivered) -> Answered {
+    match why {
+        NotDelivered::Dropped { reason, .. } => Answered::Dropped(*reason),
+        NotDelivered::Withdrawn => Answered::Withdrawn,
+        NotDelivered::LeftOver => Answered::LeftOver,
+        other => unreachable!("{other:?}"),
+    }
+}
+
+/// Inserts an item and waits for its outcome, by its receipt or not, unless patience ends before.
 pub(crate) async fn insert_and_wait(
     buffer: Buffer<Item>,
     books: Books,
@@ -154,9 +163,15 @@ pub(crate) async fn insert_and_wait(
     let item = books.item(number, too_heavy);
     let id = item.id;
     let door = Door::before(&books, &buffer, std::slice::from_ref(&item));
+    let outcome = async {
+        match id % 2 {
+            0 => buffer.insert_and_wait(item).await,
+            _ => Ok(buffer.insert_with_receipt(item).await?.await?),
+        }
+    };
     let answer = match patience {
-        None => Some(buffer.insert_and_wait(item).await),
-        Some(patience) => timeout(patience, buffer.insert_and_wait(item)).await.ok(),
+        None => Some(outcome.await),
+        Some(patience) => timeout(patience, outcome).await.ok(),
     };
     books.told.lock().open.remove(&id);
     let (refusal, item) = match answer {
@@ -165,11 +180,7 @@ pub(crate) async fn insert_and_wait(
             return;
         }
         Some(Ok(())) => return note_answer(&books, id, Answered::Delivered),
-        Some(Err(InsertAndWaitError::Dropped(reason))) => {
-            return note_answer(&books, id, Answered::Dropped(reason));
-        }
-        Some(Err(InsertAndWaitError::Withdrawn)) => return note_answer(&books, id, Answered::Withdrawn),
-        Some(Err(InsertAndWaitError::LeftOver)) => return note_answer(&books, id, Answered::LeftOver),
+        Some(Err(InsertAndWaitError::NotDelivered(why))) => return note_answer(&books, id, answered(&why)),
         Some(Err(InsertAndWaitError::Closed(item))) => (Refusal::Closed, item),
         Some(Err(InsertAndWaitError::Oversized(item))) => (Refusal::Oversized, item),
         Some(Err(other)) => unreachable!("{other:?}"),

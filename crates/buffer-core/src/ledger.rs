@@ -1,0 +1,196 @@
+//! Where the items of a buffer are, and what became of those that a flush or a close waited for.
+
+use std::ops::AddAssign;
+
+use crate::flush_error::FlushError;
+use crate::tally::{Dropped, Tally};
+
+/// Every accepted item, by what became of it: `accepted = delivered + dropped + returned + pending`, at all times.
+///
+/// # Examples
+///
+/// ```
+/// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
+/// # struct Nowhere;
+/// # #[async_trait]
+/// # impl Flush<u32> for Nowhere {
+/// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let buffer = Buffer::builder().build(Nowhere)?;
+/// buffer.insert(1).await?;
+/// assert_eq!(buffer.ledger().pending, 1);
+/// buffer.flush().await;
+/// assert_eq!(buffer.ledger().delivered, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// Items that an insert accepted.
+    pub accepted: u64,
+    /// Items that the sink delivered.
+    pub delivered: u64,
+    /// Items that were dropped, by reason.
+    pub dropped: Dropped,
+    /// Items handed back: by a close, or to a sink that [withdrew](crate::Batch::withdraw) them.
+    pub returned: u64,
+    /// Items accepted and not settled yet.
+    pub pending: u64,
+    /// Items offered to the sink again, counted once for each attempt after the first.
+    pub retried: u64,
+    /// Dropped items that the dead-letter sink took. The others of `dropped` are gone.
+    pub dead_lettered: u64,
+}
+
+impl Ledger {
+    /// What was settled since `earlier`, a ledger of the same buffer.
+    pub fn since(&self, earlier: &Self) -> FlushReport {
+        FlushReport {
+            delivered: self.delivered.saturating_sub(earlier.delivered),
+            dropped: self.dropped.since(&earlier.dropped),
+            returned: self.returned.saturating_sub(earlier.returned),
+            pending: 0,
+        }
+    }
+
+    /// The ledger of one partition.
+    pub(crate) fn of(accepted: u64, pending: u64, tally: Tally) -> Self {
+        let Tally {
+            delivered,
+            dropped,
+            returned,
+            retried,
+            dead_lettered,
+        } = tally;
+        Self {
+            accepted,
+            delivered,
+            dropped,
+            returned,
+            pending,
+            retried,
+            dead_lettered,
+        }
+    }
+
+    /// Adds what has happened between two looks at a part of what this sums up.
+    pub(crate) fn advance(&mut self, before: &Self, now: &Self) {
+        self.accepted += now.accepted - before.accepted;
+        self.delivered += now.delivered - before.delivered;
+        self.dropped += now.dropped.since(&before.dropped);
+        self.returned += now.returned - before.returned;
+        self.pending = self.pending + now.pending - before.pending;
+        self.retried += now.retried - before.retried;
+        self.dead_lettered += now.dead_lettered - before.dead_lettered;
+    }
+}
+
+impl AddAssign for Ledger {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            accepted,
+            delivered,
+            dropped,
+            returned,
+            pending,
+            retried,
+            dead_lettered,
+        } = other;
+        self.accepted += accepted;
+        self.delivered += delivered;
+        self.dropped += dropped;
+        self.returned += returned;
+        self.pending += pending;
+        self.retried += retried;
+        self.dead_lettered += dead_lettered;
+    }
+}
+
+/// What became of the items that were pending when [`Buffer::flush`](crate::Buffer::flush) was called.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use buffer_core::Buffer;
+///
+/// /// Whether all that was inserted before is stored.
+/// async fn checkpoint(buffer: &Buffer<String>) -> bool {
+///     let report = buffer.flush_within(Duration::from_secs(5)).await;
+///     report.pending == 0 && report.returned == 0 && report.dropped.total() == 0
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlushReport {
+    /// Items that the sink delivered.
+    pub delivered: u64,
+    /// Items that were dropped, by reason.
+    pub dropped: Dropped,
+    /// Items handed back: to a sink that [withdrew](crate::Batch::withdraw) them, or by a close that came in between.
+    pub returned: u64,
+    /// Items that were not settled in time: only after [`flush_within`](crate::Buffer::flush_within).
+    pub pending: u64,
+}
+
+impl AddAssign for FlushReport {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            delivered,
+            dropped,
+            returned,
+            pending,
+        } = other;
+        self.pending += pending;
+        self.delivered += delivered;
+        self.dropped += dropped;
+        self.returned += returned;
+    }
+}
+
+impl FlushReport {
+    pub(crate) fn add(&mut self, tally: Tally) {
+        let Tally {
+            delivered,
+            dropped,
+            returned,
+            retried: _,
+            dead_lettered: _,
+        } = tally;
+        self.delivered += delivered;
+        self.dropped += dropped;
+        self.returned += returned;
+    }
+}
+
+/// What a close leaves: the final ledger, and the items that could not be delivered in time.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_core::Buffer;
+///
+/// # async fn save(_: &[String]) -> Result<(), std::io::Error> { Ok(()) }
+/// async fn stop(buffer: Buffer<String>) -> Result<(), Box<dyn std::error::Error>> {
+///     let summary = buffer.close().await;
+///     save(&summary.undelivered).await?;
+///     println!("{} stored, {} for the next start", summary.ledger.delivered, summary.ledger.returned);
+///     summary.sink_error.map_or(Ok(()), |error| Err(error.into()))
+/// }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Summary<T> {
+    /// The final ledger; nothing is pending.
+    pub ledger: Ledger,
+    /// The items that the drain's deadline left over, in the order of each partition. They are counted as `returned`, as are those
+    /// that the sink [withdrew](crate::Batch::withdraw), which are not here.
+    ///
+    /// When several callers wait for one close, the first to be answered gets them.
+    pub undelivered: Vec<T>,
+    /// What [`Flush::close`](crate::Flush::close) answered, if it failed.
+    pub sink_error: Option<FlushError>,
+}

@@ -1,0 +1,71 @@
+//! Why an item that was accepted did not end up delivered, for whoever waits for it.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::reason::DropReason;
+
+/// A cause that several items share.
+pub(crate) type SharedCause = Arc<dyn Error + Send + Sync>;
+
+/// Why an item was not delivered that a buffer had accepted.
+///
+/// Not delivered does not mean not written: the sink may have written the item in an attempt that timed out, panicked, was cut off at the
+/// drain's deadline or failed as [uncertain](crate::FlushError::uncertain). Only [`Withdrawn`](NotDelivered::Withdrawn) rules it out.
+///
+/// # Examples
+///
+/// ```
+/// use std::error::Error;
+/// use buffer_core::{Buffer, InsertAndWaitError, NotDelivered};
+///
+/// /// What the author of an item is told.
+/// async fn told(buffer: &Buffer<String>, item: String) -> String {
+///     match buffer.insert_and_wait(item).await {
+///         Ok(()) => "stored".into(),
+///         Err(InsertAndWaitError::NotDelivered(NotDelivered::Dropped { reason, cause, .. })) => {
+///             let cause = cause.as_deref().and_then(|cause| cause.source()).map(ToString::to_string);
+///             format!("perhaps not stored: {reason}: {}", cause.unwrap_or_default())
+///         }
+///         Err(refused) => format!("not stored: {refused}"),
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum NotDelivered {
+    /// It was dropped.
+    #[error(
+        "the item was dropped: {reason}; it may have been written if an attempt timed out or ended uncertainly"
+    )]
+    #[non_exhaustive]
+    Dropped {
+        /// Why.
+        reason: DropReason,
+        /// The [`FlushError`](crate::FlushError) of its batch, or the error that it was [rejected](crate::Batch::reject) with. None where
+        /// there was no room for it, or the sink had taken it and did not confirm it.
+        #[source]
+        cause: Option<SharedCause>,
+    },
+    /// The sink [withdrew](crate::Batch::withdraw) it: it was not written, and the buffer does not have it any more.
+    #[error("the sink withdrew the item without writing it; the sink's author knows where it is")]
+    Withdrawn,
+    /// The drain's time was up before it was delivered: it is returned to whoever waits for the [close](crate::Summary::undelivered), or
+    /// dropped, with the reason `drain_timeout`, where nobody does.
+    #[error(
+        "the buffer closed before the item was delivered; the summary has it if somebody waits for the close"
+    )]
+    LeftOver,
+}
+
+impl NotDelivered {
+    /// Why the item was dropped, if it was.
+    pub fn drop_reason(&self) -> Option<DropReason> {
+        match self {
+            Self::Dropped { reason, cause: _ } => Some(*reason),
+            Self::Withdrawn | Self::LeftOver => None,
+        }
+    }
+}
