@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::batch_id::BatchId;
-use crate::caught::drop_caught;
-use crate::not_delivered::{NotDelivered, SharedCause};
+use crate::causes::{Causes, Fate};
+use crate::contents::{Contents, Marked};
 use crate::open::Sealed;
 use crate::reason::DropReason;
 use crate::trigger::Trigger;
-use crate::waiters::{Answer, Answers, Waiters};
-use crate::weights::{Weights, in_bytes};
+use crate::waiters::Waiters;
+use crate::weights::Weights;
 
 /// The items of one flush, borrowed by the sink for one attempt at a time.
 ///
@@ -51,15 +51,7 @@ use crate::weights::{Weights, in_bytes};
 /// ```
 #[derive(Debug)]
 pub struct Batch<T> {
-    items: Vec<T>,
-    /// How many items the sink has taken out; there is none in `items` then.
-    taken: usize,
-    /// Whether it has withdrawn those.
-    withdrawn: bool,
-    /// Empty until the sink marks an item; from then on one mark for each item.
-    marks: Vec<Mark>,
-    weights: Weights,
-    waiters: Waiters,
+    pub(crate) contents: Contents<T>,
     id: BatchId,
     parent: Option<BatchId>,
     attempt: u32,
@@ -68,55 +60,6 @@ pub struct Batch<T> {
     buffer: Arc<str>,
     opened: Instant,
     fate: Option<Fate>,
-}
-
-impl Mark {
-    fn answer(&self) -> Option<Answer> {
-        match self {
-            Self::Open => None,
-            Self::Delivered => Some(Ok(())),
-            Self::Rejected(cause) => Some(Err(NotDelivered::Dropped {
-                reason: DropReason::Rejected,
-                cause: Some(Arc::clone(cause)),
-            })),
-        }
-    }
-}
-
-/// Why a batch of dead letters was dropped.
-#[derive(Debug)]
-pub(crate) struct Fate {
-    pub(crate) reason: DropReason,
-    pub(crate) causes: Causes,
-}
-
-/// Why items were not delivered.
-#[derive(Debug, Default)]
-pub(crate) enum Causes {
-    #[default]
-    None,
-    /// The error that their batch failed with.
-    One(SharedCause),
-    /// One for each item, in order.
-    Each(Vec<SharedCause>),
-}
-
-impl Causes {
-    pub(crate) fn of(&self, index: usize) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::None => None,
-            Self::One(cause) => Some(&**cause),
-            Self::Each(causes) => causes.get(index).map(|cause| &**cause as &(dyn Error + 'static)),
-        }
-    }
-}
-
-/// What the sink said of one item.
-#[derive(Debug)]
-enum Mark {
-    Open,
-    Delivered,
-    Rejected(SharedCause),
 }
 
 impl<T> Batch<T> {
@@ -129,12 +72,7 @@ impl<T> Batch<T> {
             opened,
         } = sealed;
         Self {
-            items,
-            taken: 0,
-            withdrawn: false,
-            marks: Vec::new(),
-            weights,
-            waiters,
+            contents: Contents::new(items, weights, waiters),
             id: BatchId::next(),
             parent: None,
             attempt: 0,
@@ -190,7 +128,7 @@ impl<T> Batch<T> {
 
     /// What the items weigh, as [`Builder::weigh`](crate::Builder::weigh) says; 0 without it.
     pub fn bytes(&self) -> u64 {
-        self.weights.sum()
+        self.contents.bytes()
     }
 
     /// Why the items were dropped, if this is a batch for a [dead-letter sink](crate::Builder::dead_letters).
@@ -224,9 +162,7 @@ impl<T> Batch<T> {
     /// }
     /// ```
     pub fn deliver(&mut self, range: Range<usize>) {
-        for mark in &mut self.marks()[range] {
-            *mark = Mark::Delivered;
-        }
+        self.contents.deliver(range);
     }
 
     /// Sets the item at `index` aside: it is dropped, with the reason `rejected`, whatever else becomes of this attempt. The
@@ -240,7 +176,7 @@ impl<T> Batch<T> {
     ///
     /// See [`Batch`].
     pub fn reject(&mut self, index: usize, error: impl Into<Box<dyn Error + Send + Sync>>) {
-        self.marks()[index] = Mark::Rejected(error.into().into());
+        self.contents.reject(index, error.into());
     }
 
     /// Takes all items out, for a sink that needs to own them; what the batch derefs to is empty from then on.
@@ -272,9 +208,7 @@ impl<T> Batch<T> {
     /// }
     /// ```
     pub fn take(&mut self) -> Vec<T> {
-        let items = std::mem::take(&mut self.items);
-        self.taken += items.len();
-        items
+        self.contents.take()
     }
 
     /// Takes all items back for good: they were not written, and the buffer is to have them no more. What the batch derefs to is
@@ -310,33 +244,7 @@ impl<T> Batch<T> {
     /// }
     /// ```
     pub fn withdraw(&mut self) -> Vec<T> {
-        self.withdrawn |= self.taken == 0 && !self.items.is_empty();
-        self.take()
-    }
-
-    fn marks(&mut self) -> &mut [Mark] {
-        self.marks.resize_with(self.count(), || Mark::Open);
-        &mut self.marks
-    }
-
-    /// The number of items, those included that the sink has taken out.
-    pub(crate) fn count(&self) -> usize {
-        self.items.len() + self.taken
-    }
-
-    /// Whether the sink has withdrawn all of it, and so says nothing of itself.
-    pub(crate) fn was_withdrawn(&self) -> bool {
-        self.taken > 0 && self.withdrawn && !self.is_marked()
-    }
-
-    /// Whether the sink has taken the items out, to withdraw them or not.
-    pub(crate) fn was_taken(&self) -> bool {
-        self.taken > 0
-    }
-
-    /// Whether the sink has said something of single items.
-    pub(crate) fn is_marked(&self) -> bool {
-        self.marks.iter().any(|mark| !matches!(mark, Mark::Open))
+        self.contents.withdraw()
     }
 
     /// Whether an attempt was made at its items before.
@@ -351,22 +259,9 @@ impl<T> Batch<T> {
     /// Splits the batch in two, in order; each half is a batch of its own that knows its parent. Marks are settled before, and
     /// what was taken.
     pub(crate) fn halves(mut self) -> (Self, Self) {
-        let middle = self.items.len() / 2;
-        let second = (
-            self.items.split_off(middle),
-            self.weights.split_off(middle),
-            self.waiters.split_off(middle),
-        );
-        let first = (
-            std::mem::take(&mut self.items),
-            std::mem::take(&mut self.weights),
-            std::mem::take(&mut self.waiters),
-        );
-        let [first, second] = [first, second].map(|(items, weights, waiters)| Self {
-            waiters,
-            ..self.child(self.id, items, weights)
-        });
-        (first, second)
+        let nothing = Contents::new(Vec::new(), Weights::default(), Waiters::default());
+        let (first, second) = std::mem::replace(&mut self.contents, nothing).halves();
+        (self.child(self.id, first), self.child(self.id, second))
     }
 
     /// Makes a batch of dead letters of items that were flushed in this batch under the id `parent`.
@@ -380,19 +275,17 @@ impl<T> Batch<T> {
     ) -> Self {
         Self {
             fate: Some(Fate { reason, causes }),
-            ..self.child(parent, items, Weights::in_all(bytes))
+            ..self.child(
+                parent,
+                Contents::new(items, Weights::in_all(bytes), Waiters::default()),
+            )
         }
     }
 
     /// A batch of items that were in this one.
-    fn child(&self, parent: BatchId, items: Vec<T>, weights: Weights) -> Self {
+    fn child(&self, parent: BatchId, contents: Contents<T>) -> Self {
         Self {
-            items,
-            taken: 0,
-            withdrawn: false,
-            marks: Vec::new(),
-            weights,
-            waiters: Waiters::default(),
+            contents,
             id: BatchId::next(),
             parent: Some(parent),
             attempt: 0,
@@ -420,86 +313,17 @@ impl<T> Batch<T> {
         self.fate.as_ref()
     }
 
-    /// Splits dead letters into the items and why they were dropped. What their sink said of single items is dropped: causes, which
-    /// are user code.
-    pub(crate) fn into_fate(mut self) -> (Vec<T>, Causes) {
-        drop_caught(std::mem::take(&mut self.marks));
-        let causes = self.fate.take().map_or(Causes::None, |fate| fate.causes);
-        (self.items, causes)
-    }
-
-    /// Takes everything out, with the answer for those who wait for an item: the batch is settled.
-    pub(crate) fn settle(&mut self, answer: &Answer) -> (Group<T>, Answers) {
-        let answers = self.waiters.take(answer);
-        (self.take_all(), answers)
-    }
-
-    /// Takes everything out, and those who wait for an item: they learn that it was left over when they are dropped.
-    pub(crate) fn take_left(&mut self) -> (Group<T>, Waiters) {
-        let waiters = std::mem::take(&mut self.waiters);
-        (self.take_all(), waiters)
-    }
-
-    fn take_all(&mut self) -> Group<T> {
-        self.marks.clear();
-        let count = self.count();
-        self.taken = 0;
-        self.withdrawn = false;
-        Group {
-            items: std::mem::take(&mut self.items),
-            count,
-            bytes: std::mem::take(&mut self.weights).sum(),
-        }
-    }
-
-    /// Takes out what the sink has taken and not confirmed, if it has.
-    pub(crate) fn take_unconfirmed(&mut self) -> Option<(Group<T>, Answers)> {
-        let unconfirmed = NotDelivered::Dropped {
-            reason: DropReason::Unconfirmed,
-            cause: None,
-        };
-        (self.taken > 0 && !self.withdrawn).then(|| self.settle(&Err(unconfirmed)))
-    }
-
-    /// Takes out what the sink has withdrawn, if it has.
-    pub(crate) fn take_withdrawn(&mut self) -> Option<(Group<T>, Answers)> {
-        (self.taken > 0 && self.withdrawn).then(|| self.settle(&Err(NotDelivered::Withdrawn)))
+    /// Splits dead letters into the items and why they were dropped.
+    pub(crate) fn into_fate(self) -> (Vec<T>, Causes) {
+        let causes = self.fate.map_or(Causes::None, |fate| fate.causes);
+        (self.contents.into_items(), causes)
     }
 
     /// Takes the items out that the sink marked; what stays is a batch of its own, with a new id.
     pub(crate) fn take_marked(&mut self) -> Option<Marked<T>> {
-        if self.marks.is_empty() {
-            return None;
-        }
-        let answers = self.waiters.take_answered(self.marks.iter().map(Mark::answer));
-        let mut marked = Marked {
-            delivered: Group::empty(),
-            rejected: Group::empty(),
-            causes: Vec::new(),
-            answers,
-        };
-        let before = self.count();
-        let were_taken = std::mem::take(&mut self.taken) > 0;
-        let weights = std::mem::take(&mut self.weights);
-        let mut items = std::mem::take(&mut self.items).into_iter();
-        for (index, mark) in self.marks.drain(..).enumerate() {
-            // None where the sink has it.
-            let item = items.next();
-            let bytes = weights.of(index);
-            match mark {
-                Mark::Open => {
-                    self.items.extend(item);
-                    self.taken += usize::from(were_taken);
-                    self.weights.push(bytes);
-                }
-                Mark::Delivered => marked.delivered.add(item, bytes),
-                Mark::Rejected(cause) => {
-                    marked.rejected.add(item, bytes);
-                    marked.causes.push(cause);
-                }
-            }
-        }
-        if self.count() < before {
+        let before = self.contents.count();
+        let marked = self.contents.take_marked()?;
+        if self.contents.count() < before {
             self.parent = Some(std::mem::replace(&mut self.id, BatchId::next()));
         }
         Some(marked)
@@ -510,41 +334,7 @@ impl<T> Deref for Batch<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.items
-    }
-}
-
-/// What [`Batch::take_marked`] takes out.
-pub(crate) struct Marked<T> {
-    pub(crate) delivered: Group<T>,
-    pub(crate) rejected: Group<T>,
-    /// Why, one for each of the rejected.
-    pub(crate) causes: Vec<SharedCause>,
-    /// For those who wait for one of them.
-    pub(crate) answers: Answers,
-}
-
-/// Items that leave a batch together.
-pub(crate) struct Group<T> {
-    /// None where the sink has them.
-    pub(crate) items: Vec<T>,
-    pub(crate) count: usize,
-    pub(crate) bytes: u64,
-}
-
-impl<T> Group<T> {
-    fn empty() -> Self {
-        Self {
-            items: Vec::new(),
-            count: 0,
-            bytes: 0,
-        }
-    }
-
-    fn add(&mut self, item: Option<T>, bytes: Option<usize>) {
-        self.items.extend(item);
-        self.count += 1;
-        self.bytes = self.bytes.saturating_add(in_bytes(bytes));
+        self.contents.items()
     }
 }
 
@@ -589,39 +379,5 @@ mod tests {
         let id = batch.id();
         assert!(batch.take_marked().is_none());
         assert_eq!((&batch[..], batch.id(), batch.parent()), (&[1, 2][..], id, None));
-    }
-
-    #[test]
-    fn what_was_withdrawn_is_counted_by_its_marks_and_the_rest_goes_back() {
-        let mut batch = batch(vec![10, 11, 12]);
-        batch.deliver(0..1);
-        assert_eq!(batch.withdraw(), [10, 11, 12]);
-        assert!(batch.withdraw().is_empty() && batch.take().is_empty());
-        let marked = batch.take_marked().expect("one is marked");
-        assert_eq!((marked.delivered.count, marked.delivered.bytes), (1, 10));
-        assert!(batch.take_unconfirmed().is_none());
-        let (withdrawn, _) = batch.take_withdrawn().expect("two are left");
-        assert_eq!((withdrawn.count, withdrawn.bytes), (2, 23));
-    }
-
-    #[test]
-    fn what_was_taken_before_can_t_be_withdrawn() {
-        let mut batch = batch(vec![10]);
-        assert_eq!((batch.take(), batch.withdraw()), (vec![10], vec![]));
-        assert!(batch.take_withdrawn().is_none() && batch.take_unconfirmed().is_some());
-    }
-
-    #[test]
-    fn what_was_taken_is_counted_by_its_marks_and_the_rest_is_unconfirmed() {
-        let mut batch = batch(vec![10, 11, 12, 13]);
-        batch.deliver(0..1);
-        assert_eq!(batch.take(), [10, 11, 12, 13]);
-        batch.reject(3, "bad");
-        let marked = batch.take_marked().expect("some are marked");
-        assert_eq!((marked.delivered.count, marked.delivered.bytes), (1, 10));
-        assert_eq!((marked.rejected.count, marked.rejected.bytes), (1, 13));
-        let (unconfirmed, _) = batch.take_unconfirmed().expect("two are left");
-        assert_eq!((unconfirmed.count, unconfirmed.bytes), (2, 23));
-        assert_eq!((batch.count(), batch.bytes()), (0, 0));
     }
 }

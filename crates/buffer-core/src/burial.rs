@@ -5,8 +5,9 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::batch::{Batch, Causes};
+use crate::batch::Batch;
 use crate::caught::{caught, drop_caught};
+use crate::causes::Causes;
 use crate::flush_error::FlushError;
 use crate::flusher::Flusher;
 use crate::open::Sealed;
@@ -52,7 +53,7 @@ impl<T: Send + 'static> Burial<T> {
     pub(crate) async fn bury(&mut self) -> ControlFlow<OutOfTime> {
         while let Some(dead) = self.dead.front_mut() {
             // A sink that took them in an attempt which was cut off has left nothing to try again.
-            let buried = if dead.was_taken() || dead.is_empty() {
+            let buried = if dead.contents.were_taken() || dead.is_empty() {
                 None
             } else {
                 let count = dead.len();
@@ -137,7 +138,7 @@ impl<T: Send + 'static> Burial<T> {
     /// Drops what is counted and can't be buried.
     fn lose_first(&mut self, error: Option<&FlushError>) {
         if let Some(dead) = self.dead.front() {
-            let (items, reason, partition) = (dead.count(), dead.drop_reason(), self.index);
+            let (items, reason, partition) = (dead.contents.count(), dead.drop_reason(), self.index);
             if items > 0 {
                 // The causes and the subscriber are user code.
                 let _ = caught(|| {

@@ -152,7 +152,7 @@ impl<T: Send + 'static> Flusher<T> {
         loop {
             batch.begin_attempt();
             let answer = within(limit, || sink.flush(batch)).await;
-            let is_last = limit >= flush_timeout || batch.was_taken();
+            let is_last = limit >= flush_timeout || batch.contents.were_taken();
             if is_last || !answer.as_ref().is_err_and(is::<TimedOut>) {
                 return answer;
             }
@@ -180,7 +180,7 @@ impl<T: Send + 'static> Flusher<T> {
             return Attempted {
                 result: AttemptResult::Ok,
                 verdict: Verdict::Delivered,
-                sign: match batch.was_withdrawn() {
+                sign: match batch.contents.were_withdrawn() {
                     true => Sign::Nothing,
                     false => Sign::Answered,
                 },
@@ -191,7 +191,7 @@ impl<T: Send + 'static> Flusher<T> {
         let sign = caught(|| sign(&error)).unwrap_or(Sign::Nothing);
         // What was settled before the time was up is gained: slow calls, item by item or key by key, must not use up the
         // retries of a sink that is well. As each such attempt settles an item, they come to an end.
-        let free = is::<TimedOut>(&error) && (self.policy.free_timeouts || batch.is_marked());
+        let free = is::<TimedOut>(&error) && (self.policy.free_timeouts || batch.contents.are_marked());
         let verdict = match error.kind() {
             FlushErrorKind::Divisible => Verdict::Divide { error },
             FlushErrorKind::Permanent => Verdict::Dropped {

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::batch::{Batch, Group};
+use crate::batch::Batch;
+use crate::contents::Group;
 use crate::flusher::{Flight, Policy};
 use crate::waiters::Waiters;
 
@@ -69,7 +70,9 @@ impl<T> Hand<T> {
 
     /// Empties the hand.
     pub(crate) fn take_left(&mut self) -> impl Iterator<Item = (Group<T>, Waiters)> {
-        self.parts.drain(..).map(|mut flight| flight.batch.take_left())
+        self.parts
+            .drain(..)
+            .map(|mut flight| flight.batch.contents.take_left())
     }
 }
 

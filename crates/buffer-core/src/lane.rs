@@ -11,10 +11,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Span;
 
 use crate::attempt::{AttemptResult, BatchOutcome};
-use crate::batch::{Batch, Causes, Fate, Group, Marked};
+use crate::batch::Batch;
 use crate::batch_id::BatchId;
 use crate::burial::{Burial, forget};
 use crate::caught::{caught, drop_caught};
+use crate::causes::{Causes, Fate};
+use crate::contents::{Group, Marked};
 use crate::drain::Left;
 use crate::flush_error::FlushError;
 use crate::flusher::{Attempted, Flusher, Verdict};
@@ -228,7 +230,7 @@ impl<T: Send + 'static> Lane<T> {
         let flight = self.hand.front().expect(STAYS_IN_HAND);
         let batch = &flight.batch;
         // What the sink did not mark was offered under this id too.
-        let (id, offered) = (batch.id(), batch.count());
+        let (id, offered) = (batch.id(), batch.contents.count());
         self.settle_marked();
         let withdrawn = self.settle_withdrawn(id);
         let unconfirmed = !matches!(verdict, Verdict::Delivered) && self.settle_unconfirmed(id);
@@ -240,7 +242,7 @@ impl<T: Send + 'static> Lane<T> {
             ..
         } = self;
         let batch = &mut hand.front().expect(STAYS_IN_HAND).batch;
-        if batch.count() == 0 {
+        if batch.contents.count() == 0 {
             drop_caught(vec![verdict]);
             let outcome = match (withdrawn, unconfirmed) {
                 (true, _) => BatchOutcome::Returned,
@@ -280,7 +282,7 @@ impl<T: Send + 'static> Lane<T> {
     /// Settles the batch in hand as delivered, in an attempt under this id.
     fn deliver(&mut self, id: BatchId) {
         let Some(flight) = self.hand.front() else { return };
-        let (group, answers) = flight.batch.settle(&Ok(()));
+        let (group, answers) = flight.batch.contents.settle(&Ok(()));
         self.settle_kept(id, Outcome::Delivered, group);
         answers.send();
     }
@@ -293,7 +295,7 @@ impl<T: Send + 'static> Lane<T> {
                 reason,
                 cause: Some(Arc::clone(&cause)),
             };
-            let (group, answers) = flight.batch.settle(&Err(dropped));
+            let (group, answers) = flight.batch.contents.settle(&Err(dropped));
             self.settle_dropped(id, group, reason, Causes::One(cause));
             answers.send();
         }
@@ -329,7 +331,10 @@ impl<T: Send + 'static> Lane<T> {
 
     /// Settles the items that the sink has taken back for good; says whether there are any.
     fn settle_withdrawn(&mut self, id: BatchId) -> bool {
-        let withdrawn = self.hand.front().and_then(|flight| flight.batch.take_withdrawn());
+        let withdrawn = self
+            .hand
+            .front()
+            .and_then(|flight| flight.batch.contents.take_withdrawn());
         let Some((group, answers)) = withdrawn else {
             return false;
         };
@@ -343,7 +348,7 @@ impl<T: Send + 'static> Lane<T> {
         let unconfirmed = self
             .hand
             .front()
-            .and_then(|flight| flight.batch.take_unconfirmed());
+            .and_then(|flight| flight.batch.contents.take_unconfirmed());
         let Some((group, answers)) = unconfirmed else {
             return false;
         };

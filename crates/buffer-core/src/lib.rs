@@ -69,7 +69,9 @@ mod builder;
 #[cfg(not(buffer_loom))]
 mod burial;
 mod caught;
+mod causes;
 mod clock;
+mod contents;
 mod drain;
 mod drop_log;
 #[cfg(not(buffer_loom))]

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use crate::batch::Causes;
 use crate::batch_id::BatchId;
+use crate::causes::Causes;
 use crate::reason::DropReason;
 use crate::size::Size;
 

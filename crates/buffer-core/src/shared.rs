@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::batch::Causes;
 use crate::caught::{caught, drop_caught};
+use crate::causes::Causes;
 use crate::clock::Clock;
 use crate::drain::{Drain, Left};
 use crate::drop_log::DropLog;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::batch::{Batch, Causes, Marked};
+use crate::batch::Batch;
+use crate::causes::Causes;
+use crate::contents::Marked;
 use crate::flush::Flush;
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::flusher::TimedOut;
@@ -169,7 +171,7 @@ impl<T> TestBatch<T> {
     /// ```
     #[must_use]
     pub fn dropped(mut self, reason: DropReason, error: FlushError) -> Self {
-        let (parent, (all, _)) = (self.batch.id(), self.batch.take_left());
+        let (parent, (all, _)) = (self.batch.id(), self.batch.contents.take_left());
         let causes = Causes::One(Arc::new(error));
         Self {
             batch: self
@@ -196,12 +198,16 @@ impl<T> TestBatch<T> {
             Ok(answer) => answer.err(),
             Err(_) => Some(FlushError::uncertain(TimedOut(limit))),
         };
-        let was_taken = self.batch.was_taken();
+        let was_taken = self.batch.contents.were_taken();
         let (mut delivered, rejected) = self.take_marked();
-        let withdrawn = self.batch.take_withdrawn().map_or(0, |(group, _)| group.count);
+        let withdrawn = self
+            .batch
+            .contents
+            .take_withdrawn()
+            .map_or(0, |(group, _)| group.count);
         let mut taken = 0;
         if error.is_none() || was_taken {
-            let (mut left, _) = self.batch.take_left();
+            let (mut left, _) = self.batch.contents.take_left();
             taken = left.count - left.items.len();
             delivered.append(&mut left.items);
         }
