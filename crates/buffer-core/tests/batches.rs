@@ -72,6 +72,24 @@ async fn a_partial_batch_is_flushed_when_the_interval_passes_after_its_first_ite
     assert_eq!(sink.delivered(), [1, 2, 3]);
 }
 
+/// Fails when less than a batch does not wake a worker that sleeps without a timer.
+#[tokio::test(start_paused = true)]
+async fn a_few_items_at_once_are_flushed_when_their_interval_passes() {
+    for waits in [true, false] {
+        let sink = ScriptedSink::new([]);
+        let buffer = Buffer::builder().partitions(1).build(sink.clone()).unwrap();
+        // The worker falls asleep.
+        settle_down().await;
+        let mut items = vec![1, 2];
+        match waits {
+            true => buffer.insert_batch(&mut items).await.unwrap(),
+            false => buffer.try_insert_batch(&mut items).unwrap(),
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(sink.delivered(), [1, 2], "{waits}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_interval_still_fires_after_a_size_flush() {
     let sink = ScriptedSink::new([]);
