@@ -131,20 +131,37 @@ async fn a_light_one_behind_a_heavy_one_gets_the_room_that_is_too_little_for_tha
 }
 
 /// Without `batch_bytes` nothing else would seal the open batch that takes all the room before its interval.
-#[tokio::test(start_paused = true)]
-async fn an_open_batch_that_takes_all_the_room_is_flushed_for_the_one_who_waits() {
-    let sink = ScriptedSink::new([]);
-    let buffer = Buffer::builder()
+fn unhurried(sink: ScriptedSink<u32>) -> Buffer<u32> {
+    Buffer::builder()
         .partitions(1)
         .weigh(|item: &u32| *item as usize)
         .capacity_bytes(20)
         .flush_interval(Duration::from_secs(3_600))
-        .build(sink.clone())
-        .unwrap();
+        .build(sink)
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_batch_that_takes_all_the_room_is_flushed_for_the_one_who_waits() {
+    let sink = ScriptedSink::new([]);
+    let buffer = unhurried(sink.clone());
     let begun = tokio::time::Instant::now();
     for item in [12, 12, 12] {
         buffer.insert(item).await.unwrap();
     }
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "nobody sat out the interval"
+    );
+    assert_eq!(batches(&sink), [[12], [12]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_batch_that_takes_all_the_room_is_flushed_for_the_others_of_many() {
+    let sink = ScriptedSink::new([]);
+    let buffer = unhurried(sink.clone());
+    let begun = tokio::time::Instant::now();
+    buffer.insert_batch(&mut vec![12, 12, 12]).await.unwrap();
     assert!(
         begun.elapsed() < Duration::from_secs(1),
         "nobody sat out the interval"
