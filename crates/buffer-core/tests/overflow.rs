@@ -209,6 +209,25 @@ async fn what_overflowed_just_before_a_close_is_buried() {
     assert_eq!(cemetery.delivered(), [6, 7]);
 }
 
+/// Fails when a close does not tell whoever waits for letters in vain.
+#[tokio::test(start_paused = true)]
+async fn a_close_where_nothing_overflowed_waits_for_no_letters() {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let sink = ScriptedSink::new([]);
+        let buffer = small(overflow)
+            .dead_letters(ScriptedSink::new([]))
+            .build(sink.clone())
+            .unwrap();
+        buffer.insert(1).await.unwrap();
+        // The worker begins to wait.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let begun = tokio::time::Instant::now();
+        buffer.close().await;
+        assert!(begun.elapsed() < Duration::from_secs(1), "{overflow:?}");
+        assert_eq!(sink.delivered(), [1]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_flush_reports_what_was_pending_and_not_what_overflowed_behind_it() {
     for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
