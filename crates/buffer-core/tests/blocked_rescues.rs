@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use buffer_core::testing::ScriptedSink;
 use buffer_core::{Batch, Buffer, Flush, FlushError, Routing, async_trait};
-use tokio::runtime::Runtime;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Where {
@@ -47,14 +46,6 @@ impl Drop for Blocks {
 /// More threads than the runtime of the rescues has of its own.
 const BLOCKED: usize = 20;
 
-/// A buffer on `runtime` that will end in time, or never.
-fn builder(runtime: &Runtime, partitions: usize) -> buffer_core::Builder<u32> {
-    let builder = Buffer::builder().runtime(runtime.handle().clone());
-    builder
-        .partitions(partitions)
-        .drain_timeout(Duration::from_millis(100))
-}
-
 /// Fails when a rescue that is out of time is not given up, and when tasks are stuck behind a thread that is blocked.
 #[test]
 fn a_sink_that_blocks_its_thread_keeps_no_open_buffer_from_its_last_items() {
@@ -69,14 +60,22 @@ fn a_sink_that_blocks_its_thread_keeps_no_open_buffer_from_its_last_items() {
             .build()
             .unwrap();
         let sink = ScriptedSink::new([]);
-        let open = builder(&runtime, 1)
+        let open = Buffer::builder()
+            .runtime(runtime.handle().clone())
+            .partitions(1)
             .last_items(|| vec![1])
             .build(sink.clone())
             .unwrap();
         let (release, released) = mpsc::channel();
         let released = Mutex::new(released);
-        let blocks = builder(&runtime, BLOCKED).routing(Routing::by_key(|item| item));
-        let blocks = blocks.build(Blocks { place, released }).unwrap();
+        // It never ends, so its time is up soon.
+        let blocks = Buffer::builder()
+            .runtime(runtime.handle().clone())
+            .partitions(BLOCKED)
+            .drain_timeout(Duration::from_millis(100))
+            .routing(Routing::by_key(|item| item))
+            .build(Blocks { place, released })
+            .unwrap();
         for item in 0..100 {
             blocks.try_insert(item).unwrap();
         }
