@@ -172,7 +172,8 @@ async fn every_attempt_at_the_same_items_has_the_same_id_and_a_batch_of_its_own_
 async fn threads_at_home_in_different_partitions_fill_different_batches() {
     let sink = ScriptedSink::new([]);
     let buffer = Buffer::builder().partitions(2).build(sink.clone()).unwrap();
-    for thread in 0..2 {
+    // Threads of other tests, which run beside this one, get homes in between.
+    for thread in 0..64 {
         let buffer = buffer.clone();
         std::thread::spawn(move || buffer.try_insert(thread).unwrap())
             .join()
