@@ -2,6 +2,8 @@
 //!
 //! Without PostgreSQL its tests pass and one line tells of it; with `BUFFER_REQUIRE_SERVERS=1` they fail instead.
 
+#[path = "servers/port.rs"]
+mod port;
 #[path = "../counters_postgres/postgres.rs"]
 mod postgres;
 #[path = "counters/server.rs"]

@@ -1,10 +1,12 @@
 //! The example `prometheus`: what is scraped is what the ledger says, after a run with failures.
 
+#[path = "servers/port.rs"]
+mod port;
 mod run;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Stdio;
 
 /// The page, as it is scraped.
@@ -32,9 +34,7 @@ fn value(page: &str, name: &str, label: Option<&str>) -> Option<f64> {
 
 #[test]
 fn a_scrape_equals_the_ledger_field_by_field_after_a_run_with_failures() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let address = format!("127.0.0.1:{}", port::free_port());
     let mut child = run::example("prometheus")
         .args(["--seconds=2", "--listen", &address])
         .stdin(Stdio::piped())

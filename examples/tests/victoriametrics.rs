@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use crate::random_points::{RandomPoints, Stored};
 use crate::servers::is_installed;
-use crate::servers::process::free_port;
+use crate::servers::port::free_port;
 use crate::servers::victoria_metrics::{PROGRAM, VictoriaMetrics};
 
 /// The tests that need a server. Each asks for it by its name, which must be here.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +11,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use crate::port::free_port;
 
 /// A running server; its data and its process are gone with its drop.
 pub(crate) struct PostgresServer {
@@ -214,9 +215,4 @@ fn unprivileged(folder: &Path) -> Option<(u32, u32)> {
         "there must be a user postgres, as Debian's package makes one"
     );
     Some((id(&["-u", "postgres"]), id(&["-g", "postgres"])))
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::servers::process::{Process, free_port, percent_encoded};
+use crate::servers::port::free_port;
+use crate::servers::process::{Process, percent_encoded};
 
 /// The server's program.
 pub(crate) const PROGRAM: &str = "influxd";

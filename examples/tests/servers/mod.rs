@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod influxd;
+pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod victoria_metrics;
 

@@ -4,7 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use serde_json::Value;
 
-use crate::servers::process::{Process, free_port, percent_encoded};
+use crate::servers::port::free_port;
+use crate::servers::process::{Process, percent_encoded};
 
 /// The server's program.
 pub(crate) const PROGRAM: &str = "victoria-metrics";
