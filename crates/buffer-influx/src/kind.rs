@@ -80,8 +80,9 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     ]) {
         return Some(RefusalKind::TooLarge);
     }
-    // VictoriaMetrics names no line, in words of its own.
-    if says(&["too long line", "cannot process influx line protocol"]) {
+    // VictoriaMetrics names no line, in words of its own, and puts them before whatever else is wrong with it, too.
+    if matches!(status.as_u16(), 400 | 422) && says(&["too long line", "cannot process influx line protocol"])
+    {
         return Some(RefusalKind::Rejected);
     }
     Some(kind_by_status(evidence))

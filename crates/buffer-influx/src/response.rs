@@ -239,6 +239,32 @@ mod tests {
                 r#"{"error": "Authorization header was malformed, the request was not in the form of 'Authorization: <auth-scheme> <token>', supported auth-schemes are Bearer, Token and Basic"}"#,
                 Some(Unauthorized),
             ),
+            (
+                400,
+                "cannot process influx line protocol data: too long line: more than 262144 bytes",
+                Some(Rejected),
+            ),
+            (400, "too long line: more than 262144 bytes", Some(Rejected)),
+            (
+                400,
+                "remoteAddr: \"127.0.0.1:51544\"; requestURI: /write; cannot process influx line protocol data: no fields",
+                Some(Rejected),
+            ),
+            (
+                503,
+                "remoteAddr: \"127.0.0.1:51544\"; requestURI: /write; cannot process influx line protocol data: cannot store metrics: the storage is in read-only mode; check -storage.minFreeDiskSpaceBytes command-line flag value",
+                Some(Busy),
+            ),
+            (
+                503,
+                "remoteAddr: \"127.0.0.1:51544\"; requestURI: /write; cannot process influx line protocol data: cannot process insert request for 60.000 seconds because 16 concurrent insert requests are executed",
+                Some(Busy),
+            ),
+            (
+                429,
+                "cannot process influx line protocol data: remote storage systems cannot keep up with the data ingestion rate",
+                Some(Busy),
+            ),
         ];
         for (status, body, expected) in rows {
             assert_eq!(kind(status, body), expected, "{status} {body}");
