@@ -80,6 +80,10 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     ]) {
         return Some(RefusalKind::TooLarge);
     }
+    // A field that is new comes in two types. InfluxDB 2 and the late versions 1 say so with 500.
+    if says(&["field type conflict"]) {
+        return Some(RefusalKind::Rejected);
+    }
     // VictoriaMetrics names no line, in words of its own, and puts them before whatever else is wrong with it, too.
     if matches!(status.as_u16(), 400 | 422) && says(&["too long line", "cannot process influx line protocol"])
     {

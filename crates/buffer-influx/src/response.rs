@@ -265,6 +265,12 @@ mod tests {
                 "cannot process influx line protocol data: remote storage systems cannot keep up with the data ingestion rate",
                 Some(Busy),
             ),
+            (
+                500,
+                r#"{"code":"internal error","message":"unexpected error writing points to database: field type conflict"}"#,
+                Some(Rejected),
+            ),
+            (500, r#"{"error":"engine: field type conflict"}"#, Some(Rejected)),
         ];
         for (status, body, expected) in rows {
             assert_eq!(kind(status, body), expected, "{status} {body}");

@@ -134,9 +134,11 @@ async fn one_bad_point_among_5_000_costs_itself_and_is_named_on_every_target() {
         assert!(report.status() >= 400, "{how:?}");
     }
     // Nothing tells where it is, so it is found alone in a part.
-    let (requests, reports) = write(v1(), How::AsAWhole, POINTS, |n| n == BAD).await;
-    assert!(requests <= search, "{requests}");
-    assert_eq!(reports[0].reason(), "field type conflict");
+    for status in [400, 500] {
+        let (requests, reports) = write(v1(), How::AsAWhole(status), POINTS, |n| n == BAD).await;
+        assert!(requests <= search, "{status}: {requests}");
+        assert_eq!(reports[0].reason(), "field type conflict", "{status}");
+    }
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ pub(crate) enum How {
     Named,
     /// Version 1: stores the others, and says how many it dropped.
     Counted,
-    /// Version 1: stores nothing, and says nothing of the line.
-    AsAWhole,
+    /// Version 1: stores nothing, and says nothing of the line; the late ones with status 500.
+    AsAWhole(u16),
     /// Version 2: names each line, stores nothing.
     NamedAsAWhole,
     /// Version 2: as `Counted`, in its own form; 2.0 with status 500.
@@ -95,7 +95,7 @@ impl Refusing {
                     ),
                 )
             }
-            How::AsAWhole => error(400, "field type conflict"),
+            How::AsAWhole(status) => error(status, "field type conflict"),
             How::NamedAsAWhole => {
                 let body = serde_json::json!({"code": "invalid", "message": unparsed});
                 json(400, "", &body.to_string())
