@@ -9,6 +9,8 @@ use crate::refusal::NamedByNumber;
 pub(crate) struct AnswerBody {
     /// The server's words, from `error` (versions 1 and 3) or `message` (version 2).
     pub(crate) message: Option<String>,
+    /// Whether a `code` stands beside them, as in version 2.
+    pub(crate) has_code: bool,
     /// The lines that InfluxDB 3 names in `data`.
     pub(crate) named: Vec<NamedByNumber>,
     /// What InfluxDB 3 answers to a ping.
@@ -26,7 +28,7 @@ impl AnswerBody {
             _ => None,
         };
         let (error, message) = (text("error"), text("message"));
-        let version = text("version");
+        let (has_code, version) = (text("code").is_some(), text("version"));
         let message = match (error, message) {
             // InfluxDB Cloud repeats a code in `error`; the words are in `message` then.
             (Some(_), Some(message)) | (None, Some(message)) => Some(message),
@@ -42,6 +44,7 @@ impl AnswerBody {
         };
         Self {
             message,
+            has_code,
             named,
             version,
         }

@@ -10,6 +10,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) message: &'a str,
     /// Whether the message came in InfluxDB's own form.
     pub(crate) in_form: bool,
+    /// Whether a code of version 2 came with it.
+    pub(crate) has_code: bool,
     /// Whether lines are named by their numbers.
     pub(crate) names_lines: bool,
 }
@@ -20,6 +22,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         status,
         message,
         in_form: _,
+        has_code,
         names_lines,
     } = *evidence;
     // What follows repeats lines, which may hold any words.
@@ -38,8 +41,15 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     {
         return Some(RefusalKind::Failed);
     }
-    if says_partial || split_dropped(message).1.is_some() || names_lines && status.is_success() {
+    if says_partial || split_dropped(message).1.is_some() {
         return Some(RefusalKind::PartialWrite);
+    }
+    if status.is_success() {
+        // InfluxDB's cloud has stored some lines. Anything else is said by another server, such as one that shows each caller a page.
+        return Some(match names_lines || has_code {
+            true => RefusalKind::PartialWrite,
+            false => RefusalKind::Misconfigured,
+        });
     }
     if repeats || names_lines {
         return Some(RefusalKind::Unreadable);

@@ -44,14 +44,16 @@ impl Refusal {
 /// Judges an answer to a write, the body before the status: InfluxDB answers a missing retention policy with 500, and a
 /// partial write with 400, 422 or 500.
 pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
+    // No server of this protocol has anything to say of a write that it has carried out.
+    if answer.status.is_success() && answer.body.trim().is_empty() {
+        return Ok(());
+    }
     let AnswerBody {
         message,
+        has_code,
         named,
         version: _,
     } = AnswerBody::of(&answer.body);
-    if answer.status.is_success() && named.is_empty() {
-        return Ok(());
-    }
     let words = influx_words(answer, message);
     let in_form = words.is_some();
     let message = words.unwrap_or_else(|| other_words(answer));
@@ -59,6 +61,7 @@ pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
         status: answer.status,
         message: &message,
         in_form,
+        has_code,
         names_lines: !named.is_empty(),
     };
     let Some(kind) = kind(&evidence) else {
@@ -271,6 +274,15 @@ mod tests {
                 Some(Rejected),
             ),
             (500, r#"{"error":"engine: field type conflict"}"#, Some(Rejected)),
+            (200, " \n", None),
+            (
+                201,
+                r#"{"code":"invalid","line":2,"message":"failed to parse line protocol: no"}"#,
+                Some(PartialWrite),
+            ),
+            (200, "<html>It works!</html>", Some(Misconfigured)),
+            (200, r#"{"error":"no such page"}"#, Some(Misconfigured)),
+            (200, r#"{"message":"welcome"}"#, Some(Misconfigured)),
         ];
         for (status, body, expected) in rows {
             assert_eq!(kind(status, body), expected, "{status} {body}");

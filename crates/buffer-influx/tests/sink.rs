@@ -299,6 +299,8 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
         json(500, "", r#"{"error":"retention policy not found: nope"}"#),
         json(400, "", "Client sent an HTTP request to an HTTPS server."),
         json(301, "Location: https://example.org/\r\n", ""),
+        json(200, "", "<html>It works!</html>"),
+        json(200, "", r#"{"status":"ok"}"#),
         Step::Silence,
     ] {
         let (ledger, requests) = settled(vec![step.clone(); 5]).await;
