@@ -102,12 +102,20 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     Some(kind_by_status(evidence))
 }
 
-/// A message without the number of dropped lines at its end, and that number.
+/// A message without the number of dropped lines at its end, and that number. InfluxDB 1.12 and 2.7.12 say behind it where they were
+/// dropped.
 ///
 /// Lines that could not be parsed are not in it: InfluxDB 1.6.7 names each of them and then says `dropped=0`.
 pub(crate) fn split_dropped(message: &str) -> (&str, Option<u64>) {
-    let split = message.rsplit_once(" dropped=");
-    match split.and_then(|(before, number)| Some((before, number.trim_end().parse().ok()?))) {
+    const BEHIND: [&str; 2] = [" for database: ", " for retention policy: "];
+    let split = message.rsplit_once(" dropped=").and_then(|(before, rest)| {
+        let rest = rest.trim_end();
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, behind) = rest.split_at(digits);
+        let is_end = behind.is_empty() || BEHIND.iter().any(|words| behind.starts_with(words));
+        Some((before, number.parse().ok().filter(|_| is_end)?))
+    });
+    match split {
         Some((before, number)) => (before, Some(number)),
         None => (message, None),
     }
@@ -124,5 +132,33 @@ fn kind_by_status(evidence: &Evidence<'_>) -> RefusalKind {
         _ if !evidence.in_form => RefusalKind::Misconfigured,
         500..=599 => RefusalKind::Failed,
         _ => RefusalKind::Rejected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_dropped_lines_is_found_whatever_is_said_behind_it() {
+        for (behind, expected) in [
+            ("", Some(5)),
+            ("\n", Some(5)),
+            (" for database: X for retention policy: autogen", Some(5)),
+            (" for retention policy: autogen", Some(5)),
+            ("\": no", None),
+            (" and more", None),
+            ("x", None),
+        ] {
+            let message = format!("partial write: no dropped=5{behind}");
+            let before = if expected.is_some() {
+                "partial write: no"
+            } else {
+                &message
+            };
+            assert_eq!(split_dropped(&message), (before, expected), "{behind}");
+        }
+        assert_eq!(split_dropped("no dropped=").1, None);
+        assert_eq!(split_dropped("no").1, None);
     }
 }

@@ -215,6 +215,15 @@ mod tests {
     }
 
     #[test]
+    fn all_lines_are_named_though_the_server_says_where_they_were_dropped() {
+        let message =
+            "partial write: unable to parse 'x': no dropped=0 for database: db for retention policy: autogen";
+        let lines = lines(&["x", "y"]);
+        let named = by_text(message, &lines);
+        assert_eq!((named.lines, named.complete), (vec![(0, "no")], true));
+    }
+
+    #[test]
     fn a_line_may_hold_quotes_line_breaks_and_the_very_words() {
         let odd = "m s=\"it's': \nunable to parse 'x': no\"";
         let lines = lines(&["x", odd]);

@@ -283,6 +283,16 @@ mod tests {
             (200, "<html>It works!</html>", Some(Misconfigured)),
             (200, r#"{"error":"no such page"}"#, Some(Misconfigured)),
             (200, r#"{"message":"welcome"}"#, Some(Misconfigured)),
+            (
+                500,
+                r#"{"code":"internal error","message":"failure writing points to database: partial write: points beyond retention policy dropped=5 for database: X for retention policy: autogen"}"#,
+                Some(PartialWrite),
+            ),
+            (
+                400,
+                r#"{"error":"partial write: max-values-per-tag limit exceeded dropped=5 for retention policy: autogen"}"#,
+                Some(PartialWrite),
+            ),
         ];
         for (status, body, expected) in rows {
             assert_eq!(kind(status, body), expected, "{status} {body}");
