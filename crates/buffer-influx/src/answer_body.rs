@@ -7,7 +7,7 @@ use crate::refusal::NamedByNumber;
 /// What the body of an answer tells, as far as it has one of the known forms.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct AnswerBody {
-    /// The server's words, from `error` (versions 1 and 3) or `message` (version 2).
+    /// The server's words, from `error` (versions 1 and 3) or from the `message` beside a `code` or an `error` (version 2).
     pub(crate) message: Option<String>,
     /// Whether a `code` stands beside them, as in version 2.
     pub(crate) has_code: bool,
@@ -31,7 +31,9 @@ impl AnswerBody {
         let (has_code, version) = (text("code").is_some(), text("version"));
         let message = match (error, message) {
             // InfluxDB Cloud repeats a code in `error`; the words are in `message` then.
-            (Some(_), Some(message)) | (None, Some(message)) => Some(message),
+            (Some(_), Some(message)) => Some(message),
+            // Many a gateway says no more than a `message`.
+            (None, Some(message)) => has_code.then_some(message),
             (error, None) => error,
         };
         let (message, named) = match (message, body.get_mut("data").map(Value::take)) {
@@ -100,6 +102,8 @@ mod tests {
             (r#"{"error":"no","data":null}"#, Some("no")),
             (r#"{"error":"no","data":"and this"}"#, Some("no: and this")),
             (r#"{"error":null}"#, None),
+            (r#"{"message":"no"}"#, None),
+            (r#"{"code":3,"message":"no"}"#, None),
             (r#"{"error":{"code":3}}"#, None),
             (r#"{}"#, None),
             (r#"[]"#, None),

@@ -127,11 +127,10 @@ fn kind_by_status(evidence: &Evidence<'_>) -> RefusalKind {
         413 => RefusalKind::TooLarge,
         425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => RefusalKind::Busy,
         408 | 500 => RefusalKind::Failed,
-        300..=399 | 404 | 405 => RefusalKind::Misconfigured,
-        // Another server's words, such as of one that speaks TLS, or of a proxy: no line is to blame.
-        _ if !evidence.in_form => RefusalKind::Misconfigured,
-        500..=599 => RefusalKind::Failed,
-        _ => RefusalKind::Rejected,
+        400 | 422 if evidence.in_form => RefusalKind::Rejected,
+        501..=599 if evidence.in_form => RefusalKind::Failed,
+        // A wrong path, or another server's words, such as of one that speaks TLS, or of a proxy: no line is to blame.
+        _ => RefusalKind::Misconfigured,
     }
 }
 

@@ -293,6 +293,17 @@ mod tests {
                 r#"{"error":"partial write: max-values-per-tag limit exceeded dropped=5 for retention policy: autogen"}"#,
                 Some(PartialWrite),
             ),
+            (
+                406,
+                r#"{"error":"Content-Type header [text/plain; charset=utf-8] is not supported","status":406}"#,
+                Some(Misconfigured),
+            ),
+            (
+                415,
+                r#"{"error":"bad_content_type","reason":"Content-Type must be application/json"}"#,
+                Some(Misconfigured),
+            ),
+            (400, r#"{"message":"Bad Request"}"#, Some(Misconfigured)),
         ];
         for (status, body, expected) in rows {
             assert_eq!(kind(status, body), expected, "{status} {body}");
@@ -304,16 +315,16 @@ mod tests {
         use RefusalKind::*;
         for status in (300..600).filter(|status| StatusCode::from_u16(*status).is_ok()) {
             let (in_form, in_another) = match status {
-                300..=399 | 404 | 405 => (Misconfigured, Misconfigured),
                 401 | 403 => (Unauthorized, Unauthorized),
                 413 => (TooLarge, TooLarge),
                 408 | 500 => (Failed, Failed),
                 425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => (Busy, Busy),
                 501..=599 => (Failed, Misconfigured),
-                _ => (Rejected, Misconfigured),
+                400 | 422 => (Rejected, Misconfigured),
+                _ => (Misconfigured, Misconfigured),
             };
             assert_eq!(kind(status, r#"{"error":"no"}"#), Some(in_form), "{status}");
-            for body in ["<html>", "", "{}", "no"] {
+            for body in ["<html>", "", "{}", "no", r#"{"message":"no"}"#] {
                 assert_eq!(kind(status, body), Some(in_another), "{status} {body}");
             }
         }

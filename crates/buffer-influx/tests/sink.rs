@@ -299,6 +299,12 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
         json(500, "", r#"{"error":"retention policy not found: nope"}"#),
         json(400, "", "Client sent an HTTP request to an HTTPS server."),
         json(301, "Location: https://example.org/\r\n", ""),
+        json(
+            406,
+            "",
+            r#"{"error":"Content-Type header is not supported","status":406}"#,
+        ),
+        json(400, "", r#"{"message":"Bad Request"}"#),
         json(200, "", "<html>It works!</html>"),
         json(200, "", r#"{"status":"ok"}"#),
         Step::Silence,
