@@ -11,7 +11,7 @@ pub(crate) struct AnswerBody {
     pub(crate) message: Option<String>,
     /// Whether a `code` stands beside them, as in version 2.
     pub(crate) has_code: bool,
-    /// The lines that InfluxDB 3 names in `data`.
+    /// The lines that InfluxDB 3 names in `data`, and other products on its engine in the text.
     pub(crate) named: Vec<NamedByNumber>,
     /// What InfluxDB 3 answers to a ping.
     pub(crate) version: Option<String>,
@@ -36,7 +36,7 @@ impl AnswerBody {
             (None, Some(message)) => has_code.then_some(message),
             (error, None) => error,
         };
-        let (message, named) = match (message, body.get_mut("data").map(Value::take)) {
+        let (message, mut named) = match (message, body.get_mut("data").map(Value::take)) {
             (Some(message), Some(Value::String(more))) => (Some(format!("{message}: {more}")), Vec::new()),
             (message, Some(Value::Array(lines))) => (message, all_named_by_number(&lines)),
             (message, Some(line @ Value::Object(_))) => {
@@ -44,6 +44,9 @@ impl AnswerBody {
             }
             (message, _) => (message, Vec::new()),
         };
+        if has_code && named.is_empty() {
+            named = message.as_deref().map(named_in_text).unwrap_or_default();
+        }
         Self {
             message,
             has_code,
@@ -60,6 +63,25 @@ fn all_named_by_number(lines: &[Value]) -> Vec<NamedByNumber> {
         return Vec::new();
     }
     named.into_iter().map(Option::unwrap_or_default).collect()
+}
+
+/// Reads `error parsing line N (1-based): reason`, of which the products on version 3's engine say one in each line of their text.
+fn named_in_text(message: &str) -> Vec<NamedByNumber> {
+    const BEHIND_NUMBER: &str = " (1-based): ";
+    // In what is quoted, such as a field's key, these words could be anybody's.
+    let is_own = |(before, _): (&str, &str)| !before.contains(['"', '\'']);
+    if !message.split_once(BEHIND_NUMBER).is_some_and(is_own) {
+        return Vec::new();
+    }
+    let lines = message.lines().filter_map(|line| line.split_once(BEHIND_NUMBER));
+    let named = lines.map(|(before, reason)| NamedByNumber {
+        number: before
+            .rsplit_once("line ")
+            .and_then(|(_, number)| number.parse().ok()),
+        shown: String::new(),
+        reason: reason.to_owned(),
+    });
+    named.collect()
 }
 
 /// What is no object names no line, nor does one without a reason.
@@ -165,6 +187,43 @@ mod tests {
             let body = format!(r#"{{"error":"partial write of line protocol occurred","data":{data}}}"#);
             assert_eq!(AnswerBody::of(&body).named, expected, "{data}");
         }
+    }
+
+    #[test]
+    fn the_lines_that_the_text_names_are_found() {
+        let two = vec![
+            named(Some(2), "", "no, line 7 (1-based): no"),
+            named(Some(4), "", "'x'"),
+        ];
+        for (message, expected) in [
+            (
+                r"errors encountered on line(s):\nerror parsing line 2 (1-based): no, line 7 (1-based): no\nerror parsing line 4 (1-based): 'x'",
+                two.clone(),
+            ),
+            (
+                r"line 2 (1-based): no, line 7 (1-based): no\nline 4 (1-based): 'x'",
+                two,
+            ),
+            (
+                r"error parsing line 2 (1-based): no\nand more",
+                vec![named(Some(2), "", "no")],
+            ),
+            (
+                r"error parsing line two (1-based): no",
+                vec![named(None, "", "no")],
+            ),
+            (r#"unable to parse 'm s=\"line 2 (1-based): \"': no"#, vec![]),
+            (
+                r#"partial write: input field \"line 2 (1-based): \" is type integer dropped=1"#,
+                vec![],
+            ),
+            ("no", vec![]),
+        ] {
+            let body = format!(r#"{{"code":"invalid","line":2,"message":"{message}"}}"#);
+            assert_eq!(AnswerBody::of(&body).named, expected, "{message}");
+        }
+        let body = r#"{"error":"error parsing line 2 (1-based): no"}"#;
+        assert_eq!(AnswerBody::of(body).named, vec![]);
     }
 
     #[test]

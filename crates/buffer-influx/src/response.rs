@@ -304,6 +304,16 @@ mod tests {
                 Some(Misconfigured),
             ),
             (400, r#"{"message":"Bad Request"}"#, Some(Misconfigured)),
+            (
+                400,
+                r#"{"code":"invalid","line":2,"message":"failed to parse line protocol: errors encountered on line(s):\nerror parsing line 2 (1-based): Invalid measurement was provided"}"#,
+                Some(Unreadable),
+            ),
+            (
+                201,
+                r#"{"code":"invalid","line":2,"message":"failed to parse line protocol: error parsing line 2 (1-based): no"}"#,
+                Some(PartialWrite),
+            ),
         ];
         for (status, body, expected) in rows {
             assert_eq!(kind(status, body), expected, "{status} {body}");

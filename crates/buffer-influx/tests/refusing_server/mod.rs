@@ -30,6 +30,8 @@ pub(crate) enum How {
     NumberedInPart(&'static str),
     /// Version 3 with `accept_partial=false`: numbers the first line, stores nothing.
     NumberedAsAWhole(&'static str),
+    /// A cloud: stores the others, and names up to 100 lines in its text; with status 201, or 400.
+    NumberedInText(u16),
     /// Version 3: stores the others, and says this in place of the lines.
     Odd(&'static str),
     /// Any version: takes at most so many bytes, and refuses no line.
@@ -131,6 +133,17 @@ impl Refusing {
             How::NumberedAsAWhole(words) => {
                 let body = serde_json::json!({"error": words, "data": numbered(&bad[0])});
                 json(400, "", &body.to_string())
+            }
+            How::NumberedInText(status) => {
+                store(true);
+                let lines = bad.iter().take(100);
+                let lines = lines.map(|at| format!("\nerror parsing line {} (1-based): it is bad", at + 1));
+                let message = format!(
+                    "failed to parse line protocol: errors encountered on line(s):{}",
+                    lines.collect::<String>()
+                );
+                let body = serde_json::json!({"code": "invalid", "line": bad[0] + 1, "message": message});
+                json(status, "", &body.to_string())
             }
             How::Odd(data) => {
                 store(true);
