@@ -70,14 +70,27 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     }
     // The names that the target gives, which InfluxDB 3 and 2 refuse as they do a line. Only at the beginning: a measurement or a
     // field that is repeated further on may hold such words.
-    let begins = |words: &[&str]| words.iter().any(|words| head.starts_with(words));
+    let (inner, wrapped) = match head.strip_prefix("write buffer error: ") {
+        Some(inner) => (
+            inner.strip_prefix("catalog update error: ").unwrap_or(inner),
+            true,
+        ),
+        None => (head, false),
+    };
+    let begins = |words: &[&str]| words.iter().any(|words| inner.starts_with(words));
     if begins(&[
         "invalid character in database",
         "db name ",
         "Adding a new database would exceed limit",
         "Please provide either orgID or org",
+        // A database that was deleted, or a server that only reads or compacts.
+        "cannot write to ",
     ]) {
         return Some(RefusalKind::Misconfigured);
+    }
+    // To a client of version 2, InfluxDB 3 says of its own failures that the request is invalid.
+    if wrapped && !says(&["line protocol", "catalog update error", "column type mismatch"]) {
+        return Some(RefusalKind::Failed);
     }
     if begins(&["Authorization header was malformed"]) {
         return Some(RefusalKind::Unauthorized);

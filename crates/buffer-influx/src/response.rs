@@ -314,6 +314,46 @@ mod tests {
                 r#"{"code":"invalid","line":2,"message":"failed to parse line protocol: error parsing line 2 (1-based): no"}"#,
                 Some(PartialWrite),
             ),
+            (
+                400,
+                r#"{"error":"cannot write to soft-deleted database 'db'"}"#,
+                Some(Misconfigured),
+            ),
+            (
+                500,
+                "write buffer error: cannot write to a read-only server",
+                Some(Misconfigured),
+            ),
+            (
+                500,
+                "write buffer error: cannot write to a compactor-only server",
+                Some(Misconfigured),
+            ),
+            (
+                400,
+                r#"{"code":"invalid","message":"write buffer error: error from wal: object store error"}"#,
+                Some(Failed),
+            ),
+            (
+                400,
+                r#"{"code":"invalid","message":"write buffer error: catalog update error: Adding a new database would exceed limit of 5 databases"}"#,
+                Some(Misconfigured),
+            ),
+            (
+                400,
+                r#"{"code":"invalid","message":"write buffer error: catalog update error: Update to schema would exceed number of columns per table limit of 500 columns"}"#,
+                Some(Rejected),
+            ),
+            (
+                400,
+                r#"{"code":"invalid","message":"write buffer error: line protocol parse failed: no"}"#,
+                Some(Rejected),
+            ),
+            (
+                400,
+                r#"{"code":"invalid","message":"write buffer error: parsing for line protocol failed"}"#,
+                Some(Rejected),
+            ),
         ];
         for (status, body, expected) in rows {
             assert_eq!(kind(status, body), expected, "{status} {body}");
