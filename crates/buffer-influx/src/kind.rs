@@ -25,7 +25,10 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         has_code,
         names_lines,
     } = *evidence;
-    // What follows repeats lines, which may hold any words.
+    // What follows repeats lines, which may hold any words. VictoriaMetrics repeats the rest of the body.
+    let (message, _) = message
+        .split_once("incorrect influx line \"")
+        .unwrap_or((message, ""));
     let (head, repeats) = match message.split_once("unable to parse '") {
         Some((head, _)) => (head, true),
         None => (message, false),
@@ -108,7 +111,12 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         return Some(RefusalKind::Rejected);
     }
     // VictoriaMetrics names no line, in words of its own, and puts them before whatever else is wrong with it, too.
-    if matches!(status.as_u16(), 400 | 422) && says(&["too long line", "cannot process influx line protocol"])
+    if matches!(status.as_u16(), 400 | 422)
+        && says(&[
+            "too long line",
+            "cannot process influx line protocol",
+            "cannot parse influx line protocol",
+        ])
     {
         return Some(RefusalKind::Rejected);
     }

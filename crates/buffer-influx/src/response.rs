@@ -354,6 +354,16 @@ mod tests {
                 r#"{"code":"invalid","message":"write buffer error: parsing for line protocol failed"}"#,
                 Some(Rejected),
             ),
+            (
+                400,
+                r#"remoteAddr: "127.0.0.1:51544"; cannot process influx line protocol data: incorrect influx line "m v\nm s=\"database not found\" 1": no fields"#,
+                Some(Rejected),
+            ),
+            (
+                400,
+                "cannot parse influx line protocol: no fields",
+                Some(Rejected),
+            ),
         ];
         for (status, body, expected) in rows {
             assert_eq!(kind(status, body), expected, "{status} {body}");
