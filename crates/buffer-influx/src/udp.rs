@@ -108,15 +108,27 @@ impl Flush<Line> for UdpSink {
         let mut first = 0;
         while first < batch.len() {
             let (datagram, end) = pack(&batch[first..], target.datagram_bytes);
-            if let Err(error) = socket.send(&datagram).await {
-                return Err(judge(error));
-            }
+            send(&socket, &datagram).await.map_err(judge)?;
             let end = first + end;
             batch.deliver(first..end);
             first = end;
         }
         Ok(())
     }
+}
+
+/// Hands a datagram to the network.
+///
+/// A refusal by the host answers to one before, to which nobody listened, and comes in place of this one's sending: this is sent once
+/// more, and if there is another such answer meanwhile, it is lost like those.
+async fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<()> {
+    for _ in 0..2 {
+        match socket.send(datagram).await {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+            sent => return sent.map(drop),
+        }
+    }
+    Ok(())
 }
 
 /// As many lines as fit, and their number: at least one, as the encoder has refused those that fit alone into none.
@@ -137,12 +149,9 @@ fn pack(lines: &[Line], most_bytes: usize) -> (Vec<u8>, usize) {
     (datagram, packed)
 }
 
-/// A refusal by the host shows at a later datagram: nobody listens there.
 fn judge(error: io::Error) -> FlushError {
     match error.kind() {
-        ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            FlushError::unavailable(error)
-        }
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => FlushError::unavailable(error),
         _ => FlushError::transient(error),
     }
 }

@@ -114,11 +114,14 @@ pub struct Sent {
     pub pending: u64,
 }
 
+/// Some forty datagrams of usual lines, which leave one behind the other: what the listener's socket can't hold is lost.
+const BATCH_SIZE: usize = 500;
+
 impl UdpWriter {
-    /// The settings of a writer to `target`.
+    /// The settings of a writer to `target`: batches of 500 lines, each a burst of datagrams.
     pub fn builder(target: Udp) -> UdpWriterBuilder {
         UdpWriterBuilder {
-            writer: Writer::builder(target.encoder()),
+            writer: Writer::builder(target.encoder()).buffer(|buffer| buffer.batch_size(BATCH_SIZE)),
             target,
         }
     }
@@ -189,7 +192,8 @@ impl UdpWriterBuilder {
         self
     }
 
-    /// Changes the settings of the buffer, as [`WriterBuilder::buffer`] does.
+    /// Changes the settings of the buffer, as [`WriterBuilder::buffer`] does. Default: batches of 500 lines, so that one is not more
+    /// datagrams at once than a listener's socket holds; the rest as there.
     pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
         self.writer = self.writer.buffer(settings);
         self
