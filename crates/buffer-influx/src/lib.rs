@@ -40,6 +40,7 @@ mod answer_body;
 mod begun_line;
 mod body;
 mod byte_class;
+mod caught;
 mod client;
 mod client_builder;
 mod connections;

@@ -9,7 +9,6 @@
 //! ```
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 
@@ -17,6 +16,7 @@ use buffer_core::metrics::{Kind, Metric};
 use metrics::{Key, Label, Level, Metadata, SharedString};
 use parking_lot::Mutex;
 
+use crate::caught::caught;
 use crate::refusal::RefusalKind;
 
 const BYTES: Metric = Metric {
@@ -121,6 +121,6 @@ impl Drop for Attempt {
             });
         };
         // The recorder is user code, and its panic must not meet another one.
-        let _ = catch_unwind(AssertUnwindSafe(report));
+        caught(report);
     }
 }

@@ -1,12 +1,12 @@
 //! Ends the intervals of a recorder, and rests while there is nothing to write.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rand::RngExt as _;
 use tokio::time::Instant;
 
+use crate::caught::caught;
 use crate::recording::Recording;
 use crate::registry::Registry;
 use crate::updates::Closed;
@@ -41,13 +41,13 @@ impl Driver {
                 return;
             };
             // The buffer's settings and the log may bring code of the user's, whose panic must not be the last interval's.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
+            caught(|| {
                 if self.registry.has_news() {
                     recording.hand_over();
                 } else {
                     self.registry.end_without_news();
                 }
-            }));
+            });
             interval = self.interval + self.jitter.mul_f64(rand::rng().random_range(0.0..=1.0));
         }
     }

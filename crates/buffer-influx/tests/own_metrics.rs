@@ -69,3 +69,48 @@ async fn the_bytes_that_a_server_took_and_the_points_that_it_refused_are_reporte
     assert_eq!(notes.total(bytes, &["own metrics"]), 5 * 9);
     assert_eq!(notes.total(rejected, &["own metrics", "too_large"]), 1);
 }
+
+/// Panics, with something that panics when it is dropped.
+struct Hostile;
+
+impl Recorder for Hostile {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        if key.name().starts_with("buffer_influx") {
+            std::panic::panic_any(PanicsWhenDropped);
+        }
+        Counter::noop()
+    }
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("scripted");
+    }
+}
+
+/// It has failed on a report that dropped what a panic brings as it was: the attempt was one that had panicked, and was made again.
+#[tokio::test]
+async fn a_recorder_that_panics_costs_no_attempt() {
+    let _guard = metrics::set_default_local_recorder(&Hostile);
+    let server = ScriptedServer::new([]);
+    let client = Client::builder(&server.url, V1::new("db")).build().unwrap();
+    let writer = Writer::builder(client.encoder())
+        .buffer(|buffer| buffer.name("hostile metrics").partitions(1))
+        .build(InfluxSink::new(client))
+        .unwrap();
+    let point = Point::new("m").field("v", 1).timestamp_ns(1);
+    writer.write(point).await.unwrap();
+    assert_eq!(writer.flush().await.delivered, 1);
+    assert_eq!(server.requests_left(), 1);
+}

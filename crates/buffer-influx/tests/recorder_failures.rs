@@ -164,6 +164,16 @@ fn the_last_interval_is_written_when_the_runtime_dies_whoever_holds_the_recorder
     }
 }
 
+/// What a panic brings: it panics when it is dropped.
+struct Panics;
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        panic!("scripted, once more");
+    }
+}
+
+/// It has failed on a driver that dropped what a panic brings as it was.
 #[tokio::test(start_paused = true)]
 async fn code_of_the_user_s_that_panics_in_a_hand_over_costs_nothing() {
     use std::sync::Arc;
@@ -172,7 +182,9 @@ async fn code_of_the_user_s_that_panics_in_a_hand_over_costs_nothing() {
     let calls = Arc::new(AtomicUsize::new(0));
     let heavy = move |line: &Line| {
         // Relaxed: the number alone matters.
-        assert!(calls.fetch_add(1, Relaxed) > 5, "scripted");
+        if calls.fetch_add(1, Relaxed) <= 5 {
+            std::panic::panic_any(Panics);
+        }
         line.as_str().len()
     };
     let (recorder, handle, sink) = recorder(settings().buffer(|buffer| buffer.weigh(heavy)), []);
@@ -183,6 +195,7 @@ async fn code_of_the_user_s_that_panics_in_a_hand_over_costs_nothing() {
         });
         intervals(1).await;
     }
+    assert_eq!(sum(&sink, "a", "delta"), 10.0, "the intervals go on");
     handle.close().await;
     assert_eq!((sum(&sink, "a", "delta"), sum(&sink, "a", "count")), (10.0, 10.0));
 }
