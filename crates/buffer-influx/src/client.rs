@@ -8,7 +8,7 @@ use reqwest::{RequestBuilder, Url};
 
 use crate::answer_body::AnswerBody;
 use crate::body::{Body, Gzip};
-use crate::connections::{Answer, Connections, Lost, send, send_past_stale};
+use crate::connections::{Answer, Connections, Lost, send};
 use crate::encoder::Encoder;
 use crate::error::{ClientError, WriteError};
 use crate::line::Line;
@@ -122,8 +122,8 @@ impl Client {
     /// Writes `lines` in one request. They must be of the client's [encoder](Client::encoder), or of one of the same dialect.
     ///
     /// The lines carry their timestamps, so that writing them again overwrites what is stored and stores nothing twice. It
-    /// does not retry, but for one resend on a pooled connection that the server has closed meanwhile: trying again is for
-    /// an [`InfluxSink`](crate::InfluxSink) in a buffer.
+    /// does not retry, but for one resend where the connection was lost before an answer, as a pooled one is that the server has
+    /// closed meanwhile: trying again is for an [`InfluxSink`](crate::InfluxSink) in a buffer.
     ///
     /// # Errors
     ///
@@ -180,8 +180,11 @@ impl Client {
 
     /// Sends a request that may be carried out twice, with the login.
     pub(crate) async fn send(&self, request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
-        let login = self.shared.target.login();
-        let answer = send_past_stale(login.add_to(request), most).await?;
+        let Shared {
+            target, connections, ..
+        } = &*self.shared;
+        let login = target.login();
+        let answer = connections.send_past_stale(login.add_to(request), most).await?;
         Ok(without_secrets(answer, login))
     }
 

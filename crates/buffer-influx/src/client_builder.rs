@@ -88,8 +88,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The time limit for a request, from the connection to the end of the answer. Default: 9 s, just below the `flush_timeout`
-    /// of a buffer, so that the error can say what was waited for.
+    /// The time limit for a request, from the connection to the end of the answer, with its resend where the first connection was lost.
+    /// Default: 9 s, just below the `flush_timeout` of a buffer, so that the error can say what was waited for.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
         self.request_timeout = limit;
         self

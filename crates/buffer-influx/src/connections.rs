@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Proxy, RequestBuilder, StatusCode};
 use tokio::runtime::{self, Handle};
+use tokio::time::Instant;
 
 /// The connections of one client.
 ///
@@ -74,6 +75,19 @@ impl Connections {
         pools.push((Some(here), pool.clone()));
         Ok(pool)
     }
+
+    /// Sends `request`, and once more if its connection was lost before an answer: a pooled one that the server has closed
+    /// meanwhile shows only so. Both share one time limit. For requests that may be carried out twice.
+    pub(crate) async fn send_past_stale(&self, request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
+        let (again, begin) = (request.try_clone(), Instant::now());
+        match (send(request, most).await, again) {
+            (Err(Lost::Midway(error)), Some(again)) if !error.is_timeout() => {
+                let left = self.settings.request_timeout.saturating_sub(begin.elapsed());
+                send(again.timeout(left), most).await
+            }
+            (answer, _) => answer,
+        }
+    }
 }
 
 impl Settings {
@@ -139,16 +153,6 @@ impl Lost {
         } else {
             Self::Midway(error)
         }
-    }
-}
-
-/// Sends `request`, and once more if its connection was lost before an answer: a pooled one that the server has closed
-/// meanwhile shows only so. For requests that may be carried out twice.
-pub(crate) async fn send_past_stale(request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
-    let again = request.try_clone();
-    match (send(request, most).await, again) {
-        (Err(Lost::Midway(error)), Some(again)) if !error.is_timeout() => send(again, most).await,
-        (answer, _) => answer,
     }
 }
 

@@ -235,6 +235,33 @@ async fn a_connection_that_the_server_has_closed_costs_one_silent_resend() {
     assert_eq!(server.requests_left(), 2);
 }
 
+/// Its time passes by the runtime's clock. It has failed on a resend with the whole time once more: a buffer would have cut that off.
+#[tokio::test(start_paused = true)]
+async fn a_resend_has_what_is_left_of_the_time() {
+    let (limit, until_it_hangs_up) = (Duration::from_secs(10), Duration::from_secs(6));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("a bound listener"));
+    let server = tokio::spawn(async move {
+        let first = listener.accept().await.expect("a connection");
+        tokio::time::sleep(until_it_hangs_up).await;
+        drop(first);
+        let _silent = listener.accept().await.expect("a connection");
+        std::future::pending::<()>().await;
+    });
+    let client = Client::builder(&url, V1::new("db"))
+        .request_timeout(limit)
+        .build()
+        .expect("valid settings");
+    let begin = tokio::time::Instant::now();
+    let error = client.write(&lines(1)).await.expect_err("a time-out");
+    assert!(matches!(error, WriteError::TimedOut(_)), "{error:?}");
+    let took = begin.elapsed();
+    assert!(took < limit + Duration::from_secs(1), "{took:?}");
+    server.abort();
+}
+
 #[tokio::test]
 async fn requests_go_through_the_proxy_that_is_named() {
     let proxy = ScriptedServer::new([]);
