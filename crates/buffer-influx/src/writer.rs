@@ -12,6 +12,7 @@ use crate::encoder::Encoder;
 use crate::line::Line;
 use crate::meter::Meter;
 use crate::point::Point;
+use crate::point_error::PointError;
 use crate::write_point_error::{
     TryWritePointError, WritePointBlockingError, WritePointError, WriteSyncError,
 };
@@ -96,15 +97,9 @@ impl Writer {
     ///
     /// A future that is dropped while it waits has written nothing; the point is dropped with it and not counted.
     pub async fn write(&self, point: Point) -> Result<(), WritePointError> {
-        let line = match self.encoder.encode(&point) {
-            Ok(line) => line,
-            Err(reason) => {
-                return Err(WritePointError::Invalid {
-                    point: point.into(),
-                    reason,
-                });
-            }
-        };
+        let (point, line) = self
+            .encoded(point)
+            .map_err(|(point, reason)| WritePointError::Invalid { point, reason })?;
         self.buffer.insert(line).await.map_err(|refused| match refused {
             InsertError::Oversized(_) => WritePointError::Oversized(point.into()),
             InsertError::Closed(_) | _ => WritePointError::Closed(point.into()),
@@ -117,15 +112,9 @@ impl Writer {
     ///
     /// A [`TryWritePointError`], which hands the point back.
     pub fn try_write(&self, point: Point) -> Result<(), TryWritePointError> {
-        let line = match self.encoder.encode(&point) {
-            Ok(line) => line,
-            Err(reason) => {
-                return Err(TryWritePointError::Invalid {
-                    point: point.into(),
-                    reason,
-                });
-            }
-        };
+        let (point, line) = self
+            .encoded(point)
+            .map_err(|(point, reason)| TryWritePointError::Invalid { point, reason })?;
         self.buffer.try_insert(line).map_err(|refused| match refused {
             TryInsertError::Full(_) => TryWritePointError::Full(point.into()),
             TryInsertError::Oversized(_) => TryWritePointError::Oversized(point.into()),
@@ -139,15 +128,9 @@ impl Writer {
     ///
     /// A [`WritePointBlockingError`], which hands the point back.
     pub fn write_blocking(&self, point: Point) -> Result<(), WritePointBlockingError> {
-        let line = match self.encoder.encode(&point) {
-            Ok(line) => line,
-            Err(reason) => {
-                return Err(WritePointBlockingError::Invalid {
-                    point: point.into(),
-                    reason,
-                });
-            }
-        };
+        let (point, line) = self
+            .encoded(point)
+            .map_err(|(point, reason)| WritePointBlockingError::Invalid { point, reason })?;
         self.buffer
             .insert_blocking(line)
             .map_err(|refused| match refused {
@@ -171,21 +154,23 @@ impl Writer {
     /// A future that is dropped before the point was accepted has written nothing; afterwards the point goes its way, and only
     /// the answer is lost.
     pub async fn write_sync(&self, point: Point) -> Result<(), WriteSyncError> {
-        let line = match self.encoder.encode(&point) {
-            Ok(line) => line,
-            Err(reason) => {
-                return Err(WriteSyncError::Invalid {
-                    point: point.into(),
-                    reason,
-                });
-            }
-        };
+        let (point, line) = self
+            .encoded(point)
+            .map_err(|(point, reason)| WriteSyncError::Invalid { point, reason })?;
         let written = self.buffer.insert_and_wait(line).await;
         written.map_err(|refused| match refused {
             InsertAndWaitError::NotDelivered(why) => WriteSyncError::NotStored(why),
             InsertAndWaitError::Oversized(_) => WriteSyncError::Oversized(point.into()),
             InsertAndWaitError::Closed(_) | _ => WriteSyncError::Closed(point.into()),
         })
+    }
+
+    /// The point's line, and the point, which is handed back if the buffer refuses the line.
+    fn encoded(&self, point: Point) -> Result<(Point, Line), (Box<Point>, PointError)> {
+        match self.encoder.encode(&point) {
+            Ok(line) => Ok((point, line)),
+            Err(reason) => Err((point.into(), reason)),
+        }
     }
 
     /// The writer's encoder, for lines that are built without a point.
