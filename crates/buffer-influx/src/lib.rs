@@ -153,7 +153,7 @@ pub use crate::series_settings::{Counters, Gauges};
 pub use crate::sink::InfluxSink;
 pub use crate::target::Target;
 pub use crate::udp::Udp;
-pub use crate::udp_writer::{Sent, UdpBuildError, UdpWriter, UdpWriterBuilder};
+pub use crate::udp_writer::{Sent, UdpBuildError, UdpSummary, UdpWriter, UdpWriterBuilder};
 pub use crate::v1::{Consistency, V1};
 pub use crate::v2::V2;
 pub use crate::v3::V3;

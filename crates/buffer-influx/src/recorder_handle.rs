@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use buffer_core::{FlushReport, Health, Ledger, Summary};
+use tokio::time::Instant;
 
 use crate::line::Line;
 use crate::recording::Recording;
@@ -85,6 +86,25 @@ impl RecorderHandle {
         }
     }
 
+    /// Like [`flush`](RecorderHandle::flush), for at most `limit`; what is not settled by then is in [`FlushReport::pending`], and its
+    /// flush goes on. What had no room in the buffer goes on summing.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`flush`](RecorderHandle::flush).
+    pub async fn flush_within(&self, limit: Duration) -> FlushReport {
+        let Recording { buffer, .. } = &*self.recording;
+        let begin = Instant::now();
+        let mut report = FlushReport::default();
+        loop {
+            let handed_over = self.recording.hand_over();
+            report += buffer.flush_within(limit.saturating_sub(begin.elapsed())).await;
+            if handed_over == HandedOver::All || buffer.is_closed() || begin.elapsed() >= limit {
+                return report;
+            }
+        }
+    }
+
     /// Closes the recorder: writes the last interval, waits until everything is settled or the buffer's `drain_timeout` has passed,
     /// and returns what is left.
     ///
@@ -104,6 +124,11 @@ impl RecorderHandle {
     /// As for [`close`](RecorderHandle::close).
     pub async fn close_within(&self, limit: Duration) -> Summary<Line> {
         self.recording.buffer.close_within(limit).await
+    }
+
+    /// Whether the recorder writes no more points.
+    pub fn is_closed(&self) -> bool {
+        self.recording.buffer.is_closed()
     }
 
     /// What the recorder has done so far.

@@ -1,6 +1,10 @@
 //! The writer for UDP: what it has handed to the network is sent, and not more.
 
-use buffer_core::{BuildError, Builder, Dropped, FlushReport, Ledger, Summary};
+use std::time::Duration;
+
+use buffer_core::{
+    Buffer, BuildError, Builder, Dropped, FlushReport, Health, InsertError, Ledger, Summary, TryInsertError,
+};
 use thiserror::Error;
 
 use crate::encoder::Encoder;
@@ -117,6 +121,28 @@ pub struct Sent {
 /// Some forty datagrams of usual lines, which leave one behind the other: what the listener's socket can't hold is lost.
 const BATCH_SIZE: usize = 500;
 
+/// What a closed UDP writer leaves.
+///
+/// # Examples
+///
+/// ```
+/// use buffer_influx::UdpWriter;
+///
+/// async fn stop(writer: &UdpWriter) -> String {
+///     let summary = writer.close().await;
+///     format!("{} points sent, {} left", summary.sent.sent, summary.unsent.len())
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "what was not sent is in it"]
+#[non_exhaustive]
+pub struct UdpSummary {
+    /// What became of all points; nothing is pending.
+    pub sent: Sent,
+    /// The lines that the drain's deadline left over. When several callers wait for one close, the first to be answered gets them.
+    pub unsent: Vec<Line>,
+}
+
 impl UdpWriter {
     /// The settings of a writer to `target`: batches of 500 lines, each a burst of datagrams.
     pub fn builder(target: Udp) -> UdpWriterBuilder {
@@ -157,6 +183,40 @@ impl UdpWriter {
         self.writer.write_blocking(point)
     }
 
+    /// The writer's encoder, for lines that are built without a point; see [`Writer::encoder`].
+    pub fn encoder(&self) -> &Encoder {
+        self.writer.encoder()
+    }
+
+    /// Sends a line of the writer's [encoder](UdpWriter::encoder), and waits while the buffer is full.
+    ///
+    /// A line of another encoder is taken as well, and may be more than fits into a datagram.
+    ///
+    /// # Errors
+    ///
+    /// An [`InsertError`], which hands the line back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`write`](UdpWriter::write).
+    pub async fn write_line(&self, line: Line) -> Result<(), InsertError<Line>> {
+        self.writer.write_line(line).await
+    }
+
+    /// Sends a line of the writer's [encoder](UdpWriter::encoder) if there is room.
+    ///
+    /// # Errors
+    ///
+    /// A [`TryInsertError`], which hands the line back.
+    pub fn try_write_line(&self, line: Line) -> Result<(), TryInsertError<Line>> {
+        self.writer.try_write_line(line)
+    }
+
+    /// The buffer below, for what the writer has no method for. What it calls delivered is sent, and no more.
+    pub fn buffer(&self) -> &Buffer<Line> {
+        self.writer.buffer()
+    }
+
     /// Sends what is pending, and waits until it is sent; says what became of it.
     ///
     /// # Cancel safety
@@ -166,17 +226,47 @@ impl UdpWriter {
         self.writer.flush().await.into()
     }
 
+    /// Like [`flush`](UdpWriter::flush), for at most `limit`; what is not sent by then is in [`Sent::pending`], and its flush goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`flush`](UdpWriter::flush).
+    pub async fn flush_within(&self, limit: Duration) -> Sent {
+        self.writer.flush_within(limit).await.into()
+    }
+
+    /// Asks for a flush of what is pending, without waiting for it.
+    pub fn request_flush(&self) {
+        self.writer.request_flush();
+    }
+
     /// Closes the writer and all its clones, and waits until everything is sent or the buffer's `drain_timeout` has passed;
     /// returns what became of all points, and the lines that were not sent.
     ///
     /// # Cancel safety
     ///
     /// The drain goes on. What its deadline leaves is then not returned but dropped.
-    pub async fn close(&self) -> (Sent, Vec<Line>) {
-        let Summary {
-            ledger, undelivered, ..
-        } = self.writer.close().await;
-        (ledger.into(), undelivered)
+    pub async fn close(&self) -> UdpSummary {
+        self.writer.close().await.into()
+    }
+
+    /// Like [`close`](UdpWriter::close), with a time limit of its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`close`](UdpWriter::close).
+    pub async fn close_within(&self, limit: Duration) -> UdpSummary {
+        self.writer.close_within(limit).await.into()
+    }
+
+    /// Whether the writer takes no more points.
+    pub fn is_closed(&self) -> bool {
+        self.writer.is_closed()
+    }
+
+    /// Whether datagrams can be sent at present; if not, since when and why.
+    pub fn health(&self) -> Health {
+        self.writer.health()
     }
 
     /// What became of all points so far.
@@ -214,6 +304,16 @@ impl UdpWriterBuilder {
         Ok(UdpWriter {
             writer: writer.build(UdpSink(self.target))?,
         })
+    }
+}
+
+impl From<Summary<Line>> for UdpSummary {
+    /// The sink has nothing to close, so there is no error of it.
+    fn from(summary: Summary<Line>) -> Self {
+        Self {
+            sent: summary.ledger.into(),
+            unsent: summary.undelivered,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use buffer_core::{
     Buffer, FlushReport, Health, InsertAndWaitError, InsertBlockingError, InsertError, Ledger, Summary,
@@ -231,6 +232,21 @@ impl Writer {
         self.buffer.flush().await
     }
 
+    /// Like [`flush`](Writer::flush), for at most `limit`; what is not settled by then is in [`FlushReport::pending`], and its flush
+    /// goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`flush`](Writer::flush).
+    pub async fn flush_within(&self, limit: Duration) -> FlushReport {
+        self.buffer.flush_within(limit).await
+    }
+
+    /// Asks for a flush of what is pending, without waiting for it.
+    pub fn request_flush(&self) {
+        self.buffer.request_flush();
+    }
+
     /// Closes the writer and all its clones, waits until everything is settled or the buffer's `drain_timeout` has passed,
     /// and returns what is left.
     ///
@@ -239,6 +255,20 @@ impl Writer {
     /// The drain goes on. What its deadline leaves is then not returned but dropped.
     pub async fn close(&self) -> Summary<Line> {
         self.buffer.close().await
+    }
+
+    /// Like [`close`](Writer::close), with a time limit of its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`close`](Writer::close).
+    pub async fn close_within(&self, limit: Duration) -> Summary<Line> {
+        self.buffer.close_within(limit).await
+    }
+
+    /// Whether the writer takes no more points.
+    pub fn is_closed(&self) -> bool {
+        self.buffer.is_closed()
     }
 
     /// The count of every point that the writer accepted, by what became of it.

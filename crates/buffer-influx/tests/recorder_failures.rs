@@ -131,6 +131,25 @@ async fn a_close_in_an_outage_returns_the_last_interval() {
     assert!(sink.delivered().is_empty());
 }
 
+/// It has failed on a flush that went on for as long as there was no room.
+#[tokio::test(start_paused = true)]
+async fn a_flush_with_a_limit_ends_in_an_outage_and_loses_nothing() {
+    let (recorder, handle, sink) = recorder(settings().buffer(small), vec![Reply::Unavailable; 3]);
+    record(&recorder, || {
+        for name in ["a", "b", "c", "d"] {
+            counter!(name).increment(1);
+        }
+    });
+    let report = handle.flush_within(Duration::from_millis(1)).await;
+    assert_eq!((report.delivered, report.pending), (0, 2));
+    assert_eq!(handle.flush_within(Duration::from_secs(3_600)).await.delivered, 4);
+    assert_eq!(sink.delivered().len(), 4);
+    assert!(!handle.is_closed());
+    handle.close().await;
+    assert!(handle.is_closed());
+    assert_eq!(handle.flush_within(Duration::from_secs(1)).await.delivered, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_drop_of_the_last_handle_writes_the_last_interval() {
     let (recorder, handle, sink) = recorder(settings(), []);

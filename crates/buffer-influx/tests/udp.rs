@@ -4,9 +4,9 @@ use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use buffer_core::Settled;
+use buffer_core::{Health, Settled};
 use buffer_influx::{
-    Dialect, Encoder, Line, Point, PointError, Sent, TryWritePointError, Udp, UdpBuildError, UdpWriter,
+    Dialect, Encoder, Line, Point, PointError, TryWritePointError, Udp, UdpBuildError, UdpSummary, UdpWriter,
     WritePointError,
 };
 
@@ -57,8 +57,8 @@ async fn lines_are_packed_into_datagrams_and_none_is_split() {
         }
     }
     assert_eq!(received_lines, expected);
-    let (sent, undelivered) = writer.close().await;
-    assert_eq!((sent.sent, undelivered.len()), (POINTS as u64, 0));
+    let UdpSummary { sent, unsent, .. } = writer.close().await;
+    assert_eq!((sent.sent, unsent.len()), (POINTS as u64, 0));
 }
 
 #[tokio::test]
@@ -118,8 +118,8 @@ async fn what_nobody_listens_for_is_sent_and_not_called_delivered() {
     for n in 0..50 {
         writer.write(point(n)).await.expect("a good point");
     }
-    let (Sent { sent, dropped, .. }, unsent) = writer.close().await;
-    assert_eq!((sent, dropped.total(), unsent.len()), (50, 0, 0));
+    let UdpSummary { sent, unsent, .. } = writer.close().await;
+    assert_eq!((sent.sent, sent.dropped.total(), unsent.len()), (50, 0, 0));
     assert_eq!(writer.sent().sent, 50);
     let text = format!("{:?}", writer.sent());
     assert!(text.contains("sent") && !text.contains("delivered"), "{text}");
@@ -144,7 +144,7 @@ async fn a_batch_is_a_burst_of_a_few_datagrams() {
     for n in 0..1_200 {
         writer.write(point(n)).await.expect("a good point");
     }
-    writer.close().await;
+    assert!(writer.close().await.unsent.is_empty());
     assert_eq!(*sizes.lock().expect("no panic"), [500, 500, 200]);
 }
 
@@ -155,9 +155,36 @@ async fn points_are_held_while_the_host_is_not_found() {
         .build()
         .expect("valid settings");
     writer.write(point(1)).await.expect("a good point");
-    let (sent, unsent) = writer.close().await;
+    assert_eq!(writer.flush_within(Duration::from_millis(1)).await.pending, 1);
+    assert!(!writer.is_closed());
+    let UdpSummary { sent, unsent, .. } = writer.close().await;
     assert_eq!((sent.sent, sent.returned, sent.dropped.total()), (0, 1, 0));
     assert_eq!(unsent[0].as_str(), "m v=1i 1");
+    assert!(writer.is_closed());
+    assert!(
+        matches!(writer.health(), Health::Held { .. }),
+        "{:?}",
+        writer.health()
+    );
+}
+
+#[tokio::test]
+async fn a_line_that_is_built_is_sent_as_a_point_is() {
+    let listener = listener();
+    let writer = UdpWriter::builder(target(&listener))
+        .buffer(|buffer| buffer.partitions(1).flush_interval(Duration::from_secs(60)))
+        .build()
+        .expect("valid settings");
+    let line = |n: i64| {
+        let line = writer.encoder().line("m").field("v", n).timestamp_ns(n).finish();
+        line.expect("a good line")
+    };
+    writer.write_line(line(1)).await.expect("room");
+    writer.try_write_line(line(2)).expect("room");
+    assert_eq!(writer.flush().await.sent, 2);
+    assert_eq!(received(&listener), "m v=1i 1\nm v=2i 2");
+    assert_eq!(writer.close_within(Duration::from_secs(10)).await.sent.sent, 2);
+    assert_eq!(writer.buffer().ledger().delivered, 2);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use buffer_influx::{
     Client, Gzip, InfluxSink, Point, PointError, TryWritePointError, V1, WritePointBlockingError,
     WritePointError, WriteSyncError, Writer,
 };
-use scripted_server::{ScriptedServer, json};
+use scripted_server::{ScriptedServer, Step, json};
 
 fn client(server: &ScriptedServer) -> Client {
     Client::builder(&server.url, V1::new("db"))
@@ -44,6 +44,17 @@ async fn points_are_written_in_one_batch_at_the_flush() {
     assert_eq!(writer.flush().await.delivered, 3);
     assert_eq!(server.request().body, "m v=0i 0\nm v=1i 1\nm v=2i 2\n");
     assert_eq!(server.requests_left(), 0);
+}
+
+#[tokio::test]
+async fn whoever_can_t_wait_for_a_flush_or_a_close_gets_what_is_left() {
+    let server = ScriptedServer::new(vec![Step::Silence; 2]);
+    let writer = writer(&server);
+    writer.write(good(1)).await.expect("a good point");
+    writer.request_flush();
+    assert_eq!(writer.flush_within(Duration::from_millis(1)).await.pending, 1);
+    let summary = writer.close_within(Duration::from_millis(1)).await;
+    assert_eq!((summary.ledger.returned, summary.undelivered.len()), (1, 1));
 }
 
 #[tokio::test]
@@ -86,7 +97,9 @@ async fn a_bad_point_is_handed_back_and_costs_nothing_else() {
 async fn a_closed_writer_hands_points_back() {
     let server = ScriptedServer::new([]);
     let writer = writer(&server);
+    assert!(!writer.is_closed());
     writer.close().await;
+    assert!(writer.is_closed());
     let refused = writer.write(good(1)).await.expect_err("closed");
     assert!(matches!(refused, WritePointError::Closed(_)), "{refused:?}");
     assert_eq!(refused.into_point(), good(1));
