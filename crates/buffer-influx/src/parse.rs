@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::field_value::FieldValue;
 use crate::point::Point;
+use crate::precision::Precision;
 
 /// Why a text is not the line of one point.
 ///
@@ -27,7 +28,8 @@ pub struct ParseLineError {
 impl FromStr for Point {
     type Err = ParseLineError;
 
-    /// Reads a line of the line protocol, with its timestamp in nanoseconds, if it has one.
+    /// Reads a line of the line protocol. Its timestamp, if it has one, is read as nanoseconds, whatever its size: for one of another
+    /// unit there is [`parse_in`](Point::parse_in).
     ///
     /// It is written anew when the point is encoded, so what comes of it is exactly one line of the target's dialect: no second
     /// line can hide in it. In names `\` escapes `,`, `=` and a space, and stays as it is before anything else.
@@ -43,23 +45,65 @@ impl FromStr for Point {
     /// # Ok::<(), buffer_influx::ParseLineError>(())
     /// ```
     fn from_str(line: &str) -> Result<Self, ParseLineError> {
+        Self::parse_in(line, Precision::Nanoseconds)
+    }
+}
+
+impl Point {
+    /// Reads a line of the line protocol, as [`parse`](str::parse) does, with its timestamp in another unit. One that no server stores
+    /// is refused when the point is encoded.
+    ///
+    /// # Errors
+    ///
+    /// A [`ParseLineError`], which says where and why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_influx::{Point, Precision};
+    ///
+    /// let point = Point::parse_in("m v=1i 1700000000", Precision::Seconds)?;
+    /// assert_eq!(point, Point::new("m").field("v", 1).timestamp_ns(1_700_000_000_000_000_000));
+    /// # Ok::<(), buffer_influx::ParseLineError>(())
+    /// ```
+    pub fn parse_in(line: &str, precision: Precision) -> Result<Self, ParseLineError> {
         let mut rest = Rest { line, at: 0 };
-        let point = rest.series()?;
-        rest.expect(b' ', "there is no space before the fields")?;
-        rest.skip_spaces();
-        let point = rest.fields(point)?;
-        let before = rest.at;
-        rest.skip_spaces();
-        let end = rest.left().trim_end_matches([' ', '\r', '\n']);
-        if end.is_empty() {
-            return Ok(point);
+        let point = rest.point(precision)?;
+        rest.skip(&[b' ', b'\r', b'\n']);
+        match rest.left() {
+            "" => Ok(point),
+            _ => Err(rest.error("more than a line follows")),
         }
-        if rest.at == before {
-            return Err(rest.error("there is no space before the timestamp"));
-        }
-        match integer(end) {
-            Some(nanoseconds) => Ok(point.timestamp_ns(nanoseconds)),
-            None => Err(rest.error("the timestamp is no number of nanoseconds, or more than a line follows")),
+    }
+
+    /// Reads all lines of `body`, with their timestamps in the unit `precision`; empty lines and those that begin with `#` are none.
+    ///
+    /// # Errors
+    ///
+    /// A [`ParseLineError`], which says where in `body` and why. One line that can't be read costs all: where the next one begins is not
+    /// known for sure then, as a text may hold line breaks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_influx::{Point, Precision};
+    ///
+    /// let body = "# two points\nm v=1i 1700000000\nm s=\"two\nlines\"\n";
+    /// let points = Point::parse_lines(body, Precision::Seconds)?;
+    /// assert_eq!(points[0], Point::new("m").field("v", 1).timestamp_ns(1_700_000_000_000_000_000));
+    /// assert_eq!(points[1], Point::new("m").field("s", "two\nlines"));
+    /// # Ok::<(), buffer_influx::ParseLineError>(())
+    /// ```
+    pub fn parse_lines(body: &str, precision: Precision) -> Result<Vec<Self>, ParseLineError> {
+        let mut rest = Rest { line: body, at: 0 };
+        let mut points = Vec::new();
+        loop {
+            rest.skip(&[b' ', b'\r', b'\n']);
+            match rest.left().as_bytes().first() {
+                None => return Ok(points),
+                Some(b'#') => rest.at += rest.line_left().len(),
+                Some(_) => points.push(rest.point(precision)?),
+            }
         }
     }
 }
@@ -104,8 +148,37 @@ impl<'a> Rest<'a> {
         Err(self.error(problem))
     }
 
-    fn skip_spaces(&mut self) {
-        while self.take(b' ') {}
+    fn skip(&mut self, bytes: &[u8]) {
+        let left = self.left().bytes();
+        self.at += left.take_while(|byte| bytes.contains(byte)).count();
+    }
+
+    /// What is left before the next line break.
+    fn line_left(&self) -> &'a str {
+        let left = self.left();
+        &left[..left.find('\n').unwrap_or(left.len())]
+    }
+
+    /// Reads a point up to its line break.
+    fn point(&mut self, precision: Precision) -> Result<Point, ParseLineError> {
+        let point = self.series()?;
+        self.expect(b' ', "there is no space before the fields")?;
+        self.skip(b" ");
+        let point = self.fields(point)?;
+        let before = self.at;
+        self.skip(b" ");
+        let text = self.line_left().trim_end_matches([' ', '\r']);
+        if text.is_empty() {
+            return Ok(point);
+        }
+        if self.at == before {
+            return Err(self.error("there is no space before the timestamp"));
+        }
+        let Some(moment) = integer(text) else {
+            return Err(self.error("the timestamp is no number"));
+        };
+        self.at += text.len();
+        Ok(point.timestamp_in(precision, moment))
     }
 
     fn series(&mut self) -> Result<Point, ParseLineError> {
@@ -283,6 +356,51 @@ mod tests {
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_stamp_is_read_in_its_unit_and_refused_when_no_server_stores_it() {
+        use crate::{Dialect, Encoder, PointError};
+        for (precision, scale) in [
+            (Precision::Seconds, 1_000_000_000),
+            (Precision::Milliseconds, 1_000_000),
+            (Precision::Microseconds, 1_000),
+            (Precision::Nanoseconds, 1),
+        ] {
+            let expected = Point::new("m").field("v", 1.0);
+            assert_eq!(Point::parse_in("m v=1", precision), Ok(expected.clone()));
+            let expected = expected.timestamp_ns(-1_700_000_000 * scale);
+            assert_eq!(Point::parse_in("m v=1 -1700000000\n", precision), Ok(expected));
+        }
+        let late = Point::parse_in("m v=1 1700000000000", Precision::Seconds).expect("a number");
+        assert!(matches!(
+            Encoder::new(Dialect::Influx1).encode(&late),
+            Err(PointError::TimestampOutOfRange { .. })
+        ));
+        assert!(Point::parse_in("m v=1 9223372036854775808", Precision::Nanoseconds).is_err());
+    }
+
+    #[test]
+    fn a_body_is_read_line_by_line() {
+        let m = |n: i64| Point::new("m").field("v", n).timestamp_in(Precision::Seconds, n);
+        let read = |body| Point::parse_lines(body, Precision::Seconds).map_err(|error| error.to_string());
+        for body in [
+            "m v=1i 1\nm v=2i 2",
+            "\n\nm v=1i 1 \r\n \r\nm v=2i 2\n\n",
+            "#m v=0i 0\nm v=1i 1\n # \nm v=2i 2\n#",
+        ] {
+            assert_eq!(read(body), Ok(vec![m(1), m(2)]), "{body}");
+        }
+        let text = Point::new("a#b").field("s", "x\n#y\nm v=1");
+        assert_eq!(read("a#b s=\"x\n#y\nm v=1\"\nm v=1i 1"), Ok(vec![text, m(1)]));
+        for empty in ["", "\n", "# nothing", " \r\n"] {
+            assert_eq!(read(empty), Ok(vec![]), "{empty}");
+        }
+        assert_eq!(
+            read("m v=1i 1\nm v=x"),
+            Err("the line can't be read at byte 13: a field has no value that can be read".to_owned())
+        );
+        assert!(read("m v=1i 1 m v=2i 2").is_err());
     }
 
     #[test]
