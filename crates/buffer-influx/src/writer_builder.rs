@@ -38,7 +38,8 @@ pub struct WriterBuilder {
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 impl Writer {
-    /// The settings of a writer of `encoder`'s lines: batches of 5,000 or of 4 MiB, flushed after 1 s at the latest.
+    /// The settings of a writer of `encoder`'s lines: batches of 5,000 or of 4 MiB, flushed 1 s after their first line, and up to 20 % later
+    /// by jitter.
     pub fn builder(encoder: Encoder) -> WriterBuilder {
         WriterBuilder::new(encoder)
     }
@@ -64,7 +65,8 @@ impl WriterBuilder {
     }
 
     /// Changes the settings of the buffer. Default: batches of 5,000 lines, which is what InfluxDB's manual recommends, or of
-    /// 4 MiB, flushed after 1 s at the latest; the rest as in [`Builder`]. A line weighs its bytes and its line break.
+    /// 4 MiB, flushed 1 s after their first line; the jitter makes it up to 20 % later, and a flush that is in flight then as long as
+    /// that takes. The rest is as in [`Builder`]. A line weighs its bytes and its line break.
     pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
         self.buffer = settings(self.buffer);
         self
