@@ -219,7 +219,10 @@ impl Hold {
         let mut state = self.state.lock();
         state.hurries = true;
         if let Some(held) = &mut state.held {
-            held.until = if held.asked < deadline { held.asked } else { now };
+            if held.asked >= deadline {
+                held.asked = now;
+            }
+            held.until = held.asked;
             held.delays = self.backoff.long_delays();
         }
         drop(state);
@@ -375,6 +378,17 @@ mod tests {
             let pass = hold.pass(0, now + Duration::from_secs(6));
             assert_eq!(matches!(pass, Pass::AskAt(_)), kept, "{pass:?}");
         }
+    }
+
+    /// Fails when the delay is forgotten for the drain's first probe alone.
+    #[test]
+    fn a_delay_that_a_drain_has_no_time_for_does_not_come_back_after_its_first_probe() {
+        let (hold, now) = (Hold::new(1, BACKOFF), Instant::now());
+        hold.report(0, out(300), now, now);
+        hold.hurry(now, now + Duration::from_secs(20));
+        assert_eq!(hold.pass(0, now), Pass::Now);
+        hold.report(0, out(0), now, now);
+        assert_eq!(hold.pass(0, now + Duration::from_secs(1)), Pass::Now);
     }
 
     #[test]
