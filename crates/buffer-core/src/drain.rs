@@ -32,6 +32,17 @@ struct End<T> {
     finished: bool,
 }
 
+/// What a deadline comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// It is the drain's first.
+    Begun,
+    /// It is before the one that the drain had.
+    BroughtForward,
+    /// The drain keeps the one that it had.
+    Unchanged,
+}
+
 /// What one partition's worker could not deliver in time.
 #[derive(Debug)]
 pub(crate) struct Left<T> {
@@ -78,14 +89,18 @@ impl<T> Drain<T> {
         }
     }
 
-    /// Sets the deadline, or brings it forward. Says whether this is the begin of the drain.
-    pub(crate) fn begin(&self, deadline: Instant) -> bool {
+    /// Sets the deadline, or brings it forward, and says which.
+    pub(crate) fn begin(&self, deadline: Instant) -> Begin {
         let mut end = self.end.lock();
-        let before = end.deadline;
-        end.deadline = Some(before.map_or(deadline, |before| before.min(deadline)));
+        let begin = match end.deadline {
+            None => Begin::Begun,
+            Some(before) if deadline < before => Begin::BroughtForward,
+            Some(_) => return Begin::Unchanged,
+        };
+        end.deadline = Some(deadline);
         drop(end);
         self.changed.notify_waiters();
-        before.is_none()
+        begin
     }
 
     pub(crate) fn has_begun(&self) -> bool {

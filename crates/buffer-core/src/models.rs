@@ -9,7 +9,7 @@ use loom::sync::Arc;
 use loom::thread;
 use tokio::time::Instant;
 
-use crate::drain::{Drain, Left};
+use crate::drain::{Begin, Drain, Left};
 use crate::intake::Refused;
 use crate::outcome::Outcome;
 use crate::overflow::Overflow;
@@ -331,7 +331,7 @@ fn whoever_waits_for_the_drain_sees_its_begin() {
         let drain = Arc::new(Drain::<u32>::new(1));
         let closer = thread::spawn({
             let drain = Arc::clone(&drain);
-            move || assert!(drain.begin(Instant::now()))
+            move || assert_eq!(drain.begin(Instant::now()), Begin::Begun)
         });
         loom::future::block_on(drain.begun());
         assert!(drain.has_begun());

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::caught::{caught, drop_caught};
 use crate::causes::Causes;
 use crate::clock::Clock;
-use crate::drain::{Drain, Left};
+use crate::drain::{Begin, Drain, Left};
 use crate::drop_log::DropLog;
 use crate::flush_error::FlushError;
 use crate::hold::{Health, Hold};
@@ -165,11 +165,14 @@ impl<T> Shared<T> {
 
     /// Starts the drain, or brings its deadline forward.
     pub(crate) fn close_by(&self, deadline: Instant) {
-        if !self.drain.begin(deadline) {
+        let begin = self.drain.begin(deadline);
+        if begin != Begin::Unchanged {
+            // A drain has no time to lose, nor for a delay that fitted into a longer one.
+            self.hold.hurry(Instant::now(), deadline);
+        }
+        if begin != Begin::Begun {
             return;
         }
-        // A drain has no time to lose.
-        self.hold.hurry(Instant::now(), deadline);
         // Taken out first: user code must not run under the lock.
         let last_items = self.last_items.lock().take();
         let last = last_items.map_or(Ok(Vec::new()), caught);

@@ -273,3 +273,20 @@ async fn a_drain_waits_as_long_as_the_sink_asks_if_it_has_the_time() {
         assert_eq!(attempts[1].at - attempts[0].at >= ASKED, kept);
     }
 }
+
+/// Fails when a second close brings the deadline forward and leaves the hold as it is.
+#[tokio::test(start_paused = true)]
+async fn a_second_close_has_no_time_for_a_delay_that_fitted_into_the_first() {
+    const ASKED: Duration = Duration::from_secs(10);
+    let sink = ScriptedSink::new([Reply::RetryAfter(ASKED, FlushErrorKind::Unavailable)]);
+    let buffer = Buffer::builder().partitions(1).build(sink.clone()).unwrap();
+    buffer.insert(1).await.unwrap();
+    buffer.request_flush();
+    sink.attempted(1).await;
+    let second = async {
+        sleep(ASKED / 10).await;
+        buffer.close_within(ASKED / 2).await
+    };
+    let (_, closed) = tokio::join!(buffer.close_within(2 * ASKED), second);
+    assert_eq!((closed.ledger.delivered, closed.ledger.returned), (1, 0));
+}
