@@ -25,6 +25,8 @@ pub(crate) struct Drain<T> {
 struct End<T> {
     /// Set by the begin.
     deadline: Option<Instant>,
+    /// Whether a worker was rescued.
+    is_rescued: bool,
     working: usize,
     waiting: usize,
     left: Vec<Left<T>>,
@@ -41,6 +43,17 @@ pub(crate) enum Begin {
     BroughtForward,
     /// The drain keeps the one that it had.
     Unchanged,
+}
+
+/// What the rescue of a worker finds.
+#[derive(Debug)]
+pub(crate) struct TimeForRescue {
+    pub(crate) limit: Duration,
+    /// Whether the buffer has not begun to drain.
+    pub(crate) is_open: bool,
+    /// The deadline to set anew. The first rescue of a buffer has it: one that comes later would move it past the time for which the
+    /// first is waited for.
+    pub(crate) restarts: Option<Instant>,
 }
 
 /// What one partition's worker could not deliver in time.
@@ -77,6 +90,7 @@ impl<T> Drain<T> {
     pub(crate) fn new(workers: usize) -> Self {
         let end = End {
             deadline: None,
+            is_rescued: false,
             working: workers,
             waiting: 0,
             left: Vec::new(),
@@ -129,19 +143,35 @@ impl<T> Drain<T> {
         }
     }
 
-    /// The time that a rescue has: what is left for somebody who waits, the whole of `drain_timeout` for nobody.
-    pub(crate) fn time_for_rescue(&self, drain_timeout: Duration) -> Duration {
-        let waiting = self.end.lock().waiting;
-        match waiting {
-            0 => drain_timeout,
-            _ => self.time_left().unwrap_or(drain_timeout),
+    /// The time that the rescue of a worker has: what is left for somebody who waits, the whole of `drain_timeout` for nobody.
+    pub(crate) fn time_for_rescue(&self, drain_timeout: Duration) -> TimeForRescue {
+        let mut end = self.end.lock();
+        let is_first = !std::mem::replace(&mut end.is_rescued, true);
+        let limit = match end.deadline {
+            Some(deadline) if end.waiting > 0 => deadline.saturating_duration_since(Instant::now()),
+            Some(_) | None => drain_timeout,
+        };
+        TimeForRescue {
+            limit,
+            is_open: end.deadline.is_none(),
+            restarts: end.deadline.filter(|_| is_first),
         }
     }
 
-    /// Sets the deadline anew, by the clock of the rescue's runtime.
-    pub(crate) fn restart(&self, deadline: Instant) {
-        self.end.lock().deadline = Some(deadline);
+    /// Sets the deadline `seen` anew, by the clock of the rescue's runtime. Another one was set meanwhile, and holds.
+    pub(crate) fn restart(&self, seen: Instant, deadline: Instant) {
+        let mut end = self.end.lock();
+        if end.deadline != Some(seen) {
+            return;
+        }
+        end.deadline = Some(deadline);
+        drop(end);
         self.changed.notify_waiters();
+    }
+
+    /// Whether somebody waits for the end, who has a claim to what is left.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.end.lock().waiting > 0
     }
 
     /// The time until the deadline, if the drain has begun.
@@ -257,5 +287,35 @@ impl<T> End<T> {
         }
         count(&self.left);
         std::mem::take(&mut self.left)
+    }
+}
+
+#[cfg(all(test, not(buffer_loom)))]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// Fails when each rescued worker restarts the deadline.
+    #[test]
+    fn the_first_rescue_alone_restarts_the_deadline() {
+        let (drain, deadline) = (Drain::<u32>::new(2), Instant::now() + LIMIT);
+        drain.begin(deadline);
+        let [first, second] = [(); 2].map(|()| drain.time_for_rescue(LIMIT));
+        assert_eq!(first.restarts, Some(deadline));
+        assert_eq!((first.limit, second.limit, second.restarts), (LIMIT, LIMIT, None));
+        drain.restart(deadline, deadline + LIMIT);
+        assert!(drain.time_left().is_some_and(|left| left > LIMIT));
+    }
+
+    /// Fails when a rescue sets the deadline whatever it has become.
+    #[test]
+    fn a_rescue_does_not_restart_a_deadline_that_was_brought_forward() {
+        let (drain, deadline) = (Drain::<u32>::new(1), Instant::now() + LIMIT);
+        drain.begin(deadline);
+        let rescue = drain.time_for_rescue(LIMIT);
+        drain.begin(deadline - LIMIT / 2);
+        drain.restart(rescue.restarts.unwrap(), deadline + LIMIT);
+        assert!(drain.time_left().is_some_and(|left| left <= LIMIT / 2));
     }
 }

@@ -17,6 +17,7 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout};
 
 use crate::caught::{caught, drop_caught};
+use crate::drain::TimeForRescue;
 use crate::dying::{Runtimes, WorkerId};
 use crate::partition::Partition;
 use crate::shared::{Shared, deadline_in};
@@ -89,8 +90,11 @@ impl Rescue {
             }
         };
         worker.prepare_rescue();
-        let limit = shared.drain.time_for_rescue(shared.drain_timeout);
-        let is_open = !shared.drain.has_begun();
+        let TimeForRescue {
+            limit,
+            is_open,
+            restarts,
+        } = shared.drain.time_for_rescue(shared.drain_timeout);
         let id = if is_open {
             // What is there need not wait for its interval, nor for the buffer's turn.
             shared.partitions.iter().for_each(Partition::seal_on_request);
@@ -107,9 +111,9 @@ impl Rescue {
             // A sink that was out has no time to lose.
             let deadline = deadline_in(limit);
             shared.hold.hurry(Instant::now(), deadline);
-            if !is_open {
+            if let Some(seen) = restarts {
                 // By this runtime's clock: that of the dead one may have been a paused one.
-                shared.drain.restart(deadline);
+                shared.drain.restart(seen, deadline);
             }
             worker.run().await;
             // The sink goes with the last worker, and its destructor, which is user code, belongs to the rescue. It may hold the
@@ -155,7 +159,7 @@ async fn where_it_may_block(future: impl Future<Output = ()>) {
     poll_fn(|context| block_in_place(|| future.as_mut().poll(context))).await;
 }
 
-/// Waits until the worker's buffer closes, or closes it when it is for it to close.
+/// Waits until the worker's buffer closes, or closes it when it is for it to close. Either way it ends while it is waited for.
 async fn close_in_turn<T>(shared: Arc<Shared<T>>, id: WorkerId, dead: Id, limit: Duration) {
     /// A task that never ends keeps its guard, and nobody knows whether there is more to rescue.
     const AT_MOST: Duration = Duration::from_secs(1);
@@ -167,9 +171,13 @@ async fn close_in_turn<T>(shared: Arc<Shared<T>>, id: WorkerId, dead: Id, limit:
     };
     tokio::select! {
         () = shared.drain.begun() => {}
-        () = turn => shared.close_by(end.max(deadline_in(limit / SHARE_OF_THE_NEXT))),
+        () = turn => {}
     }
     RUNTIMES.begin_drain(id);
+    // Whoever waits has set the time. A handle's drop has the whole of it begin anew, for which nobody would wait here.
+    if !shared.drain.is_waited_for() {
+        shared.close_by(end.max(deadline_in(limit / SHARE_OF_THE_NEXT)));
+    }
 }
 
 /// A buffer whose turn comes when its time is nearly up has this part of it all the same, and no more: of many buffers that hang, each
