@@ -124,22 +124,12 @@ impl<R> Runtimes<R> {
         state.wake_next();
     }
 
-    /// A rescued worker is through.
+    /// A rescued worker is through, or its time is up.
     pub(crate) fn through(&self, worker: WorkerId) {
         let mut state = self.state.lock();
         state.open.remove(&worker);
         state.draining.remove(&worker);
         state.wake_next();
-    }
-
-    /// The time of a rescued worker is up. It counts as through, unless others keep its buffer from its turn.
-    pub(crate) fn give_up(&self, worker: WorkerId) {
-        let state = self.state.lock();
-        let waits = state.open.contains_key(&worker) && !state.has_turn(worker.buffer);
-        drop(state);
-        if !waits {
-            self.through(worker);
-        }
     }
 
     /// Waits until the last guard of a runtime is gone: then all that is rescued from it is known.
@@ -261,16 +251,14 @@ mod tests {
         let draining = [3, 3].map(|buffer| runtimes.drain(buffer));
         let open = [1, 2].map(|buffer| runtimes.stay_open(buffer));
         let [mut first, mut second] = open.map(|worker| task::spawn(runtimes.turn(worker)));
-        runtimes.give_up(draining[0]);
+        runtimes.through(draining[0]);
         // It ends after all.
         runtimes.through(draining[0]);
         assert_pending!(second.poll());
-        // Others keep it from its turn.
-        runtimes.give_up(open[1]);
-        runtimes.give_up(draining[1]);
+        runtimes.through(draining[1]);
         assert_ready!(second.poll());
         assert_pending!(first.poll());
-        runtimes.give_up(open[1]);
+        runtimes.through(open[1]);
         assert_ready!(first.poll());
         runtimes.begin_drain(open[1]);
         runtimes.through(open[1]);

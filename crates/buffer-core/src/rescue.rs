@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Id, Runtime};
 use tokio::task::block_in_place;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::caught::{caught, drop_caught};
 use crate::drain::TimeForRescue;
@@ -64,7 +64,6 @@ impl<T: Send + 'static> Drop for Guard<T> {
 struct Rescue {
     /// Disconnects when the worker is through.
     through: mpsc::Receiver<()>,
-    id: WorkerId,
     /// The number of its buffer.
     buffer: u64,
     /// Whether the buffer was open, and closes in its turn.
@@ -106,6 +105,8 @@ impl Rescue {
         let buffer = shared.number;
         if is_open {
             runtime.spawn(close_in_turn(Arc::clone(&shared), id, dead, limit));
+        } else {
+            runtime.spawn(give_up_after(limit, id));
         }
         runtime.spawn(where_it_may_block(async move {
             // A sink that was out has no time to lose.
@@ -124,7 +125,6 @@ impl Rescue {
         }));
         Some(Self {
             through,
-            id,
             buffer,
             is_open,
             begun: std::time::Instant::now(),
@@ -143,10 +143,8 @@ impl Rescue {
                     true => (rescue.limit / SHARE_OF_THE_NEXT + GRACE).saturating_sub(turn.elapsed()),
                     false => Duration::ZERO,
                 };
-                // Through or out of time, which comes to the same here: a sink that never lets go of its thread must not keep the
-                // others from their turn.
+                // Through or out of time, which comes to the same here.
                 let _ = rescue.through.recv_timeout(left.max(least));
-                RUNTIMES.give_up(rescue.id);
             }
         }
     }
@@ -174,10 +172,22 @@ async fn close_in_turn<T>(shared: Arc<Shared<T>>, id: WorkerId, dead: Id, limit:
         () = turn => {}
     }
     RUNTIMES.begin_drain(id);
+    let deadline = end.max(deadline_in(limit / SHARE_OF_THE_NEXT));
+    tokio::spawn(give_up_after(
+        deadline.saturating_duration_since(Instant::now()),
+        id,
+    ));
     // Whoever waits has set the time. A handle's drop has the whole of it begin anew, for which nobody would wait here.
     if !shared.drain.is_waited_for() {
-        shared.close_by(end.max(deadline_in(limit / SHARE_OF_THE_NEXT)));
+        shared.close_by(deadline);
     }
+}
+
+/// Lets others have their turn when the time of a worker's drain is up: its sink may never let go of its thread, and its runtime may
+/// have a guard that never leaves, so that nobody waits.
+async fn give_up_after(limit: Duration, id: WorkerId) {
+    sleep(limit + GRACE).await;
+    RUNTIMES.through(id);
 }
 
 /// A buffer whose turn comes when its time is nearly up has this part of it all the same, and no more: of many buffers that hang, each

@@ -1,12 +1,11 @@
 //! What a buffer's rescue does when the runtime dies: with bad batches, sinks that block, and buffers that feed each other.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Outcome, async_trait};
-use tokio::time::{Instant, sleep_until};
+use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, async_trait};
 use tokio_test::task;
 
 /// Tries every batch in vain that holds a zero.
@@ -237,44 +236,6 @@ fn a_chain_whose_front_is_slow_is_rescued_to_its_end() {
         assert_eq!(sink.delivered(), [0, 1, 2, 3, 4], "{keeps_handle}");
         drop(kept);
     }
-}
-
-/// Fails when a buffer whose last handle is dropped in the midst of the rescue has its whole time from then on.
-#[test]
-fn a_drain_that_begins_late_in_a_rescue_ends_while_it_is_waited_for() {
-    /// Takes three seconds, over however many attempts, and owns the last handle of another buffer.
-    struct Slow(
-        OnceLock<Instant>,
-        #[expect(dead_code, reason = "dropped with it")] Buffer<u32>,
-    );
-    #[async_trait]
-    impl Flush<u32> for Slow {
-        async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
-            let begun = self.0.get_or_init(Instant::now);
-            sleep_until(*begun + Duration::from_secs(3)).await;
-            Ok(())
-        }
-    }
-    let runtime = current_thread();
-    let dropped = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&dropped);
-    let builder = || {
-        let builder = Buffer::builder().partitions(1).batch_size(1);
-        let builder = builder.drain_timeout(Duration::from_secs(4));
-        builder.runtime(runtime.handle().clone())
-    };
-    // Relaxed: only the number matters, and whoever reads it has waited for the rescue.
-    let hangs = builder().on_outcome(move |settled| {
-        assert_eq!(settled.outcome, Outcome::Dropped(DropReason::DrainTimeout));
-        count.fetch_add(settled.count, Ordering::Relaxed);
-    });
-    let hangs = hangs.build(ScriptedSink::answering(|_| Reply::Never)).unwrap();
-    hangs.try_insert(1).unwrap();
-    let slow = builder().build(Slow(OnceLock::new(), hangs)).unwrap();
-    slow.try_insert(1).unwrap();
-    drop(slow);
-    drop(runtime);
-    assert_eq!(dropped.load(Ordering::Relaxed), 1);
 }
 
 #[test]
