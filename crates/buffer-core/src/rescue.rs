@@ -85,6 +85,8 @@ impl Rescue {
                 );
                 shared.close_by(deadline_in(shared.drain_timeout));
                 worker.abandon();
+                // The sink goes with it, whose destructor is user code.
+                drop_caught(vec![worker]);
                 return None;
             }
         };
@@ -104,7 +106,13 @@ impl Rescue {
         let (running, through) = mpsc::channel();
         let buffer = shared.number;
         if is_open {
-            runtime.spawn(close_in_turn(Arc::clone(&shared), id, dead, limit));
+            // It asks for last items.
+            runtime.spawn(where_it_may_block(close_in_turn(
+                Arc::clone(&shared),
+                id,
+                dead,
+                limit,
+            )));
         } else {
             runtime.spawn(give_up_after(limit, id));
         }
@@ -151,10 +159,16 @@ impl Rescue {
 }
 
 /// Polls `future` as what may block its thread: another thread takes over the tasks that wait for this one, and the timers. They would be
-/// stuck behind it otherwise, even where others idle.
+/// stuck behind it otherwise. Where no other thread can be started, they wait.
 async fn where_it_may_block(future: impl Future<Output = ()>) {
     let mut future = pin!(future);
-    poll_fn(|context| block_in_place(|| future.as_mut().poll(context))).await;
+    poll_fn(|context| {
+        let mut polled = None;
+        // Without another thread it panics before it calls.
+        let _ = caught(|| block_in_place(|| polled = Some(future.as_mut().poll(context))));
+        polled.unwrap_or_else(|| future.as_mut().poll(context))
+    })
+    .await;
 }
 
 /// Waits until the worker's buffer closes, or closes it when it is for it to close. Either way it ends while it is waited for.
@@ -197,19 +211,56 @@ const SHARE_OF_THE_NEXT: u32 = 4;
 /// A drain keeps its deadline by itself; this is for the last steps after it.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Where the process can't start more threads, so many rescues may block theirs.
-const THREADS: usize = 4;
-
-/// The runtime of all rescues, started when it is first needed. It has threads of its own and is of the kind that knows `block_in_place`.
+/// The runtime of all rescues, started when it is first needed. It has a thread of its own, starts others for what may block theirs, and is
+/// of the kind that knows `block_in_place`.
 fn runtime() -> Result<&'static Runtime, &'static io::Error> {
     static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
     let start = || {
         let mut builder = Builder::new_multi_thread();
+        // Of several, only some might start, and tokio would wait for the end of those without an end.
         builder
-            .worker_threads(THREADS)
+            .worker_threads(1)
             .thread_name("buffer-rescue")
-            .enable_all()
-            .build()
+            .enable_all();
+        start(&mut builder)
     };
     RUNTIME.get_or_init(start).as_ref()
+}
+
+/// Starts a runtime. That a thread can't be started is no error for tokio but a panic.
+fn start(builder: &mut Builder) -> io::Result<Runtime> {
+    caught(|| builder.build()).unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Poll;
+
+    use super::*;
+
+    /// Fails when the panic of tokio's builder is not caught.
+    #[test]
+    fn a_runtime_without_a_thread_is_an_error() {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).thread_stack_size(usize::MAX / 4);
+        let error = start(&mut builder).expect_err("there is no room for such a stack");
+        assert!(error.to_string().contains("thread"), "{error}");
+    }
+
+    /// Fails when the panic of `block_in_place` costs what it was to poll. On this kind of runtime, too, it has no other thread.
+    #[tokio::test]
+    async fn what_may_block_is_polled_without_another_thread() {
+        let (mut polls, sum) = (0, Arc::new(AtomicU32::new(0)));
+        let counts = Arc::clone(&sum);
+        let future = poll_fn(move |context| {
+            polls += 1;
+            // Relaxed: it is one thread.
+            counts.fetch_add(polls, Ordering::Relaxed);
+            context.waker().wake_by_ref();
+            if polls < 3 { Poll::Pending } else { Poll::Ready(()) }
+        });
+        where_it_may_block(future).await;
+        assert_eq!(sum.load(Ordering::Relaxed), 1 + 2 + 3);
+    }
 }
