@@ -278,8 +278,8 @@ async fn points_are_sent_in_datagrams_and_stored() {
     for n in 0..POINTS {
         writer.write(point(n)).await.unwrap();
     }
-    let (sent, unsent) = writer.close().await;
-    assert_eq!((sent.sent, unsent.len()), (POINTS as u64, 0));
+    let summary = writer.close().await;
+    assert_eq!((summary.sent.sent, summary.unsent.len()), (POINTS as u64, 0));
     // The server stores datagrams after a while; should it never, the test program is stopped.
     while server.count() != POINTS as u64 {
         sleep(Duration::from_millis(20)).await;

@@ -69,7 +69,7 @@ impl Point {
     pub fn parse_in(line: &str, precision: Precision) -> Result<Self, ParseLineError> {
         let mut rest = Rest { line, at: 0 };
         let point = rest.point(precision)?;
-        rest.skip(&[b' ', b'\r', b'\n']);
+        rest.skip(b" \r\n");
         match rest.left() {
             "" => Ok(point),
             _ => Err(rest.error("more than a line follows")),
@@ -98,7 +98,7 @@ impl Point {
         let mut rest = Rest { line: body, at: 0 };
         let mut points = Vec::new();
         loop {
-            rest.skip(&[b' ', b'\r', b'\n']);
+            rest.skip(b" \r\n");
             match rest.left().as_bytes().first() {
                 None => return Ok(points),
                 Some(b'#') => rest.at += rest.line_left().len(),
