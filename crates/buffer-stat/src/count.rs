@@ -33,7 +33,11 @@ pub struct Count<K> {
     ///
     /// What does not fit into it comes in the window after.
     pub delta: i64,
-    /// The begin of the window, later than that of every window before: together with the key it names one delta.
+    /// The start of the window, later than that of every window before: together with the key it names one delta.
+    ///
+    /// So the two are the idempotency key of a sink that [marks](buffer_core::Batch::deliver) the counts it has written one by one: the
+    /// rest of its batch comes again under another [id](buffer_core::Batch::id). Where several processes write to one table, add a name
+    /// for the process.
     pub window_start: SystemTime,
 }
 
@@ -51,15 +55,19 @@ impl<K> Count<K> {
     ///
     /// struct Table;
     ///
-    /// # async fn add(_: &str, _: i64) -> Result<(), std::io::Error> { Ok(()) }
+    /// # async fn add(id: (&str, SystemTime), _: i64) -> Result<(), &'static str> { (id.0 != "/lost.html").then_some(()).ok_or("no answer") }
     /// #[async_trait]
     /// impl Flush<Count<&'static str>> for Table {
     ///     async fn flush(&self, batch: &mut Batch<Count<&'static str>>) -> Result<(), FlushError> {
     ///         for index in 0..batch.len() {
-    ///             match batch[index].delta {
-    ///                 ..0 => batch.reject(index, "views only grow"),
-    ///                 delta => add(batch[index].key, delta).await.map_err(FlushError::uncertain)?,
+    ///             let Count { key, delta, window_start, .. } = batch[index];
+    ///             if delta < 0 {
+    ///                 batch.reject(index, "views only grow");
+    ///                 continue;
     ///             }
+    ///             // What is marked is not sent again, and the rest has another id: it is these two that name the delta.
+    ///             add((key, window_start), delta).await.map_err(FlushError::uncertain)?;
+    ///             batch.deliver(index..index + 1);
     ///         }
     ///         Ok(())
     ///     }
@@ -68,9 +76,12 @@ impl<K> Count<K> {
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
     /// let start = SystemTime::UNIX_EPOCH;
-    /// let mut batch = TestBatch::new([Count::new("/index.html", 2, start), Count::new("/about.html", -1, start)]);
+    /// let counts = [("/index.html", 2), ("/about.html", -1), ("/lost.html", 1)];
+    /// let mut batch = TestBatch::new(counts.map(|(key, delta)| Count::new(key, delta, start)));
     /// let flushed = batch.flush(&Table).await;
+    /// assert_eq!(flushed.delivered[0].key, "/index.html");
     /// assert_eq!(flushed.rejected[0].item.key, "/about.html");
+    /// assert_eq!(batch[0].key, "/lost.html"); // alone, it comes again
     /// # }
     /// ```
     pub fn new(key: K, delta: i64, window_start: SystemTime) -> Self {

@@ -42,7 +42,7 @@
 //!   by the length of the outage, and nothing is counted twice.
 //! * So the sink's word counts: `transient` and `divisible` say that nothing of the batch is written, `divisible` of earlier attempts,
 //!   too. When in doubt it says `uncertain`, and stores the [id](buffer_core::Batch::id) of each batch in the transaction that adds
-//!   its deltas. A sink of counts borrows them: what it takes out of a batch and does not confirm, or withdraws, is gone; and
+//!   its deltas, or [key and window start](Count::window_start) where it marks counts one by one. A sink of counts borrows them: what it takes out of a batch and does not confirm, or withdraws, is gone; and
 //!   the key of a count that was taken out stays on its way, and is not sent again, while any other count is not settled.
 //!
 //! ```sql

@@ -238,6 +238,24 @@ async fn of_a_batch_that_was_written_in_part_only_the_rest_goes_back() {
     stats.close_within(Duration::ZERO).await;
 }
 
+/// Fails when a window's start is told anew with each attempt.
+#[tokio::test(start_paused = true)]
+async fn what_a_sink_leaves_of_a_batch_has_another_id_and_the_same_keys_and_window_starts() {
+    let replies = [Reply::deliver(0..1, Reply::Uncertain), Reply::Ok];
+    let sink = Sink::new(replies);
+    let stats = counters().build(sink.clone()).unwrap();
+    for key in ["a", "b"] {
+        stats.increment(key, 1).unwrap();
+    }
+    assert_eq!(stats.flush().await.delivered, 2);
+    let attempts = sink.attempts();
+    let [first, second] = &attempts[..] else {
+        panic!("{attempts:?}")
+    };
+    assert_ne!(first.id, second.id);
+    assert_eq!(first.items[1..], second.items[..]);
+}
+
 /// Fails when a close lets counts go back, where nobody would take them from.
 #[tokio::test(start_paused = true)]
 async fn a_close_in_mid_flush_neither_loses_nor_doubles() {
