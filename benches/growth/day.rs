@@ -54,7 +54,7 @@ pub(crate) fn wake_ups_of_an_idle_buffer() -> f64 {
         let before = parks.count();
         sleep(24 * HOUR).await;
         let wake_ups = parks.count() - before;
-        buffer.close().await;
+        let _ = buffer.close().await;
         wake_ups
     });
     total.check(1);
@@ -77,7 +77,7 @@ pub(crate) fn wake_ups_of_the_hour(hour: u64) -> f64 {
             sleep(MINUTE).await;
         }
         let wake_ups = parks.count() - before;
-        buffer.close().await;
+        let _ = buffer.close().await;
         wake_ups
     });
     total.check(hour * 60);

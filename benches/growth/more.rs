@@ -40,7 +40,7 @@ pub(crate) fn partitions(load: Load<'_>, partitions: usize) -> f64 {
     let elapsed = produce(load.threads, load.items, |numbers| {
         numbers.for_each(|number| insert(&buffer, number));
     });
-    load.runtime.block_on(buffer.close());
+    let _ = load.runtime.block_on(buffer.close());
     total.check(load.items);
     per_item(load, elapsed)
 }
@@ -64,7 +64,7 @@ pub(crate) fn buffers(load: Load<'_>, buffers: u64, run: u64) -> f64 {
     }
     let elapsed = begin.elapsed();
     for buffer in &buffers {
-        load.runtime.block_on(buffer.close());
+        let _ = load.runtime.block_on(buffer.close());
     }
     total.check(load.items);
     per_item(load, elapsed)
@@ -82,7 +82,7 @@ pub(crate) fn tasks(load: Load<'_>, tasks: u64) -> f64 {
             }
         }
     });
-    load.runtime.block_on(buffer.close());
+    let _ = load.runtime.block_on(buffer.close());
     total.check(load.items);
     per_item(load, elapsed)
 }

@@ -64,7 +64,7 @@ pub(crate) fn after_a_burst(later: u64) -> f64 {
             buffer
         })
         .await;
-        buffer.close().await;
+        let _ = buffer.close().await;
         total.check(BURST);
         bytes
     })
@@ -85,7 +85,7 @@ pub(crate) fn after_a_trickle(of_hours: u64) -> f64 {
             buffer
         })
         .await;
-        buffer.close().await;
+        let _ = buffer.close().await;
         total.check(items);
         bytes
     })
@@ -108,7 +108,7 @@ pub(crate) fn each_of_many(partitions: usize, usage: Use) -> f64 {
         })
         .await;
         for buffer in &buffers {
-            buffer.close().await;
+            let _ = buffer.close().await;
         }
         total.check(if usage == Use::Item { BUFFERS as u64 } else { 0 });
         bytes / BUFFERS as f64

@@ -80,7 +80,7 @@ async fn the_document_lists_every_field_of_an_application_s_metrics_and_no_other
             gauge!("a").set(1);
             histogram!("a").record(1);
         });
-        handle.close().await;
+        let _ = handle.close().await;
     }
     let lines = kept.0.lock().unwrap();
     let points: Vec<Point> = lines.iter().map(|line| line.as_str().parse().unwrap()).collect();

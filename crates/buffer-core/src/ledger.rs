@@ -182,6 +182,7 @@ impl FlushReport {
 /// }
 /// ```
 #[derive(Debug)]
+#[must_use = "it holds the items that were not delivered, which are lost with it"]
 #[non_exhaustive]
 pub struct Summary<T> {
     /// The final ledger; nothing is pending.

@@ -255,6 +255,17 @@ impl<T> Shared<T> {
     pub(crate) fn claim(&self) -> (Vec<Left<T>>, Option<FlushError>) {
         let (left, sink_error) = self.drain.claim(|left| self.count(Outcome::Returned, left));
         self.tell_of(Outcome::Returned, &left);
+        let items: usize = left.iter().map(|left| left.items.len()).sum();
+        if items > 0 {
+            let _ = caught(|| {
+                tracing::warn!(
+                    buffer = &*self.name,
+                    items,
+                    sink = self.hold.reason(),
+                    "items handed back by the close: they are in its summary"
+                );
+            });
+        }
         self.report();
         (left, sink_error)
     }

@@ -127,7 +127,7 @@ async fn a_light_one_behind_a_heavy_one_gets_the_room_that_is_too_little_for_tha
     assert_ready!(light.poll()).unwrap();
     gate.let_through(9);
     heavy.await.unwrap();
-    buffer.close().await;
+    let _ = buffer.close().await;
 }
 
 /// Without `batch_bytes` nothing else would seal the open batch that takes all the room before its interval.

@@ -161,7 +161,7 @@ async fn every_way_in_hands_key_and_value_back() {
         .await
         .unwrap();
     buffer.insert("a", 4).await.unwrap();
-    buffer.clone().close().await;
+    let _ = buffer.clone().close().await;
     assert_eq!(lists.written("a"), [1, 2, 3, 4]);
     assert_eq!(buffer.insert("a", 5).await, Err(InsertError::Closed(("a", 5))));
     let refused = buffer.insert_timeout("a", 5, Duration::from_secs(1)).await;

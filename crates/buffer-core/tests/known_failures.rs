@@ -184,7 +184,7 @@ async fn one_thread_fills_one_batch_and_not_one_in_each_partition() {
     for item in 0..300 {
         buffer.insert(item).await.unwrap();
     }
-    buffer.close().await;
+    let _ = buffer.close().await;
     let sizes: Vec<_> = sink
         .attempts()
         .iter()

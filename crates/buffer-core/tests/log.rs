@@ -102,6 +102,24 @@ async fn the_log_names_all_that_a_drain_drops() {
     assert_eq!(log.seen(), (4, 16));
 }
 
+/// Fails when whoever ignores the answer of a close loses the items without a word.
+#[tokio::test(start_paused = true)]
+async fn the_log_names_what_a_close_hands_back() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let builder = Buffer::builder().partitions(2).routing(Routing::PerCall);
+    let buffer = builder
+        .build(ScriptedSink::new([Reply::Never, Reply::Never]))
+        .unwrap();
+    for item in 0..6 {
+        buffer.insert(item).await.unwrap();
+    }
+    let summary = buffer.close_within(Duration::ZERO).await;
+    assert_eq!((summary.undelivered.len(), log.seen()), (6, (1, 6)));
+    assert!(buffer.close().await.undelivered.is_empty());
+    assert_eq!(log.seen(), (1, 6), "there is nothing more to tell of");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_drops_is_a_few_lines_that_name_all_of_them() {
     let log = Log::default();
@@ -118,7 +136,7 @@ async fn a_flood_of_drops_is_a_few_lines_that_name_all_of_them() {
         buffer.insert(item).await.unwrap();
     }
     gate.let_through(1);
-    buffer.close().await;
+    let _ = buffer.close().await;
     let (lines, items) = log.seen();
     assert_eq!(items, 10_000);
     assert!(lines <= 2, "{lines}");

@@ -51,7 +51,7 @@ async fn the_oldest_item_s_age_is_that_of_its_batch_wherever_it_is() {
     }
     assert_eq!(buffer.oldest(), Some(Duration::from_secs(4)));
     gate.let_through(1);
-    buffer.close().await;
+    let _ = buffer.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,7 +93,7 @@ async fn a_dump_copies_what_waits_and_moves_nothing() {
         assert_eq!((dump.items, dump.in_hand), (vec![2, 3, 4, 5, 6], 2));
     }
     gate.let_through(9);
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_eq!(sink.delivered(), [0, 1, 2, 3, 4, 5, 6]);
     assert!(buffer.dump().items.is_empty());
 }
@@ -139,7 +139,7 @@ async fn the_stats_count_attempts_and_what_sealed_the_batches() {
     buffer.insert(1).await.unwrap();
     buffer.flush().await;
     buffer.insert(1).await.unwrap();
-    buffer.close().await;
+    let _ = buffer.close().await;
     let stats = buffer.stats();
     assert_eq!((stats.attempts, stats.failed_attempts), (8, 3));
     assert_eq!(stats.ledger, buffer.ledger());

@@ -159,7 +159,7 @@ async fn what_is_reported_is_what_the_ledger_says_through_all_failures() {
     assert_eq!(notes.histogram("buffer_batch_bytes"), [12.0, 12.0, 6.0]);
     assert_eq!(notes.histogram("buffer_flush_duration_seconds").len(), 6);
     assert_eq!(notes.gauge("buffer_items_capacity"), 40.0);
-    buffer.close().await;
+    let _ = buffer.close().await;
     notes.agree_with(&buffer.ledger());
     for gauge in [
         "buffer_items_pending",
@@ -186,7 +186,7 @@ async fn a_recorder_that_is_installed_late_still_gets_everything() {
     let notes = Notes::default();
     let _guard = metrics::set_default_local_recorder(&notes);
     buffer.insert(6).await.unwrap();
-    buffer.close().await;
+    let _ = buffer.close().await;
     notes.agree_with(&buffer.ledger());
 }
 
@@ -201,9 +201,9 @@ async fn buffers_of_one_name_are_summed_up() {
     let (one, other) = (build(), build());
     one.insert_batch(&mut (0..3).collect()).await.unwrap();
     other.insert_batch(&mut (0..4).collect()).await.unwrap();
-    one.close().await;
+    let _ = one.close().await;
     assert_eq!(notes.gauge("buffer_items_capacity"), 100.0);
-    other.close().await;
+    let _ = other.close().await;
     assert_eq!(notes.counter("buffer_items_delivered_total"), 7);
     assert_eq!(notes.gauge("buffer_items_capacity"), 0.0);
 }
@@ -250,7 +250,7 @@ async fn items_that_are_refused_are_reported_by_why() {
     assert!(buffer.insert(11).await.is_err());
     gate.open();
     buffer.flush().await;
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_eq!(notes.labelled("buffer_items_refused_total", "full"), 5);
     assert_eq!(notes.labelled("buffer_items_refused_total", "oversized"), 1);
 }
@@ -278,7 +278,7 @@ async fn no_item_is_reported_by_itself() {
     }
     assert_eq!(notes.calls.load(Relaxed), before);
     gate.open();
-    buffer.close().await;
+    let _ = buffer.close().await;
     notes.agree_with(&buffer.ledger());
 }
 
@@ -365,7 +365,7 @@ async fn refusals_of_a_closed_buffer_are_reported_though_nothing_else_is() {
         .name("closed")
         .build(ScriptedSink::new([]))
         .unwrap();
-    buffer.close().await;
+    let _ = buffer.close().await;
     for refusals in 1..=3 {
         assert!(buffer.try_insert(1).is_err());
         assert_eq!(notes.labelled("buffer_items_refused_total", "closed"), refusals);
@@ -396,7 +396,7 @@ async fn an_attempt_is_told_by_what_became_of_its_batch() {
         let _guard = metrics::set_default_local_recorder(&notes);
         let buffer = Buffer::builder().build(NeverAgain { withdraws }).unwrap();
         buffer.insert(1).await.unwrap();
-        buffer.close().await;
+        let _ = buffer.close().await;
         assert_eq!(notes.outcomes(), [outcome]);
     }
 }

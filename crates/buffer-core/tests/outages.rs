@@ -267,7 +267,7 @@ async fn a_drain_waits_as_long_as_the_sink_asks_if_it_has_the_time() {
         buffer.insert(1).await.unwrap();
         buffer.request_flush();
         sink.attempted(1).await;
-        buffer.close_within(time).await;
+        let _ = buffer.close_within(time).await;
         let attempts = sink.attempts();
         assert_eq!(attempts.len(), 2);
         assert_eq!(attempts[1].at - attempts[0].at >= ASKED, kept);

@@ -74,7 +74,7 @@ async fn the_oldest_go_by_weight_until_the_new_one_fits() {
         assert!(buffer.size().bytes <= 20, "{:?}", buffer.size());
     }
     gate.let_through(9);
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_eq!(sink.delivered(), [9, 10]);
 }
 
@@ -118,7 +118,7 @@ async fn a_closed_buffer_hands_back_what_it_would_have_dropped() {
         let (sink, _gate) = ScriptedSink::new([]).gated();
         let buffer = small(overflow).build(sink).unwrap();
         buffer.insert_batch(&mut (0..6).collect()).await.unwrap();
-        buffer.close_within(Duration::ZERO).await;
+        let _ = buffer.close_within(Duration::ZERO).await;
         assert!(buffer.insert(6).await.is_err());
         let mut many = vec![7, 8, 9];
         assert!(buffer.insert_batch(&mut many).await.is_err());
@@ -150,7 +150,7 @@ async fn whoever_waits_for_an_item_that_is_dropped_learns_it_and_the_hook_sees_i
         [(Outcome::Dropped(DropReason::Overflow), vec![2, 3])]
     );
     gate.let_through(9);
-    buffer.close().await;
+    let _ = buffer.close().await;
 }
 
 /// In an outage too: what is dropped is buried beside the attempt that hangs.
@@ -190,7 +190,7 @@ async fn what_overflows_is_buried_while_the_sink_is_out_and_beyond_a_batch_at_a_
         assert_eq!(cemetery.delivered(), expected, "{overflow:?}");
         assert_eq!(buffer.ledger().pending, 6);
         gate.let_through(9);
-        buffer.close().await;
+        let _ = buffer.close().await;
     }
 }
 
@@ -340,7 +340,7 @@ async fn dead_letters_weigh_what_their_items_did() {
             .unwrap();
         buffer.insert_batch(&mut (0..8).collect()).await.unwrap();
         gate.let_through(9);
-        buffer.close().await;
+        let _ = buffer.close().await;
         assert_eq!(seen.lock().iter().sum::<u64>(), 10, "{overflow:?}");
     }
 }

@@ -166,7 +166,7 @@ async fn try_insert_batch_takes_what_there_is_room_for() {
     gate.open();
     buffer.flush().await;
     assert_eq!(buffer.try_insert_batch(&mut items), Ok(()));
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_eq!(
         buffer.try_insert_batch(&mut vec![6]),
         Err(TryInsertBatchError::Closed)
@@ -210,7 +210,7 @@ async fn insert_blocking_waits_on_a_plain_thread_and_is_refused_inside_a_runtime
         tokio::task::yield_now().await;
     }
     waiting.join().unwrap().unwrap();
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_eq!(sink.delivered(), (0..100).collect::<Vec<_>>());
     let refused = std::thread::spawn(move || buffer.insert_blocking(9))
         .join()
@@ -298,7 +298,7 @@ async fn an_insert_whose_home_is_full_goes_to_the_next_without_giving_way() {
     }
     // Or a rescue would wait for the sink.
     gate.open();
-    buffer.close().await;
+    let _ = buffer.close().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,7 +48,7 @@ async fn items_of_one_key_go_to_one_partition_and_leave_in_order() {
             buffer.insert((key, number)).await.unwrap();
         }
     }
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_in_order_by_key(&sink, 10, 100);
 }
 
@@ -66,7 +66,7 @@ async fn items_of_one_hash_go_to_one_partition_and_leave_in_order() {
             buffer.insert((key, number)).await.unwrap();
         }
     }
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_in_order_by_key(&sink, 10, 100);
     let delivered = sink.delivered();
     for pair in 0..5 {
@@ -88,7 +88,7 @@ async fn a_batch_by_key_is_divided_and_each_key_keeps_its_order() {
         .collect();
     buffer.insert_batch(&mut items).await.unwrap();
     assert!(items.is_empty());
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_in_order_by_key(&sink, 10, 100);
 }
 
@@ -129,7 +129,7 @@ async fn try_insert_batch_by_key_keeps_what_has_no_room_in_order() {
         rounds += 1;
     }
     assert!(rounds > 1);
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_in_order_by_key(&sink, 10, 100);
 }
 
@@ -150,7 +150,7 @@ async fn last_items_go_to_the_partitions_of_their_keys() {
         .insert_batch(&mut (0..10).map(|key| (key, 0)).collect())
         .await
         .unwrap();
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_in_order_by_key(&sink, 10, 100);
 }
 
@@ -171,7 +171,7 @@ async fn per_call_takes_the_partitions_in_turn_and_does_not_skip_a_full_one() {
     let accepted = (7..10).filter(|item| buffer.try_insert(*item).is_ok()).count();
     assert_eq!(accepted, 1);
     gate.open();
-    buffer.close().await;
+    let _ = buffer.close().await;
     let mut batches: Vec<_> = sink.attempts().into_iter().map(|attempt| attempt.items).collect();
     batches.sort();
     assert_eq!(batches[..3], [vec![0, 3], vec![1, 4], vec![2, 5]]);
@@ -192,7 +192,7 @@ async fn insert_timeout_hands_the_item_back_when_there_was_no_room_for_so_long()
     assert_eq!(buffer.ledger().accepted, 1);
     gate.open();
     buffer.insert_timeout(3, Duration::from_secs(1)).await.unwrap();
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_eq!(
         buffer.insert_timeout(4, Duration::from_secs(1)).await,
         Err(InsertTimeoutError::Closed(4))

@@ -173,7 +173,7 @@ async fn a_turn_is_not_skipped_where_its_partition_is_busy() {
 #[tokio::test(start_paused = true)]
 async fn a_closed_buffer_takes_none_of_it() {
     let buffer = Buffer::builder().build(ScriptedSink::new([])).unwrap();
-    buffer.close().await;
+    let _ = buffer.close().await;
     let mut items = vec![1, 2];
     assert_eq!(
         buffer.try_insert_batch_when_idle(&mut items),

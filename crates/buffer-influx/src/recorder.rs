@@ -46,7 +46,8 @@ use crate::updates::Updates;
 /// metrics::counter!("orders", "country" => "pt").increment(1);
 /// metrics::histogram!("order_value").record(12.5);
 ///
-/// recorder.close().await;
+/// let summary = recorder.close().await;
+/// assert!(summary.undelivered.is_empty());
 /// # Ok(())
 /// # }
 /// ```

@@ -145,7 +145,7 @@ async fn a_flush_with_a_limit_ends_in_an_outage_and_loses_nothing() {
     assert_eq!(handle.flush_within(Duration::from_secs(3_600)).await.delivered, 4);
     assert_eq!(sink.delivered().len(), 4);
     assert!(!handle.is_closed());
-    handle.close().await;
+    let _ = handle.close().await;
     assert!(handle.is_closed());
     assert_eq!(handle.flush_within(Duration::from_secs(1)).await.delivered, 0);
 }
@@ -215,7 +215,7 @@ async fn code_of_the_user_s_that_panics_in_a_hand_over_costs_nothing() {
         intervals(1).await;
     }
     assert_eq!(sum(&sink, "a", "delta"), 10.0, "the intervals go on");
-    handle.close().await;
+    let _ = handle.close().await;
     assert_eq!((sum(&sink, "a", "delta"), sum(&sink, "a", "count")), (10.0, 10.0));
 }
 
@@ -248,7 +248,7 @@ async fn what_many_threads_count_while_series_come_and_go_is_written_exactly() {
             }
         });
     });
-    handle.close().await;
+    let _ = handle.close().await;
     let all = (4 * ROUNDS) as f64;
     assert_eq!(sum(&sink, "a", "delta"), all);
     assert_eq!(sum(&sink, "b", "delta"), 2.0 * all);

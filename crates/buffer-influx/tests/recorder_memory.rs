@@ -72,7 +72,7 @@ async fn an_endless_outage_takes_no_more_memory_from_hour_to_hour() {
         );
     }
     drop(recorder);
-    handle.close_within(std::time::Duration::ZERO).await;
+    let _ = handle.close_within(std::time::Duration::ZERO).await;
 }
 
 /// It has failed on a registry that forgets nothing, and on tables that keep the room of a burst.

@@ -84,7 +84,7 @@ async fn the_recorder_s_own_metrics_are_written_along_with_others_and_at_the_clo
     intervals(1).await;
     assert_eq!(sum(&sink, "own", "delta"), 1.0);
     own.increment(2);
-    handle.close().await;
+    let _ = handle.close().await;
     assert_eq!(sum(&sink, "own", "delta"), 3.0);
 }
 
@@ -124,7 +124,7 @@ fn an_idle_application_has_neither_flushes_nor_timers() {
         intervals(1).await;
         assert_eq!(sum(&sink, "held", "delta"), 4.0, "the first update ends the rest");
         assert!(sum(&sink, "buffer_items_accepted_total", "delta") > 0.0);
-        handle.close().await;
+        let _ = handle.close().await;
     });
 }
 
@@ -156,7 +156,7 @@ fn code_that_a_hand_over_calls_may_use_the_recorder() {
         }
         intervals(2).await;
         assert!(handle.stats().points.dropped.total() >= 16);
-        handle.close_within(Duration::ZERO).await;
+        let _ = handle.close_within(Duration::ZERO).await;
     });
 }
 
@@ -203,5 +203,5 @@ async fn a_log_that_counts_its_lines_may_take_the_recorder_s_own() {
     drop(log);
     handle.flush().await;
     assert!(sum(&sink, "log_lines", "delta") >= 3.0);
-    handle.close().await;
+    let _ = handle.close().await;
 }

@@ -262,7 +262,7 @@ async fn a_handle_that_is_held_is_never_orphaned_however_long_it_is_idle() {
         }
         assert!(handle.stats().series >= 3);
     }
-    handle.close().await;
+    let _ = handle.close().await;
     assert_eq!(values(&sink, "a", "delta"), [2.0, 2.0, 2.0]);
     assert_eq!(values(&sink, "g", "gauge"), [1.0, 2.0, 3.0]);
     assert_eq!(sum(&sink, "h", "sum"), 6.0);

@@ -98,7 +98,7 @@ async fn a_closed_writer_hands_points_back() {
     let server = ScriptedServer::new([]);
     let writer = writer(&server);
     assert!(!writer.is_closed());
-    writer.close().await;
+    let _ = writer.close().await;
     assert!(writer.is_closed());
     let refused = writer.write(good(1)).await.expect_err("closed");
     assert!(matches!(refused, WritePointError::Closed(_)), "{refused:?}");
@@ -198,7 +198,7 @@ async fn each_caller_of_write_sync_gets_the_answer_for_its_own_point() {
     );
     let refused = writer.write_sync(bad()).await.expect_err("no fields");
     assert!(matches!(refused, WriteSyncError::Invalid { .. }), "{refused:?}");
-    writer.close().await;
+    let _ = writer.close().await;
     let refused = writer.write_sync(good(4)).await.expect_err("closed");
     assert!(matches!(refused, WriteSyncError::Closed(point) if *point == good(4)));
 }
@@ -285,7 +285,7 @@ async fn lines_that_are_built_go_with_the_points_and_come_back_where_there_is_no
         server.request().body,
         "load,host=a v=0i 0\nm,host=a v=1i 1\nload,host=a v=2i 2\n"
     );
-    writer.close().await;
+    let _ = writer.close().await;
     let refused = writer.write_line(line(4)).await.expect_err("it is closed");
     assert_eq!(refused.into_item(), line(4));
 }

@@ -147,7 +147,7 @@ async fn a_sum_beyond_64_bits_arrives_exactly() {
         for _ in 0..3 {
             stats.increment("a", n).unwrap();
         }
-        stats.close().await;
+        let _ = stats.close().await;
         assert_eq!(database.totals(), total("a", 8 * i128::from(n)));
         let mut windows: Vec<SystemTime> = database
             .counts()
@@ -216,7 +216,7 @@ async fn every_key_gets_its_turn_when_a_window_is_larger_than_the_buffer() {
         300,
         "each key was sent, though 40 have room at once"
     );
-    stats.close().await;
+    let _ = stats.close().await;
     assert_eq!(database.totals(), keys.into_iter().map(|key| (key, 40)).collect());
 }
 
@@ -240,7 +240,7 @@ async fn a_flush_of_a_key_after_the_close_lets_no_increment_in() {
     let database = Database::default();
     let stats = StatBuffer::<String>::builder().build(database.clone()).unwrap();
     stats.increment("a", 1).unwrap();
-    stats.close().await;
+    let _ = stats.close().await;
     for key in ["a", "new"] {
         assert_eq!(stats.flush_key(key).await.delivered, 0);
         assert_eq!(stats.increment(key, 5), Err(IncrementError::Closed));
@@ -296,7 +296,7 @@ async fn many_threads_on_the_same_keys_with_windows_turning_come_to_exact_totals
     for producer in producers {
         producer.join().unwrap();
     }
-    stats.close().await;
+    let _ = stats.close().await;
     let totals = database.totals();
     assert_eq!(
         (totals["a"], totals["b"], totals["c"]),
@@ -402,7 +402,7 @@ fn a_key_whose_comparison_panics_poisons_nothing() {
     let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stats.increment(&Touchy(13), 1)));
     assert!(again.is_err());
     stats.increment(&Touchy(7), 2).unwrap();
-    runtime.block_on(stats.close());
+    let _ = runtime.block_on(stats.close());
     assert_eq!(*sum.lock(), 3);
 }
 

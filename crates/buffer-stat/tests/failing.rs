@@ -59,7 +59,7 @@ async fn an_outage_and_the_close_are_seen_at_the_counters() {
     assert!(matches!(stats.health(), Health::Held { .. }));
     assert_eq!(stats.flush().await.delivered, 1);
     assert_eq!((stats.health(), stats.is_closed()), (Health::Well, false));
-    stats.close().await;
+    let _ = stats.close().await;
     assert!(stats.is_closed());
 }
 
@@ -235,7 +235,7 @@ async fn of_a_batch_that_was_written_in_part_only_the_rest_goes_back() {
         let written = written.lock().get(key).copied().unwrap_or_default();
         assert_eq!(written + stats.outstanding(key.as_str()), 7, "{key}");
     }
-    stats.close_within(Duration::ZERO).await;
+    let _ = stats.close_within(Duration::ZERO).await;
 }
 
 /// Fails when a window's start is told anew with each attempt.

@@ -27,7 +27,7 @@ async fn too_many_keys_end_the_window_early_and_nothing_is_lost() {
     }
     assert!(total(&sink) >= 80);
     assert!(stats.tallies().ended_early >= 8);
-    stats.close().await;
+    let _ = stats.close().await;
     assert_eq!(total(&sink), 100);
 }
 
@@ -70,7 +70,7 @@ async fn keys_beyond_the_bound_are_folded_into_the_overflow_key_and_counted() {
         (2, 1, 0, 3)
     );
     assert_eq!(stats.tallies().folded, 3);
-    stats.close().await;
+    let _ = stats.close().await;
     assert_eq!(total(&sink), 6);
 }
 

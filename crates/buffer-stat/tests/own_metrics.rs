@@ -57,7 +57,7 @@ async fn keys_and_counts_that_were_merged_back_are_reported_and_idle_keys_leave(
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(notes.of("buffer_stat_counts_merged_back_total"), 3);
     assert_eq!(notes.keys(), 0.0, "idle keys leave");
-    counters.close().await;
+    let _ = counters.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +72,7 @@ async fn what_came_back_just_before_the_close_is_reported() {
         .unwrap();
     counters.increment("a", 1).unwrap();
     assert_eq!(counters.flush().await.returned, 1);
-    counters.close().await;
+    let _ = counters.close().await;
     tokio::task::yield_now().await;
     assert_eq!(notes.of("buffer_stat_counts_merged_back_total"), 1);
 }

@@ -144,7 +144,7 @@ async fn a_key_whose_hash_or_clone_panics_loses_no_sum() {
     for name in 0..12 {
         assert_eq!(stats.outstanding(&key(name)), 0);
     }
-    stats.close().await;
+    let _ = stats.close().await;
     assert_eq!(all(), 13);
 }
 
@@ -206,7 +206,7 @@ async fn a_key_whose_destructor_panics_at_the_close_loses_no_sum() {
         stats.increment(&key(name), 1).unwrap();
     }
     on(&script.drop_of_bad, true);
-    stats.close().await;
+    let _ = stats.close().await;
     on(&script.drop_of_bad, false);
     assert_eq!((*sums.all.lock(), *sums.of_bad.lock()), (99, 1));
 }
@@ -234,7 +234,7 @@ async fn a_key_whose_clone_panics_while_its_sum_is_divided_loses_no_sum() {
         *script.clones_of_bad.lock() = None;
         stats.flush().await;
         assert_eq!(*sums.of_bad.lock(), large, "{clones} clones");
-        stats.close().await;
+        let _ = stats.close().await;
     }
 }
 
@@ -250,7 +250,7 @@ async fn a_key_whose_clone_panics_at_the_close_costs_itself_alone() {
         stats.increment(&key(BAD), i64::MAX).unwrap();
     }
     *script.clones_of_bad.lock() = Some(0);
-    stats.close().await;
+    let _ = stats.close().await;
     assert_eq!(*sums.all.lock(), 99);
     assert!(
         *sums.of_bad.lock() < 9 * i128::from(i64::MAX),
