@@ -72,6 +72,8 @@ mod counters;
 #[cfg(not(buffer_loom))]
 mod driver;
 mod error;
+#[cfg(not(buffer_loom))]
+mod flushing;
 mod in_flight;
 mod marked;
 mod max_keys;
