@@ -46,7 +46,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// What was settled since `earlier`, a ledger of the same buffer.
+    /// What was settled since `earlier`, a ledger of the same buffer; [`FlushReport::pending`] is always 0 in it.
     pub fn since(&self, earlier: &Self) -> FlushReport {
         FlushReport {
             delivered: self.delivered.saturating_sub(earlier.delivered),

@@ -2,8 +2,10 @@
 
 use std::borrow::Borrow;
 use std::hash::Hash;
+use std::time::Duration;
 
 use buffer_core::{FlushReport, Ledger};
+use tokio::time::Instant;
 
 use crate::stat_buffer::StatBuffer;
 use crate::turn::Turn;
@@ -20,7 +22,33 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     ///
     /// Safe: what was handed over is flushed, the rest goes on summing.
     pub async fn flush(&self) -> FlushReport {
-        self.flush_since(&self.ledger(), Turn::Now).await
+        self.flush_since(&self.ledger(), Turn::Now, None).await
+    }
+
+    /// Like [`flush`](StatBuffer::flush), for at most `limit`; what is not settled by then is in
+    /// [`FlushReport::pending`], and its flush goes on. The time is kept as for
+    /// [`Buffer::flush_within`](buffer_core::Buffer::flush_within).
+    ///
+    /// With a limit of zero it hands over what there is room for, and returns.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`flush`](StatBuffer::flush).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use buffer_stat::StatBuffer;
+    ///
+    /// /// Whether all that was counted before is stored.
+    /// async fn checkpoint(views: &StatBuffer<String>) -> bool {
+    ///     let report = views.flush_within(Duration::from_secs(5)).await;
+    ///     report.pending == 0 && report.returned == 0 && report.dropped.total() == 0
+    /// }
+    /// ```
+    pub async fn flush_within(&self, limit: Duration) -> FlushReport {
+        self.flush_since(&self.ledger(), Turn::Now, Some(limit)).await
     }
 
     /// Flushes the sum of one key, and begins a fresh window for it: its next increment is flushed an interval after that one,
@@ -65,25 +93,74 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         let before = self.ledger();
         loop {
             let spared = self.counters.windows.turn_key(key);
-            let report = self.flush_since(&before, Turn::Not).await;
+            let report = self.flush_since(&before, Turn::Not, None).await;
             if !spared || self.ends(&report) {
                 return report;
             }
         }
     }
 
-    /// Ends the window as `turn` says, and waits until all is settled that was handed over; says what was settled since `before`.
-    async fn flush_since(&self, before: &Ledger, mut turn: Turn) -> FlushReport {
-        let buffer = &self.counters.buffer;
+    /// Ends the window without waiting for its counts. What is more than a batch for each partition follows as those are settled.
+    pub fn request_flush(&self) {
+        self.counters.hand_over(Turn::Now);
+    }
+
+    /// Flushes the sum of one key, as [`flush_key`](StatBuffer::flush_key) does, without waiting for it.
+    ///
+    /// While a count of the key is on its way already, the sum stays and is flushed when its window ends.
+    ///
+    /// # Panics
+    ///
+    /// As for [`flush_key`](StatBuffer::flush_key).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_stat::StatBuffer;
+    ///
+    /// /// From any thread or task: a page whose views are many is not to wait for the end of the window.
+    /// fn count(views: &StatBuffer<String>, page: &str) {
+    ///     if views.increment(page, 1).is_ok() && views.count(page) >= 1_000 {
+    ///         views.request_flush_key(page);
+    ///     }
+    /// }
+    /// ```
+    pub fn request_flush_key<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.counters.windows.turn_key(key);
+        self.counters.hand_over(Turn::Not);
+    }
+
+    /// Ends the window as `turn` says, and waits until all is settled that was handed over, for at most `limit`; says what was settled
+    /// since `before`.
+    async fn flush_since(&self, before: &Ledger, mut turn: Turn, limit: Option<Duration>) -> FlushReport {
+        let (buffer, begun) = (&self.counters.buffer, Instant::now());
         loop {
             let HandedOver { turned, spared, rest } = self.counters.hand_over(turn);
             if turned && !spared {
                 turn = Turn::Not;
             }
-            buffer.flush().await;
+            let mut pending = 0;
+            let mut is_late = false;
+            if let Some(limit) = limit {
+                let left = limit.saturating_sub(begun.elapsed());
+                pending = buffer.flush_within(left).await.pending;
+                is_late = pending > 0 || begun.elapsed() >= limit;
+            } else {
+                buffer.flush().await;
+            }
             // The driver hands the rest on, too, and what became of that is in no single flush.
-            let report = buffer.ledger().since(before);
+            let mut report = buffer.ledger().since(before);
             if self.ends(&report) || (!rest && turn == Turn::Not) {
+                report.pending = pending;
+                return report;
+            }
+            if is_late {
+                // At least one is: what was not handed over.
+                report.pending = (pending + self.counters.windows.rest()).max(1);
                 return report;
             }
         }
@@ -92,10 +169,5 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// Whether to flush more would be in vain: the counters are closed, or counts have gone back.
     fn ends(&self, report: &FlushReport) -> bool {
         self.counters.buffer.is_closed() || report.returned > 0
-    }
-
-    /// Ends the window without waiting for its counts. What is more than a batch for each partition follows as those are settled.
-    pub fn request_flush(&self) {
-        self.counters.hand_over(Turn::Now);
     }
 }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer_core::{Health, Ledger, Summary};
+use buffer_core::{Health, Ledger, Stats, Summary};
 
 use crate::changes::Changes;
 use crate::count::{Count, fitting};
@@ -230,6 +230,20 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// counts them alone.
     pub fn ledger(&self) -> Ledger {
         self.counters.buffer.ledger()
+    }
+
+    /// What the buffer of the counts did since it was built: its ledger, its attempts, and what sealed its batches.
+    ///
+    /// # Examples
+    ///
+    /// See [`Stats`].
+    pub fn stats(&self) -> Stats {
+        self.counters.buffer.stats()
+    }
+
+    /// The name of the buffer of the counts, which is set by [`StatBuilder::buffer`](crate::StatBuilder::buffer).
+    pub fn name(&self) -> &str {
+        self.counters.buffer.name()
     }
 
     /// What the ledger does not show.

@@ -86,7 +86,12 @@ impl<K: Hash + Eq + Clone> Windows<K> {
 
     /// Whether there is a rest, which goes on as partitions come free, though a flush may wait for one that does not.
     pub(crate) fn has_rest(&self) -> bool {
-        !self.current.lock().rest.is_empty()
+        self.rest() > 0
+    }
+
+    /// How many counts there are in the rest.
+    pub(crate) fn rest(&self) -> u64 {
+        self.current.lock().rest.len() as u64
     }
 
     pub(crate) fn turned(&self) -> Turned {
