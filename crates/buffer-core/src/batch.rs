@@ -92,7 +92,7 @@ impl<T> Batch<T> {
         self.id
     }
 
-    /// The id of the batch that these items are the rest of, if they are one.
+    /// The id of the batch that these items were in before, if they were in one: as its rest, as a half of it, or as dead letters.
     pub fn parent(&self) -> Option<BatchId> {
         self.parent
     }
@@ -102,7 +102,7 @@ impl<T> Batch<T> {
         self.attempt
     }
 
-    /// What sealed the batch.
+    /// What sealed the batch. Items that [overflowed](crate::Builder::overflow) have `Size` as dead letters.
     pub fn trigger(&self) -> Trigger {
         self.trigger
     }
@@ -136,7 +136,7 @@ impl<T> Batch<T> {
         self.fate.as_ref().map(|fate| fate.reason)
     }
 
-    /// Why the item at `index` was dropped, if this is a batch for a dead-letter sink: the [`FlushError`] that its batch
+    /// Why the item at `index` was dropped, if this is a batch for a dead-letter sink: the [`FlushError`](crate::FlushError) that its batch
     /// failed with, or the error that it was [rejected](Batch::reject) with.
     pub fn drop_cause(&self, index: usize) -> Option<&(dyn Error + 'static)> {
         self.fate.as_ref()?.causes.of(index)

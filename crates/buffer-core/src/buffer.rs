@@ -71,7 +71,8 @@ impl<T: Send + 'static> Buffer<T> {
     }
 
     /// Like [`flush`](Buffer::flush), for at most `limit`; what is not settled by then is in
-    /// [`FlushReport::pending`], and its flush goes on. The time is kept as for [`insert_timeout`](Buffer::insert_timeout).
+    /// [`FlushReport::pending`], and its flush goes on. The time is kept as for [`insert_timeout`](Buffer::insert_timeout), by a
+    /// runtime that something must [drive](crate::Builder::runtime).
     ///
     /// # Cancel safety
     ///
@@ -127,7 +128,8 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// From then on inserts are refused, those that wait for room included; what comes in while
     /// [`last_items`](crate::Builder::last_items) are asked for is drained, too. Closing twice is fine: every caller gets the final
-    /// ledger.
+    /// ledger, and the earliest of their deadlines counts. The sink's own [close](crate::Flush::close) has what is left of the time,
+    /// and at most a second more.
     ///
     /// # Cancel safety
     ///
@@ -136,8 +138,8 @@ impl<T: Send + 'static> Buffer<T> {
         self.close_within(self.shared().drain_timeout).await
     }
 
-    /// Like [`close`](Buffer::close), with a time limit of its own. To that comes at most a second for the sink's own
-    /// [close](crate::Flush::close).
+    /// Like [`close`](Buffer::close), with a time limit of its own. It is kept by the buffer's runtime, which something must
+    /// [drive](crate::Builder::runtime).
     ///
     /// # Cancel safety
     ///

@@ -33,6 +33,9 @@ use crate::worker::Worker;
 ///
 /// Every setting has a default that suits a service which writes some thousands of items a second to a database.
 ///
+/// No duration may be above a year, and `flush_interval`, `flush_timeout` and the first delay of `backoff` must not be zero:
+/// [`build`](Builder::build) refuses them.
+///
 /// # Examples
 ///
 /// ```
@@ -83,7 +86,10 @@ impl<T: Send + 'static> Buffer<T> {
 }
 
 impl<T: Send + 'static> Builder<T> {
-    /// The buffer's name in logs and in [`Batch::buffer`](crate::Batch::buffer). Default: `buffer`.
+    /// The buffer's name in logs, in metrics and in [`Batch::buffer`](crate::Batch::buffer). Default: `buffer`.
+    ///
+    /// It is the label `buffer` of the [metrics](crate::metrics), where all buffers of one name are one, such as those without a name of
+    /// their own. A name's metrics stay for as long as the process, so don't give one to each tenant or connection.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = name.into();
         self
@@ -147,6 +153,11 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// It is asked on the inserting thread, of a few items twice, so it should be quick. The weight that it names there counts
     /// until the item is settled.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `weigh` goes on to whoever inserts, and the item is dropped with it and not counted; `insert_batch` leaves all items
+    /// where they are.
     ///
     /// # Examples
     ///
@@ -250,8 +261,8 @@ impl<T: Send + 'static> Builder<T> {
     /// How long a batch is held while the sink is out, before it is dropped, with the reason `given_up`. Default: no limit; an
     /// outage by itself drops nothing.
     ///
-    /// It counts from the begin of the outage or of the batch, whichever is later. With zero a batch is dropped as soon as the
-    /// sink is found to be out.
+    /// It counts from the start of the outage or of the batch, whichever is later. With zero a batch is dropped as soon as the
+    /// sink is found to be out, but for the one that is its next probe.
     pub fn give_up_after(mut self, limit: Duration) -> Self {
         self.settings.give_up_after = Some(limit);
         self
@@ -266,6 +277,9 @@ impl<T: Send + 'static> Builder<T> {
     /// The runtime that the workers run on. Default: the one that `build` is called in.
     ///
     /// Its timer must be enabled (`enable_time`), or `build` refuses it.
+    ///
+    /// Something must drive it: a current-thread runtime runs only inside of its `block_on`. A plain thread that waits for a buffer on
+    /// one that nobody drives waits for ever, for room as for a flush or a close, and past any time limit that this runtime keeps.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -274,7 +288,8 @@ impl<T: Send + 'static> Builder<T> {
     /// Asked once, before the drain starts, for items that were kept outside of the buffer until then, such as counters that
     /// are still being summed. They are accepted whatever the capacity, and inserts until they are there.
     ///
-    /// It may be called on any thread, also while a runtime dies, so it must not block.
+    /// It may be called on any thread, also while a runtime dies, so it must not block. A closure that holds a
+    /// [`Buffer`](crate::Buffer) of its own keeps that open for ever: hold a [`WeakBuffer`](crate::WeakBuffer).
     pub fn last_items(mut self, last_items: impl FnOnce() -> Vec<T> + Send + 'static) -> Self {
         self.last_items = Some(Box::new(last_items));
         self
@@ -284,7 +299,8 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// It runs right after the items are counted, so it must be quick and must not block: on the workers; for items that
     /// [overflow](Builder::overflow) on the inserting thread; for what a close leaves over on the task that awaits it, or drops
-    /// such a future.
+    /// such a future. A closure that holds a [`Buffer`](crate::Buffer) of its own keeps that open for ever: hold a
+    /// [`WeakBuffer`](crate::WeakBuffer).
     ///
     /// # Examples
     ///

@@ -24,6 +24,11 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// [`InsertError::Closed`] and [`InsertError::Oversized`] hand the item back.
     ///
+    /// # Panics
+    ///
+    /// Where the code that [weighs](crate::Builder::weigh) or [routes](crate::Builder::routing) items does, as in all ways in; the item
+    /// is dropped then and not counted.
+    ///
     /// # Cancel safety
     ///
     /// A future that is dropped while it waits, or gives way, has inserted nothing; the item is dropped with it and not counted.
@@ -33,7 +38,8 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Inserts `item`, and waits for at most `limit` while the buffer is full.
     ///
-    /// Outside of any runtime, and inside of one without a timer, the buffer's own keeps the time.
+    /// Outside of any runtime, and inside of one without a timer, the buffer's own keeps the time: something must
+    /// [drive](crate::Builder::runtime) it meanwhile.
     ///
     /// # Errors
     ///
@@ -226,6 +232,8 @@ impl<T: Send + 'static> Buffer<T> {
     }
 
     /// Inserts `item` from a plain thread, and blocks the thread while the buffer is full.
+    ///
+    /// Something must drive the buffer's [runtime](crate::Builder::runtime) meanwhile.
     ///
     /// # Errors
     ///

@@ -23,6 +23,10 @@ impl<T: Send + 'static> Buffer<T> {
     /// [`InsertBatchError::Closed`] when the buffer was closed before all were accepted, [`InsertBatchError::Oversized`] when
     /// an item is too heavy, before any is accepted.
     ///
+    /// # Panics
+    ///
+    /// Where the code that [weighs](crate::Builder::weigh) or [routes](crate::Builder::routing) items does; all are in `items` then.
+    ///
     /// # Cancel safety
     ///
     /// Safe: what was accepted before the drop is accepted, the rest is still in `items`.

@@ -62,7 +62,8 @@ impl<T> InsertError<T> {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryInsertError<T> {
-    /// The buffer holds as many items as its capacity; the item is handed back.
+    /// There is no room where the item may go, which is its partition's share of `capacity` and `capacity_bytes`, or any partition's;
+    /// the item is handed back.
     #[error(
         "the buffer is full; wait with insert, or raise its capacity; the item is handed back in this error"
     )]

@@ -188,10 +188,13 @@ pub struct Summary<T> {
     /// The final ledger; nothing is pending.
     pub ledger: Ledger,
     /// The items that the drain's deadline left over, in the order of each partition. They are counted as `returned`, as are those
-    /// that the sink [withdrew](crate::Batch::withdraw), which are not here.
+    /// that the sink [withdrew](crate::Batch::withdraw), which are not here. An attempt that the deadline cut off, that timed out or
+    /// that ended uncertainly may have written them.
     ///
     /// When several callers wait for one close, the first to be answered gets them.
     pub undelivered: Vec<T>,
-    /// What [`Flush::close`](crate::Flush::close) answered, if it failed.
+    /// What [`Flush::close`](crate::Flush::close) answered, if it failed; where only the dead-letter sink's did, what that answered.
+    ///
+    /// When several callers wait for one close, the first to be answered gets it.
     pub sink_error: Option<FlushError>,
 }

@@ -77,7 +77,7 @@ impl<T> Settled<'_, T> {
         }
     }
 
-    /// Why the item at `index` was dropped: the [`FlushError`] of its batch, or the error that it was
+    /// Why the item at `index` was dropped: the [`FlushError`](crate::FlushError) of its batch, or the error that it was
     /// [rejected](crate::Batch::reject) with. None where it was delivered or returned, or time ran out.
     pub fn cause(&self, index: usize) -> Option<&(dyn Error + 'static)> {
         self.causes.of(index)

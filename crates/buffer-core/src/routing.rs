@@ -58,6 +58,11 @@ impl<T> Routing<T> {
     ///
     /// `key` runs on the inserting thread, and must name the same key for an item every time.
     ///
+    /// # Panics
+    ///
+    /// A panic of `key` goes on to whoever inserts, and the item is dropped with it and not counted; `insert_batch` leaves all items
+    /// where they are.
+    ///
     /// # Examples
     ///
     /// ```
@@ -88,6 +93,11 @@ impl<T> Routing<T> {
     ///
     /// `hash` runs on the inserting thread, and must come to the same for equal keys every time. The partition is its remainder by
     /// their number.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `hash` goes on to whoever inserts, and the item is dropped with it and not counted; `insert_batch` leaves all items
+    /// where they are.
     ///
     /// # Examples
     ///

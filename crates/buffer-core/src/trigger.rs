@@ -25,7 +25,8 @@ use tokio::time::Instant;
 pub enum Trigger {
     /// The batch reached its size.
     Size,
-    /// The batch reached its weight, or the next item would have taken it past that.
+    /// The batch reached its weight, or the next item would have taken it past that, or there was no room for the next item but
+    /// what the batch took.
     Bytes,
     /// The batch reached its age.
     Interval,

@@ -333,3 +333,37 @@ async fn settings_of_bytes_that_make_no_sense_name_both() {
         assert!(error.contains("two batches"), "{error}");
     }
 }
+
+/// Fails when the buffer is locked, or an item of many is taken out, while the weight is asked for.
+#[tokio::test(start_paused = true)]
+async fn a_weight_or_a_key_that_panics_costs_its_item_alone_and_of_many_none() {
+    fn trips(item: &u32) -> &u32 {
+        assert_ne!(*item, 13, "scripted");
+        item
+    }
+    let builder = || Buffer::builder().partitions(2);
+    let weighing = builder().weigh(|item| *trips(item) as usize);
+    let routing = builder().routing(Routing::by_key(trips));
+    for builder in [weighing, routing] {
+        let sink = ScriptedSink::new([]);
+        let buffer = builder.build(sink.clone()).unwrap();
+        let inserting = tokio::spawn({
+            let buffer = buffer.clone();
+            async move { buffer.insert(13).await }
+        });
+        assert!(inserting.await.is_err_and(|error| error.is_panic()));
+        let inserting = tokio::spawn({
+            let buffer = buffer.clone();
+            async move {
+                let mut items = vec![1, 13, 2];
+                let insert = std::panic::AssertUnwindSafe(|| buffer.try_insert_batch(&mut items));
+                assert!(std::panic::catch_unwind(insert).is_err());
+                items.retain(|item| *item != 13);
+                buffer.insert_batch(&mut items).await
+            }
+        });
+        inserting.await.unwrap().unwrap();
+        let ledger = buffer.close().await.ledger;
+        assert_eq!((ledger.accepted, ledger.delivered), (2, 2));
+    }
+}
