@@ -135,7 +135,7 @@ impl RecorderBuilder {
         self
     }
 
-    /// How many series there may be. Default: 10,000.
+    /// How many series of the application there may be. Default: 10,000.
     ///
     /// Beyond it counters and histograms of one name are summed up in one series with the tag `overflow=true`, and gauges, which
     /// can't be summed up, are refused and counted. A series takes some hundred bytes, a histogram up to 32 KiB.

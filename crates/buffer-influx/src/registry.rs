@@ -18,7 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::line::Line;
 use crate::series::{NoRoom, Offer, POINTS_AT_MOST};
 use crate::series_settings::SeriesSettings;
-use crate::tables::{Kind, Tables};
+use crate::tables::{Kind, Place, Tables};
 use crate::updates::{Reporter, Updates};
 
 pub(crate) struct Registry {
@@ -107,25 +107,25 @@ impl Registry {
     /// Begins a series, or finds the one that stands for it where there is no place.
     fn begin<S: Kind>(&self, key: Key) -> Found<S> {
         let is_own = self.is_own(&key);
-        let begin = |tables: &mut Tables, key| {
+        let begin = |tables: &mut Tables, key, place| {
             let reporter = Reporter {
                 updates: Arc::clone(&self.updates),
                 is_own,
             };
             let series = Arc::new(S::new(&self.settings, reporter));
-            tables.insert(key, Arc::clone(&series));
+            tables.insert(key, Arc::clone(&series), place);
             series
         };
-        // The recorder's own metrics and the shared series are few, and have places of their own.
-        let twice = self.limits.series.saturating_mul(2);
-        let places = if is_own { twice } else { self.limits.series };
+        // The recorder's own metrics and the shared series are few, and have as many places of their own.
+        let place = if is_own { Place::Beside } else { Place::Application };
+        let is_free = |tables: &Tables, place| tables.taken(place) < self.limits.series;
         let mut tables = self.tables.write();
         // It may have come meanwhile.
         if let Some(series) = tables.find(&key) {
             return Found::Own(series);
         }
-        if tables.len() < places {
-            return Found::Own(begin(&mut tables, key));
+        if is_free(&tables, place) {
+            return Found::Own(begin(&mut tables, key, place));
         }
         if is_own || !S::ADDS_UP {
             return Found::Refused;
@@ -133,7 +133,9 @@ impl Registry {
         let shared = self.settings.shared(&key);
         match tables.find(&shared) {
             Some(series) => Found::Shared(series),
-            None if tables.len() < twice => Found::Shared(begin(&mut tables, shared)),
+            None if is_free(&tables, Place::Beside) => {
+                Found::Shared(begin(&mut tables, shared, Place::Beside))
+            }
             None => Found::Refused,
         }
     }

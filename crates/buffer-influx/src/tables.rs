@@ -19,14 +19,26 @@ pub(crate) struct Tables {
     counters: Table<CounterSeries>,
     gauges: Table<GaugeSeries>,
     histograms: Table<HistogramSeries>,
+    /// How many of them have a place of the application's.
+    placed: usize,
 }
 
 pub(crate) type Table<S> = HashMap<Key, Entry<S>>;
 
 pub(crate) struct Entry<S> {
     series: Arc<S>,
+    place: Place,
     /// Since when it could have been forgotten.
     idle_since: Instant,
+}
+
+/// Whose place a series takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// One of those that the limit of series is about.
+    Application,
+    /// One beside them: the series reports the recorder itself, or stands for many.
+    Beside,
 }
 
 /// A kind of series: where it is kept, and how it begins.
@@ -44,13 +56,27 @@ impl Tables {
         self.counters.len() + self.gauges.len() + self.histograms.len()
     }
 
+    /// How many places of this kind are taken.
+    pub(crate) fn taken(&self, place: Place) -> usize {
+        match place {
+            Place::Application => self.placed,
+            Place::Beside => self.len() - self.placed,
+        }
+    }
+
     pub(crate) fn find<S: Kind>(&self, key: &Key) -> Option<Arc<S>> {
         S::table(self).get(key).map(|entry| Arc::clone(&entry.series))
     }
 
-    pub(crate) fn insert<S: Kind>(&mut self, key: Key, series: Arc<S>) {
-        let idle_since = Instant::now();
-        S::table_mut(self).insert(key, Entry { series, idle_since });
+    /// The key must not be there yet.
+    pub(crate) fn insert<S: Kind>(&mut self, key: Key, series: Arc<S>, place: Place) {
+        self.placed += usize::from(place == Place::Application);
+        let entry = Entry {
+            series,
+            place,
+            idle_since: Instant::now(),
+        };
+        S::table_mut(self).insert(key, entry);
     }
 
     /// All series, for a hand-over that does not hold the lock of the tables.
@@ -75,9 +101,9 @@ impl Tables {
     /// Forgets the series that nobody has held and that have not changed for `idle_timeout`.
     pub(crate) fn forget_idle(&mut self, idle_timeout: Duration) {
         let now = Instant::now();
-        forget_idle(&mut self.counters, now, idle_timeout);
-        forget_idle(&mut self.gauges, now, idle_timeout);
-        forget_idle(&mut self.histograms, now, idle_timeout);
+        self.placed -= forget_idle(&mut self.counters, now, idle_timeout)
+            + forget_idle(&mut self.gauges, now, idle_timeout)
+            + forget_idle(&mut self.histograms, now, idle_timeout);
     }
 }
 
@@ -99,7 +125,9 @@ fn have_idle<S: Series>(table: &Table<S>) -> bool {
     series.any(|series| Arc::strong_count(series) == 1 && series.is_forgettable())
 }
 
-fn forget_idle<S: Series>(table: &mut Table<S>, now: Instant, idle_timeout: Duration) {
+/// Says how many places of the application's are free then.
+fn forget_idle<S: Series>(table: &mut Table<S>, now: Instant, idle_timeout: Duration) -> usize {
+    let mut freed = 0;
     table.retain(|_, entry| {
         // Who finds itself alone sees all updates that were made before the other handles were dropped, and as the tables are
         // locked no new handle can come.
@@ -107,12 +135,15 @@ fn forget_idle<S: Series>(table: &mut Table<S>, now: Instant, idle_timeout: Dura
         if !is_idle {
             entry.idle_since = now;
         }
-        !is_idle || now.duration_since(entry.idle_since) < idle_timeout
+        let is_kept = !is_idle || now.duration_since(entry.idle_since) < idle_timeout;
+        freed += usize::from(!is_kept && entry.place == Place::Application);
+        is_kept
     });
     // The room of a burst is given back.
     if table.len() < table.capacity() / 4 {
         table.shrink_to(2 * table.len());
     }
+    freed
 }
 
 impl Kind for CounterSeries {

@@ -216,6 +216,54 @@ async fn a_gauge_that_is_refused_takes_the_place_of_one_that_nobody_holds_any_mo
     assert_eq!(handle.stats().refused, 1);
 }
 
+/// It has failed on a registry that held all series against the limit.
+#[tokio::test(start_paused = true)]
+async fn the_recorder_s_own_series_and_the_shared_ones_take_no_place_from_the_application() {
+    let (recorder, handle, sink) = recorder(settings().series_limit(2), []);
+    let own = || counter!("own", "buffer" => "metrics").increment(1);
+    record(&recorder, || {
+        own();
+        gauge!("own", "buffer" => "metrics").set(1);
+    });
+    let held = record(&recorder, || [counter!("a"), counter!("b")]);
+    for counter in &held {
+        counter.increment(1);
+    }
+    record(&recorder, || {
+        counter!("c").increment(1);
+        own();
+    });
+    handle.flush().await;
+    assert_eq!(handle.stats().refused, 1, "there are two series beside the limit");
+    assert_eq!(
+        written(&sink),
+        [
+            "a delta=1i",
+            "b delta=1i",
+            "own,buffer=metrics delta=2i",
+            "own,buffer=metrics gauge=1.0"
+        ]
+    );
+}
+
+/// It has failed on the same registry.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_an_idle_series_leaves_is_free_though_others_are_shared() {
+    let (recorder, handle, sink) = recorder(settings().series_limit(2), []);
+    record(&recorder, || counter!("a").increment(1));
+    let _held = record(&recorder, || [counter!("b"), counter!("c")]);
+    intervals(LONG).await;
+    record(&recorder, || {
+        counter!("c").increment(1);
+        counter!("d").increment(1);
+    });
+    handle.flush().await;
+    assert_eq!(
+        written(&sink),
+        ["a delta=1i", "c delta=1i", "d,overflow=true delta=1i"]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_series_without_a_handle_is_forgotten_when_it_is_idle_and_counts_on_when_it_comes_back() {
     let (recorder, handle, sink) = recorder(settings(), []);
