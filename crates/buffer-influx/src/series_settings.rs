@@ -43,7 +43,8 @@ pub enum Counters {
 pub enum Gauges {
     /// In the interval in which they have changed.
     WhenChanged,
-    /// In every interval, once they have been set. The recorder does not rest then.
+    /// In every interval, once they have been set and until they are forgotten: one of which nobody holds a handle is, when it was not
+    /// set for the recorder's `idle_timeout`. The recorder does not rest then.
     Always,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use buffer_influx::{Counters, Dialect, Encoder, FieldValue, Gauges, InfluxRecorder, Point};
 use metrics::{Key, Label, Level, Metadata, Recorder as _, counter, gauge, histogram};
 
-use crate::recorded::{intervals, record, recorder, settings, sum, values, written};
+use crate::recorded::{INTERVAL, intervals, record, recorder, settings, sum, values, written};
 
 const METADATA: Metadata<'static> = Metadata::new("test", Level::INFO, None);
 /// More intervals than a series is kept for without a handle.
@@ -262,6 +262,19 @@ async fn a_place_that_an_idle_series_leaves_is_free_though_others_are_shared() {
         written(&sink),
         ["a delta=1i", "c delta=1i", "d,overflow=true delta=1i"]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gauge_that_is_always_written_is_so_until_it_is_forgotten() {
+    let settings = settings().gauges(Gauges::Always).idle_timeout(INTERVAL * 3);
+    let (recorder, _handle, sink) = recorder(settings, []);
+    let held = record(&recorder, || gauge!("held"));
+    held.set(1);
+    record(&recorder, || gauge!("set").set(1));
+    intervals(20).await;
+    assert_eq!(values(&sink, "held", "gauge").len(), 20);
+    let set = values(&sink, "set", "gauge").len();
+    assert!((3..6).contains(&set), "{set}");
 }
 
 #[tokio::test(start_paused = true)]
