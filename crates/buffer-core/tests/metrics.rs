@@ -230,6 +230,27 @@ async fn an_outage_shows_as_held_with_the_age_of_what_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_waits_for_its_answer_shows_as_in_flight() {
+    let notes = Notes::default();
+    let _guard = metrics::set_default_local_recorder(&notes);
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = Buffer::builder()
+        .name("in flight")
+        .partitions(1)
+        .build(sink.clone())
+        .unwrap();
+    buffer.insert(1).await.unwrap();
+    buffer.request_flush();
+    sink.attempted(1).await;
+    tokio::task::yield_now().await;
+    assert_eq!(notes.gauge("buffer_attempts_in_flight"), 1.0);
+    assert_eq!(notes.gauge("buffer_items_pending"), 1.0);
+    gate.open();
+    buffer.close().await;
+    assert_eq!(notes.gauge("buffer_attempts_in_flight"), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn items_that_are_refused_are_reported_by_why() {
     let notes = Notes::default();
     let _guard = metrics::set_default_local_recorder(&notes);
