@@ -105,6 +105,36 @@ async fn time_outs_in_a_row_hold_the_other_partitions_too() {
     assert_eq!(buffer.health(), Health::Well);
 }
 
+/// Fails when a refusal is no answer.
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_refuses_a_batch_for_good_is_not_out_any_more() {
+    let sink = ScriptedSink::new([Reply::Unavailable, Reply::Permanent]);
+    let buffer = Buffer::builder().partitions(1).build(sink).unwrap();
+    buffer.insert(1).await.unwrap();
+    let report = buffer.flush().await;
+    assert_eq!(report.dropped.count(DropReason::Permanent), 1);
+    assert_eq!(buffer.health(), Health::Well);
+}
+
+/// Fails when a panic counts as a failure of the sink.
+#[tokio::test(start_paused = true)]
+async fn panics_in_a_row_hold_no_other_partition() {
+    let sink = ScriptedSink::answering(|batch| match batch.partition() {
+        0 => Reply::Panic,
+        _ => Reply::Ok,
+    });
+    let builder = Buffer::builder().partitions(2).batch_size(1).retries(100);
+    let buffer = builder.routing(Routing::PerCall).build(sink.clone()).unwrap();
+    buffer.insert(0).await.unwrap();
+    sink.attempted(3).await;
+    tokio::task::yield_now().await;
+    assert_eq!(buffer.health(), Health::Well);
+    let begun = Instant::now();
+    buffer.insert_and_wait(1).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    buffer.close_within(Duration::ZERO).await;
+}
+
 /// Fails every batch that holds a bad item, and takes the others.
 struct Picky;
 
