@@ -179,9 +179,9 @@ async fn what_was_delivered_before_an_error_is_not_sent_again_and_the_rest_has_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_delivered_before_a_time_out_is_not_sent_again() {
+async fn what_was_delivered_before_a_time_out_is_not_sent_again_and_the_rest_spends_no_retry() {
     let sink = ScriptedSink::new([Reply::deliver(0..9, Reply::Never)]);
-    let buffer = buffer_on(&sink, 1);
+    let buffer = buffer_on(&sink, 0);
     two_batches(&buffer).await;
     assert_eq!(sink.attempts()[1].items, [9]);
     assert_eq!(sink.delivered(), FIRST.chain(SECOND).collect::<Vec<_>>());
