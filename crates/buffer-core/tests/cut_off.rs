@@ -9,8 +9,15 @@ use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
 use parking_lot::Mutex;
 use tokio::task::yield_now;
 
-/// Hangs for good at its await number so many, in its first attempts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Attempts,
+    Close,
+}
+
+/// Hangs for good at its await number so many: in its first attempts, or in its close.
 struct Steps {
+    place: Place,
     hangs_at: usize,
     /// Says after each step what is delivered, or says nothing.
     marks: bool,
@@ -19,9 +26,9 @@ struct Steps {
 }
 
 impl Steps {
-    async fn step(&self, number: usize) {
+    async fn step(&self, place: Place, number: usize) {
         // Relaxed: attempts of one partition never overlap.
-        if number == self.hangs_at && self.hanging.load(Ordering::Relaxed) > 0 {
+        if (place, number) == (self.place, self.hangs_at) && self.hanging.load(Ordering::Relaxed) > 0 {
             self.hanging.fetch_sub(1, Ordering::Relaxed);
             std::future::pending().await
         }
@@ -33,13 +40,13 @@ impl Steps {
 impl Flush<u32> for Steps {
     async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
         for index in 0..batch.len() {
-            self.step(index).await;
+            self.step(Place::Attempts, index).await;
             if self.marks {
                 self.written.lock().push(batch[index]);
                 batch.deliver(index..index + 1);
             }
         }
-        self.step(batch.len()).await;
+        self.step(Place::Attempts, batch.len()).await;
         if !self.marks {
             self.written.lock().extend_from_slice(batch);
         }
@@ -48,7 +55,7 @@ impl Flush<u32> for Steps {
 
     async fn close(&self) -> Result<(), FlushError> {
         for number in 0..3 {
-            self.step(number).await;
+            self.step(Place::Close, number).await;
         }
         Ok(())
     }
@@ -57,8 +64,18 @@ impl Flush<u32> for Steps {
 const STEPS: u32 = 5;
 
 fn steps(hangs_at: usize, marks: bool, hanging: usize) -> (Buffer<u32>, Arc<Mutex<Vec<u32>>>) {
+    steps_in(Place::Attempts, hangs_at, marks, hanging)
+}
+
+fn steps_in(
+    place: Place,
+    hangs_at: usize,
+    marks: bool,
+    hanging: usize,
+) -> (Buffer<u32>, Arc<Mutex<Vec<u32>>>) {
     let written = Arc::new(Mutex::new(Vec::new()));
     let sink = Steps {
+        place,
         hangs_at,
         marks,
         hanging: AtomicUsize::new(hanging),
@@ -128,9 +145,15 @@ fn a_sink_that_the_death_of_its_runtime_cuts_off_at_any_of_its_awaits_writes_eac
 #[tokio::test(start_paused = true)]
 async fn a_sink_s_close_that_is_cut_off_at_any_of_its_awaits_is_reported_and_costs_nothing() {
     for hangs_at in 0..3 {
-        let (buffer, _) = steps(hangs_at, true, 1_000);
+        let (buffer, written) = steps_in(Place::Close, hangs_at, true, 1_000);
+        buffer.insert_batch(&mut (0..STEPS).collect()).await.unwrap();
         let summary = buffer.close_within(Duration::from_secs(1)).await;
         assert!(summary.sink_error.is_some());
-        assert_eq!((summary.ledger.accepted, summary.ledger.pending), (0, 0));
+        assert_eq!(
+            (summary.ledger.delivered, summary.ledger.pending),
+            (u64::from(STEPS), 0)
+        );
+        assert!(summary.undelivered.is_empty());
+        assert_eq!(*written.lock(), (0..STEPS).collect::<Vec<_>>());
     }
 }
