@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{
-    Buffer, BuildError, Builder, InsertAndWaitError, InsertBatchError, InsertError, InsertTimeoutError,
-    Outcome, Overflow, Routing, Trigger, TryInsertBatchError, TryInsertError,
+    Buffer, BuildError, Builder, InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError,
+    InsertTimeoutError, Outcome, Overflow, Routing, Trigger, TryInsertBatchError, TryInsertError,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -183,6 +183,10 @@ async fn an_item_that_is_too_heavy_is_refused_at_every_door_and_costs_nothing() 
     assert!(matches!(refused, Err(InsertAndWaitError::Oversized(11))));
     let refused = buffer.insert_with_receipt(11).await;
     assert_eq!(refused.map(drop), Err(InsertError::Oversized(11)));
+    let refused = buffer.try_insert_with_receipt(11);
+    assert_eq!(refused.map(drop), Err(TryInsertError::Oversized(11)));
+    let blocking = std::thread::scope(|scope| scope.spawn(|| buffer.insert_blocking(11)).join());
+    assert_eq!(blocking.unwrap(), Err(InsertBlockingError::Oversized(11)));
     let mut items = vec![1, 2, 11, 3];
     assert_eq!(
         buffer.insert_batch(&mut items).await,
