@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use buffer_core::{Outcome, Settled};
+use buffer_core::{DropReason, Outcome, Settled};
 use buffer_influx::{Client, InfluxSink, Line, Point, RejectedLine, Target, V1, V2, V3, Writer};
 use refusing_server::{How, Refusing};
 use scripted_server::ScriptedServer;
@@ -30,7 +30,9 @@ impl Seen {
                 (Outcome::Delivered, _) => {
                     self.delivered.insert(line.to_string());
                 }
-                (Outcome::Dropped(_), Some(cause)) => self.rejected.push((line.to_string(), cause.clone())),
+                (Outcome::Dropped(DropReason::Rejected), Some(cause)) => {
+                    self.rejected.push((line.to_string(), cause.clone()))
+                }
                 _ => self.otherwise += 1,
             }
         }
