@@ -246,7 +246,7 @@ async fn an_attempt_that_waits_for_its_answer_shows_as_in_flight() {
     assert_eq!(notes.gauge("buffer_attempts_in_flight"), 1.0);
     assert_eq!(notes.gauge("buffer_items_pending"), 1.0);
     gate.open();
-    buffer.close().await;
+    let _ = buffer.close().await;
     assert_eq!(notes.gauge("buffer_attempts_in_flight"), 0.0);
 }
 

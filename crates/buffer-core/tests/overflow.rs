@@ -222,7 +222,7 @@ async fn a_close_where_nothing_overflowed_waits_for_no_letters() {
         // The worker begins to wait.
         tokio::time::sleep(Duration::from_millis(1)).await;
         let begun = tokio::time::Instant::now();
-        buffer.close().await;
+        let _ = buffer.close().await;
         assert!(begun.elapsed() < Duration::from_secs(1), "{overflow:?}");
         assert_eq!(sink.delivered(), [1]);
     }
