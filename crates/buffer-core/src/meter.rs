@@ -225,7 +225,7 @@ impl Named {
                 counter(key, total);
             }
         };
-        for reason in DropReason::ALL {
+        for reason in DropReason::EACH {
             some(&keys.dropped[reason as usize], ledger.dropped.count(reason));
         }
         for (key, refused) in keys.refused.iter().zip(&self.refused) {
@@ -285,11 +285,11 @@ impl Keys {
             accepted: key(ACCEPTED),
             refused: keys(REFUSED, &RefusalReason::ALL.map(RefusalReason::as_str)),
             delivered: key(DELIVERED),
-            dropped: keys(DROPPED, &DropReason::ALL.map(DropReason::as_str)),
+            dropped: keys(DROPPED, &DropReason::EACH.map(DropReason::as_str)),
             returned: key(RETURNED),
             retried: key(RETRIED),
             dead_lettered: key(DEAD_LETTERED),
-            sealed: keys(SEALED, &Trigger::ALL.map(Trigger::as_str)),
+            sealed: keys(SEALED, &Trigger::EACH.map(Trigger::as_str)),
             attempts: keys(ATTEMPTS, &AttemptResult::ALL.map(AttemptResult::as_str)),
             panics: key(PANICS),
             pending: key(PENDING),

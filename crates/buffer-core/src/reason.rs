@@ -9,8 +9,8 @@ use std::fmt;
 /// ```
 /// use buffer_core::DropReason;
 ///
-/// let names = DropReason::ALL.map(DropReason::as_str);
-/// assert!(names.contains(&"retries_exhausted"));
+/// let all: &[DropReason] = DropReason::ALL;
+/// assert!(all.iter().any(|reason| reason.as_str() == "retries_exhausted"));
 /// assert_eq!(DropReason::GivenUp.to_string(), "given_up");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,8 +40,10 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    /// Every reason.
-    pub const ALL: [Self; 9] = [
+    /// Every reason. There may be more of them in a later version.
+    pub const ALL: &'static [Self] = &Self::EACH;
+
+    pub(crate) const EACH: [Self; 9] = [
         Self::Permanent,
         Self::Rejected,
         Self::Undivided,

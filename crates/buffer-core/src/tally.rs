@@ -38,7 +38,7 @@ impl Dropped {
 
     /// The reasons that occurred, each with its number of items.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
-        DropReason::ALL
+        DropReason::EACH
             .into_iter()
             .map(|reason| (reason, self.count(reason)))
             .filter(|(_, items)| *items > 0)
@@ -137,10 +137,10 @@ mod tests {
     #[test]
     fn every_drop_reason_has_its_own_counter() {
         let mut tally = Tally::default();
-        for (index, reason) in DropReason::ALL.into_iter().enumerate() {
+        for (index, reason) in DropReason::EACH.into_iter().enumerate() {
             tally.settle(Outcome::Dropped(reason), index as u64 + 1);
         }
-        for (index, reason) in DropReason::ALL.into_iter().enumerate() {
+        for (index, reason) in DropReason::EACH.into_iter().enumerate() {
             assert_eq!(tally.dropped.count(reason), index as u64 + 1, "{reason}");
         }
         assert_eq!(tally.settled(), (1..=DropReason::ALL.len() as u64).sum::<u64>());

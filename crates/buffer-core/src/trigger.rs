@@ -19,6 +19,9 @@ use tokio::time::Instant;
 ///     batch.trigger() == Trigger::Size
 /// }
 /// assert_eq!(Trigger::Interval.to_string(), "interval");
+///
+/// let all: &[Trigger] = Trigger::ALL;
+/// assert!(all.iter().any(|trigger| trigger.as_str() == "bytes"));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -37,8 +40,10 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// Every trigger.
-    pub const ALL: [Self; 5] = [
+    /// Every trigger. There may be more of them in a later version.
+    pub const ALL: &'static [Self] = &Self::EACH;
+
+    pub(crate) const EACH: [Self; 5] = [
         Self::Size,
         Self::Bytes,
         Self::Interval,

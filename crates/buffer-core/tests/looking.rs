@@ -143,7 +143,10 @@ async fn the_stats_count_attempts_and_what_sealed_the_batches() {
     let stats = buffer.stats();
     assert_eq!((stats.attempts, stats.failed_attempts), (8, 3));
     assert_eq!(stats.ledger, buffer.ledger());
-    let sealed = Trigger::ALL.map(|trigger| stats.sealed_by(trigger));
+    let sealed: Vec<u64> = Trigger::ALL
+        .iter()
+        .map(|trigger| stats.sealed_by(*trigger))
+        .collect();
     assert_eq!(sealed, [1, 1, 1, 1, 1], "{stats:?}");
 }
 

@@ -106,7 +106,7 @@ impl Notes {
             self.counter("buffer_items_dead_lettered_total"),
             ledger.dead_lettered
         );
-        for reason in DropReason::ALL {
+        for &reason in DropReason::ALL {
             let dropped = self.labelled("buffer_items_dropped_total", reason.as_str());
             assert_eq!(dropped, ledger.dropped.count(reason), "{reason}");
         }

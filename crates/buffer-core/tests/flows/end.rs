@@ -23,7 +23,7 @@ pub(crate) fn check_the_close(books: &Books, buffer: &Buffer<Item>, summaries: V
     assert_eq!(ledger.accepted, record.outcomes.len() as u64, "{ledger:?}");
     if ledger.accepted == ledger.delivered {
         let stats = buffer.stats();
-        for trigger in Trigger::ALL {
+        for &trigger in Trigger::ALL {
             let offered = record.sealed.get(trigger.as_str()).copied().unwrap_or_default();
             assert_eq!(offered, stats.sealed_by(trigger), "{trigger}: {stats:?}");
         }

@@ -80,7 +80,7 @@ fn check_ledger(books: &Books, ledger: &Ledger, is_closed: bool) {
 fn check_outcomes(record: &Record, ledger: &Ledger) {
     assert_eq!(ledger.delivered, record.count(Outcome::Delivered), "{ledger:?}");
     assert_eq!(ledger.returned, record.count(Outcome::Returned), "{ledger:?}");
-    for reason in DropReason::ALL {
+    for &reason in DropReason::ALL {
         let heard = record.count(Outcome::Dropped(reason));
         assert_eq!(ledger.dropped.count(reason), heard, "{reason}: {ledger:?}");
     }
@@ -102,7 +102,7 @@ fn check_stats(books: &Books, buffer: &Buffer<Item>, ledger: &Ledger) {
         "{} attempts, {stats:?}",
         record.attempts
     );
-    for trigger in Trigger::ALL {
+    for &trigger in Trigger::ALL {
         let offered = record.sealed.get(trigger.as_str()).copied().unwrap_or_default();
         assert!(
             offered <= stats.sealed_by(trigger),

@@ -53,7 +53,7 @@ fn check(books: &Books, names: &BTreeSet<u32>, report: &FlushReport) {
         "{report:?} of {names:?}"
     );
     assert_eq!(report.pending, count(None), "{report:?} of {names:?}");
-    for reason in DropReason::ALL {
+    for &reason in DropReason::ALL {
         let dropped = count(Some(Outcome::Dropped(reason)));
         assert_eq!(
             report.dropped.count(reason),
