@@ -221,3 +221,20 @@ impl Turn {
         self.moment
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It has failed on stamps of a clock that may go back.
+    #[test]
+    fn stamps_grow_though_the_clock_steps_back() {
+        let last = i64::MAX / 4 * 3;
+        let mut turn = Turn {
+            moment: last,
+            begin_at: 0,
+        };
+        assert_eq!(turn.stamp(), last + POINTS_AT_MOST);
+        assert_eq!(turn.stamp(), last + 2 * POINTS_AT_MOST);
+    }
+}

@@ -140,3 +140,30 @@ impl Updates {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// Invariant 1. It has failed on a rest that began after the look: nobody would have ended it.
+    #[test]
+    fn an_update_that_comes_after_the_look_ends_the_rest() {
+        let (updates, looks) = (Updates::default(), Cell::new(0));
+        let look = || {
+            looks.set(looks.get() + 1);
+            let is_awake = looks.get() > 1;
+            if !is_awake {
+                updates.end_rest();
+            }
+            is_awake
+        };
+        let rest = pin!(updates.rest(look));
+        let poll = rest.poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(poll, Poll::Ready(Ok(()))));
+        assert_eq!(looks.get(), 2);
+    }
+}
