@@ -16,6 +16,8 @@ use flate2::read::GzDecoder;
 pub(crate) enum Step {
     /// Answers with these bytes.
     Answer(String),
+    /// Answers with these bytes and closes the connection.
+    AnswerAndHangUp(String),
     /// Reads the request and closes the connection.
     HangUp,
     /// Reads the request and says nothing, with the connection open.
@@ -117,6 +119,9 @@ fn serve(connection: TcpStream, rule: &Rule, requests: &Sender<Request>) {
         let _ = requests.send(request);
         match step {
             Step::Answer(text) => writer.write_all(text.as_bytes()).expect("a client that listens"),
+            Step::AnswerAndHangUp(text) => {
+                return writer.write_all(text.as_bytes()).expect("a client that listens");
+            }
             Step::HangUp => return,
             Step::Silence => {}
         }
