@@ -18,9 +18,17 @@ struct Item {
     doc: String,
 }
 
+/// What stands in front of unit tests.
+const UNIT_TESTS: [&str; 2] = [
+    "\n#[cfg(test)]\nmod ",
+    "\n#[cfg(all(test, not(buffer_loom)))]\nmod ",
+];
+
 /// Every public type, trait and async function, those of public traits included, but for unit tests.
 fn public_items(source: &str) -> Vec<Item> {
-    let code = source.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let code = UNIT_TESTS
+        .iter()
+        .fold(source, |code, tests| code.split(tests).next().unwrap_or_default());
     let (mut items, mut doc, mut in_trait) = (Vec::new(), String::new(), false);
     for line in code.lines() {
         let text = line.trim_start();
@@ -125,10 +133,10 @@ fn what_lacks_an_example_or_a_word_on_cancel_safety_is_found() {
         found("pub trait A {\n    async fn a();\n}\nasync fn b() {\n"),
         [true, true]
     );
-    assert_eq!(
-        found("pub(crate) struct A;\nfn a() {}\n#[cfg(test)]\nmod tests {\npub struct B;\n"),
-        []
-    );
+    for tests in UNIT_TESTS {
+        let source = format!("pub(crate) struct A;\nfn a() {{}}{tests}tests {{\npub struct B;\n");
+        assert_eq!(found(&source), []);
+    }
 }
 
 /// What is wrong with the tests that a line of the guarantees names, given what the last line linked.

@@ -36,9 +36,17 @@ impl Layers {
     }
 }
 
+/// What stands in front of unit tests.
+const UNIT_TESTS: [&str; 2] = [
+    "\n#[cfg(test)]\nmod ",
+    "\n#[cfg(all(test, not(buffer_loom)))]\nmod ",
+];
+
 /// The modules that a source names by `crate::`, but for comments and unit tests.
 fn imports(source: &str) -> impl Iterator<Item = String> + '_ {
-    let code = source.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let code = UNIT_TESTS
+        .iter()
+        .fold(source, |code, tests| code.split(tests).next().unwrap_or_default());
     code.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .flat_map(|line| {
