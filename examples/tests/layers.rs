@@ -121,6 +121,10 @@ fn an_import_that_points_up_or_sideways_is_found() {
         layers.violations("worker", "use crate::queue::Queue;\n// crate::lib\n"),
         Vec::<String>::new()
     );
+    for tests in UNIT_TESTS {
+        let source = format!("use crate::queue::Queue;{tests}tests {{\nuse crate::lib::build;\n");
+        assert_eq!(layers.violations("worker", &source), Vec::<String>::new());
+    }
     for source in [
         "use crate::worker::Worker;",
         "use crate::sink::Sink;",
