@@ -260,7 +260,6 @@ impl<T> Drain<T> {
         waiting_in_line(self.until(|end| end.finished && end.left.is_empty())).await;
     }
 
-    #[cfg(not(buffer_loom))]
     async fn until(&self, reached: impl Fn(&End<T>) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -269,13 +268,6 @@ impl<T> Drain<T> {
                 return;
             }
             changed.await;
-        }
-    }
-
-    #[cfg(buffer_loom)]
-    async fn until(&self, reached: impl Fn(&End<T>) -> bool) {
-        while !reached(&self.end.lock()) {
-            self.changed.notified().await;
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) use production::*;
 mod model {
     use std::collections::VecDeque;
     use std::ops::{Deref, DerefMut};
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
 
     pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
 
@@ -76,32 +78,69 @@ mod model {
         }
     }
 
-    /// tokio's Notify as far as one waiter and stored permits go; `notified` blocks the model's thread.
-    pub(crate) struct Notify(loom::sync::Mutex<bool>, loom::sync::Condvar);
+    /// tokio's Notify as far as its permit and its calls to all who wait go; a `Notified` blocks the model's thread.
+    pub(crate) struct Notify(loom::sync::Mutex<Calls>, loom::sync::Condvar);
+
+    #[derive(Clone, Copy)]
+    struct Calls {
+        permit: bool,
+        to_all: usize,
+    }
 
     impl Notify {
         pub(crate) fn new() -> Self {
-            Self(loom::sync::Mutex::new(false), loom::sync::Condvar::new())
+            let calls = Calls {
+                permit: false,
+                to_all: 0,
+            };
+            Self(loom::sync::Mutex::new(calls), loom::sync::Condvar::new())
+        }
+
+        fn calls(&self) -> loom::sync::MutexGuard<'_, Calls> {
+            self.0.lock().expect("a model that panics has failed already")
         }
 
         pub(crate) fn notify_one(&self) {
-            *self.0.lock().expect("a model that panics has failed already") = true;
+            self.calls().permit = true;
             self.1.notify_one();
         }
 
+        /// Leaves no permit: whoever listens later has missed it.
         pub(crate) fn notify_waiters(&self) {
-            self.notify_one();
+            self.calls().to_all += 1;
+            self.1.notify_all();
         }
 
-        pub(crate) async fn notified(&self) {
-            let mut permit = self.0.lock().expect("a model that panics has failed already");
-            while !*permit {
-                permit = self
-                    .1
-                    .wait(permit)
-                    .expect("a model that panics has failed already");
+        /// Listens from now on, as tokio's does.
+        pub(crate) fn notified(&self) -> Notified<'_> {
+            let before = self.calls().to_all;
+            Notified { notify: self, before }
+        }
+    }
+
+    pub(crate) struct Notified<'a> {
+        notify: &'a Notify,
+        before: usize,
+    }
+
+    impl Notified<'_> {
+        /// It listens to calls to all as soon as it is made.
+        pub(crate) fn enable(self: Pin<&mut Self>) {}
+    }
+
+    impl Future for Notified<'_> {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            let mut calls = self.notify.calls();
+            while !calls.permit && calls.to_all == self.before {
+                let woken = self.notify.1.wait(calls);
+                calls = woken.expect("a model that panics has failed already");
             }
-            *permit = false;
+            if calls.to_all == self.before {
+                calls.permit = false;
+            }
+            Poll::Ready(())
         }
     }
 }
