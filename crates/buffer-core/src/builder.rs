@@ -60,7 +60,7 @@ use crate::worker::Worker;
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder<T> {
     name: Arc<str>,
-    settings: Settings,
+    pub(crate) settings: Settings,
     weigh: Option<Weigh<T>>,
     routing: Routing<T>,
     runtime: Option<Handle>,
@@ -389,12 +389,19 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// A [`BuildError`] that names the setting to change, or says what is wrong with the runtime.
     pub fn build(self, sink: impl Flush<T>) -> Result<Buffer<T>, BuildError> {
+        let checked = self.settings.check(self.weigh.is_some())?;
+        let runtime = runtime::able(self.runtime.clone())?;
+        Ok(self.build_on(&runtime, checked, sink))
+    }
+
+    /// Builds it with settings that are checked, on a runtime that is able.
+    pub(crate) fn build_on(self, runtime: &Handle, checked: Checked, sink: impl Flush<T>) -> Buffer<T> {
         let Checked {
             partitions,
             capacity,
             triggers,
             policy,
-        } = self.settings.check(self.weigh.is_some())?;
+        } = checked;
         let Settings {
             batch_size,
             overflow,
@@ -402,7 +409,6 @@ impl<T: Send + 'static> Builder<T> {
             backoff,
             ..
         } = self.settings;
-        let runtime = runtime::able(self.runtime)?;
         let slot = || {
             let overflows = overflow != Overflow::Wait && self.dead_letters.is_some();
             overflows.then(|| Slot::new(batch_size))
@@ -439,9 +445,9 @@ impl<T: Send + 'static> Builder<T> {
         let flusher = Arc::new(Flusher::new(Arc::new(sink), self.dead_letters, policy));
         for index in 0..partitions.get() {
             let worker = Worker::new(Arc::clone(&shared), Arc::clone(&flusher), index);
-            rescue::spawn(worker, &runtime);
+            rescue::spawn(worker, runtime);
         }
-        Ok(Buffer::new(shared))
+        Buffer::new(shared)
     }
 }
 

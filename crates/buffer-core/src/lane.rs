@@ -439,13 +439,29 @@ async fn at_first_wait<F: Future>(future: F, tell: impl FnOnce()) -> F::Output {
     .await
 }
 
-/// Polls `future` in `span`. The subscriber is user code: what it does at the begin and the end of a poll costs neither the poll nor its result.
+/// Polls `future` in `span`. The subscriber is user code: what it does at the begin and the end of a poll, and at the span's own end, costs
+/// neither the poll nor its result.
+///
+/// # Cancel safety
+///
+/// That of `future`.
 async fn in_span<F: Future>(span: Span, future: F) -> F::Output {
+    let span = EndsCaught(span);
     let mut future = pin!(future);
     poll_fn(|context| {
         let mut polled = None;
-        let _ = caught(|| span.in_scope(|| polled = Some(future.as_mut().poll(context))));
+        let _ = caught(|| span.0.in_scope(|| polled = Some(future.as_mut().poll(context))));
         polled.unwrap_or_else(|| future.as_mut().poll(context))
     })
     .await
+}
+
+/// A span at whose end, which is the subscriber's, a panic is caught.
+struct EndsCaught(Span);
+
+impl Drop for EndsCaught {
+    fn drop(&mut self) {
+        let span = std::mem::replace(&mut self.0, Span::none());
+        let _ = caught(|| drop(span));
+    }
 }

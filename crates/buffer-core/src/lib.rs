@@ -102,6 +102,8 @@ mod keyed_buffer;
 mod keyed_sink;
 #[cfg(not(buffer_loom))]
 mod lane;
+#[cfg(all(test, not(buffer_loom)))]
+mod last_resort;
 mod ledger;
 #[cfg(not(buffer_loom))]
 mod meter;

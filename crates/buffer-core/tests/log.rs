@@ -20,6 +20,7 @@ enum Panics {
     InLines,
     AtTheBegin,
     AtTheEnd,
+    AtTheSpansEnd,
 }
 
 /// Counts the lines, and the errors among them, and sums up their `items`.
@@ -80,6 +81,10 @@ impl Subscriber for Log {
     }
     fn exit(&self, _: &Id) {
         self.may_panic(Panics::AtTheEnd);
+    }
+    fn try_close(&self, _: Id) -> bool {
+        self.may_panic(Panics::AtTheSpansEnd);
+        true
     }
 }
 
@@ -145,18 +150,37 @@ async fn a_flood_of_drops_is_a_few_lines_that_name_all_of_them() {
 /// A worker's panic on a runtime that lives would be taken for the runtime's end, and the buffer be closed.
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_panics_costs_neither_an_item_nor_the_buffer() {
-    for panics in [Panics::InLines, Panics::AtTheBegin, Panics::AtTheEnd] {
+    for panics in [
+        Panics::InLines,
+        Panics::AtTheBegin,
+        Panics::AtTheEnd,
+        Panics::AtTheSpansEnd,
+    ] {
         let _guard = tracing::subscriber::set_default(Log::panicking(panics));
-        let replies = [Reply::Transient, Reply::Permanent, Reply::Ok];
+        let sink = ScriptedSink::new([Reply::Transient, Reply::Permanent, Reply::Ok]);
         let builder = Buffer::builder().partitions(1).batch_size(1);
-        let buffer = builder.build(ScriptedSink::new(replies)).unwrap();
+        let buffer = builder.build(sink.clone()).unwrap();
         buffer.insert(1).await.unwrap();
         buffer.insert(2).await.unwrap();
         buffer.flush().await;
         assert!(!buffer.is_closed());
         let ledger = buffer.close().await.ledger;
         assert_eq!((ledger.delivered, ledger.dropped.total()), (1, 1));
+        assert_eq!(sink.attempts().len(), 3);
     }
+}
+
+/// An attempt that is cut off ends its span, too.
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_when_a_deadline_cuts_an_attempt_off_costs_the_close_nothing() {
+    let log = Log::panicking(Panics::AtTheSpansEnd);
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let sink = ScriptedSink::new([Reply::Never]);
+    let buffer = Buffer::builder().partitions(1).build(sink.clone()).unwrap();
+    buffer.insert(1).await.unwrap();
+    let closed = buffer.close_within(Duration::from_secs(1)).await;
+    assert_eq!((closed.undelivered, sink.attempts().len()), (vec![1], 1));
+    assert_eq!(log.errors.load(Relaxed), 0, "the worker has not panicked");
 }
 
 /// Delivers all, and fails with a cause that panics when it is dropped.

@@ -1,50 +1,37 @@
-//! What becomes of a buffer with a worker that can't go on. A program of its own: others would decide which spans are looked at.
+//! Tests of what becomes of a buffer with a worker that can't go on. No user code gets there, so they break it from inside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use buffer_core::testing::ScriptedSink;
-use buffer_core::{Batch, Buffer, Builder, DropReason, Flush, FlushError, Outcome, Routing, async_trait};
+use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
-/// Panics whenever a span is closed, as at the end of every attempt.
-struct PanicsAfterwards;
+use crate::{Batch, Buffer, Builder, DropReason, Flush, FlushError, Outcome, Routing};
 
-impl Subscriber for PanicsAfterwards {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
+/// A buffer whose workers panic whenever the sink is out: so long a patience, which no builder takes, has no end.
+fn breakable(builder: Builder<u32>, sink: impl Flush<u32>) -> Buffer<u32> {
+    let mut checked = builder.settings.check(false).unwrap();
+    checked.policy.give_up_after = Some(Duration::MAX);
+    builder.build_on(&Handle::current(), checked, sink)
+}
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
+struct IsOut;
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, _: &Event<'_>) {}
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-
-    fn try_close(&self, _: Id) -> bool {
-        panic!("scripted")
+#[async_trait]
+impl Flush<u32> for IsOut {
+    async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+        Err(FlushError::unavailable("scripted"))
     }
 }
 
 /// Fails when such a worker leaves the others, and whoever waits for it, behind.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_panics_again_and_again_closes_the_buffer() {
-    let _subscriber = tracing::subscriber::set_default(PanicsAfterwards);
     let builder = Buffer::builder().partitions(2).routing(Routing::PerCall);
-    let buffer = builder.build(ScriptedSink::new([])).unwrap();
+    let buffer = breakable(builder, IsOut);
     buffer.insert(1).await.unwrap();
     let report = timeout(Duration::from_secs(3_600), buffer.flush()).await;
     let report = report.expect("nobody waits for a worker that is gone");
@@ -53,7 +40,7 @@ async fn a_worker_that_panics_again_and_again_closes_the_buffer() {
     assert_eq!(buffer.ledger().pending, 0);
 }
 
-/// Answers once it was asked for last items, and tells when it is dropped, as it is with the last worker.
+/// Is out once the last items were asked for, and tells when it is dropped, as it is with the last worker.
 struct OutlivedByTheClose {
     asked: Arc<AtomicBool>,
     gone: Arc<AtomicBool>,
@@ -66,7 +53,7 @@ impl Flush<u32> for OutlivedByTheClose {
         while !self.asked.load(Ordering::Acquire) {
             tokio::task::yield_now().await;
         }
-        Ok(())
+        Err(FlushError::unavailable("scripted"))
     }
 }
 
@@ -92,7 +79,7 @@ async fn with_late_last_items(builder: Builder<u32>) -> Buffer<u32> {
         vec![2, 3]
     };
     let builder = builder.partitions(1).batch_size(1).last_items(last_items);
-    let buffer = builder.build(sink).unwrap();
+    let buffer = breakable(builder, sink);
     buffer.insert(1).await.unwrap();
     buffer
 }
@@ -100,7 +87,6 @@ async fn with_late_last_items(builder: Builder<u32>) -> Buffer<u32> {
 /// Fails when a partition that is closed takes no last items.
 #[tokio::test]
 async fn last_items_that_come_when_their_worker_has_given_up_are_returned() {
-    let _subscriber = tracing::subscriber::set_default(PanicsAfterwards);
     let buffer = with_late_last_items(Buffer::builder()).await;
     let closed = spawn_blocking(move || Handle::current().block_on(buffer.close()));
     let summary = closed.await.unwrap();
@@ -110,7 +96,6 @@ async fn last_items_that_come_when_their_worker_has_given_up_are_returned() {
 
 #[tokio::test]
 async fn last_items_that_come_when_nobody_is_left_are_dropped_and_counted() {
-    let _subscriber = tracing::subscriber::set_default(PanicsAfterwards);
     let dropped = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&dropped);
     // Relaxed: whoever looks has waited for the thread that counts.
