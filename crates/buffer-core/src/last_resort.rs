@@ -9,7 +9,14 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::{Batch, Buffer, Builder, DropReason, Flush, FlushError, Outcome, Routing};
+use crate::batch::Batch;
+use crate::buffer::Buffer;
+use crate::builder::Builder;
+use crate::flush::Flush;
+use crate::flush_error::FlushError;
+use crate::outcome::Outcome;
+use crate::reason::DropReason;
+use crate::routing::Routing;
 
 /// A buffer whose workers panic whenever the sink is out: so long a patience, which no builder takes, has no end.
 fn breakable(builder: Builder<u32>, sink: impl Flush<u32>) -> Buffer<u32> {
