@@ -73,7 +73,7 @@ pub enum BuildError {
         "the tokio runtime is gone and can't run the workers; give the builder the handle of one that lives"
     )]
     RuntimeGone,
-    /// The tokio runtime has no timer.
+    /// The tokio runtime has no timer. tokio says so by a panic alone, which is caught; with `panic = "abort"` it ends the process.
     #[error("the tokio runtime has no timer; build it with `enable_time` or `enable_all`")]
     NoTimer,
 }

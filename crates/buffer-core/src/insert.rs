@@ -39,7 +39,8 @@ impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits for at most `limit` while the buffer is full.
     ///
     /// Outside of any runtime, and inside of one without a timer, the buffer's own keeps the time: something must
-    /// [drive](crate::Builder::runtime) it meanwhile.
+    /// [drive](crate::Builder::runtime) it meanwhile. That a runtime has no timer tokio says only by a panic, which is caught here once;
+    /// with `panic = "abort"` it ends the process.
     ///
     /// # Errors
     ///
