@@ -102,6 +102,13 @@ pub(crate) struct Flusher<T> {
     pub(crate) policy: Policy,
 }
 
+impl<T> Drop for Flusher<T> {
+    fn drop(&mut self) {
+        // Two destructors that panic in one drop would abort the process.
+        drop_caught(self.dead_letters.take().into_iter().collect());
+    }
+}
+
 /// The attempt was cut off at its time limit.
 #[derive(Debug, Error)]
 #[error("the sink did not answer within {0:?}; it may have written the batch")]

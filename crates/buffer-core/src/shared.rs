@@ -297,6 +297,15 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        // User code, which may go with the last handle; two that panic in one drop would abort the process.
+        let _ = caught(|| drop(std::mem::replace(&mut self.routing, Routing::ThreadHome)));
+        let _ = caught(|| drop(self.weigh.take()));
+        let _ = caught(|| drop(self.on_outcome.take()));
+    }
+}
+
 /// What becomes of the leftovers that nobody waits for.
 const DROPPED: Outcome = Outcome::Dropped(DropReason::DrainTimeout);
 

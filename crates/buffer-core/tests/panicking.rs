@@ -12,7 +12,7 @@ use bomb::Bomb;
 use buffer_core::testing::{Gate, Reply, ScriptedSink};
 use buffer_core::{Batch, Buffer, Builder, DropReason, Flush, FlushError, FlushKey, Routing, async_trait};
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 struct Panicking;
 
@@ -290,4 +290,45 @@ async fn two_sinks_that_do_not_close_well_are_closed_once() {
     );
     // Its destructor panics, too.
     std::mem::forget(summary.sink_error.expect("it is reported"));
+}
+
+/// Whatever holds it panics when it is dropped.
+struct HoldsABomb(Bomb);
+
+#[async_trait]
+impl Flush<u32> for HoldsABomb {
+    async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+        Ok(())
+    }
+}
+
+/// Aborts when sinks, or functions, are dropped by the compiler, one after the other.
+#[tokio::test(start_paused = true)]
+async fn destructors_that_panic_together_do_not_abort_the_process() {
+    let builder = Buffer::builder().partitions(1).dead_letters(HoldsABomb(Bomb));
+    let sinks = builder.build(HoldsABomb(Bomb)).unwrap();
+    sinks.insert(1).await.unwrap();
+    assert_eq!(sinks.close().await.ledger.delivered, 1);
+
+    let bombs = [(); 3].map(|()| HoldsABomb(Bomb));
+    let [keys, weighs, sees] = bombs;
+    let builder = Buffer::builder()
+        .partitions(1)
+        .routing(Routing::by_key(move |item: &u32| {
+            let _ = &keys;
+            item
+        }));
+    let builder = builder.weigh(move |_| {
+        let _ = &weighs;
+        1
+    });
+    let builder = builder.on_outcome(move |_| {
+        let _ = &sees;
+    });
+    let functions = builder.build(ScriptedSink::new([])).unwrap();
+    functions.insert(1).await.unwrap();
+    assert_eq!(functions.close().await.ledger.delivered, 1);
+    // The workers go first, so that the functions go with the handle.
+    sleep(Duration::from_secs(1)).await;
+    drop((sinks, functions));
 }
