@@ -61,8 +61,8 @@ pub(crate) struct Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// Settles items: counts them, frees their room, tells the hook. The one place where items that were in a batch of the
-    /// worker's end.
+    /// Settles items: counts them, frees their room, tells the hook. What an attempt comes to ends here; what a drain leaves over is counted
+    /// where it is claimed.
     pub(crate) fn settle(&self, settled: &Settled<'_, T>) {
         if settled.count == 0 {
             return;
