@@ -20,7 +20,7 @@ use crate::routing::Routing;
 
 /// A buffer whose workers panic whenever the sink is out: so long a patience, which no builder takes, has no end.
 fn breakable(builder: Builder<u32>, sink: impl Flush<u32>) -> Buffer<u32> {
-    let mut checked = builder.settings.check(false).unwrap();
+    let mut checked = builder.settings.check(false).expect("these settings make sense");
     checked.policy.give_up_after = Some(Duration::MAX);
     builder.build_on(&Handle::current(), checked, sink)
 }
@@ -87,7 +87,7 @@ async fn with_late_last_items(builder: Builder<u32>) -> Buffer<u32> {
     };
     let builder = builder.partitions(1).batch_size(1).last_items(last_items);
     let buffer = breakable(builder, sink);
-    buffer.insert(1).await.unwrap();
+    buffer.insert(1).await.expect("the buffer is open");
     buffer
 }
 
