@@ -92,7 +92,8 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         return Some(RefusalKind::Misconfigured);
     }
     // To a client of version 2, InfluxDB 3 says of its own failures that the request is invalid.
-    if wrapped && !says(&["line protocol", "catalog update error", "column type mismatch"]) {
+    let blames_lines = matches!(status.as_u16(), 400 | 422);
+    if wrapped && blames_lines && !says(&["line protocol", "catalog update error", "column type mismatch"]) {
         return Some(RefusalKind::Failed);
     }
     if begins(&["Authorization header was malformed"]) {
@@ -111,7 +112,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         return Some(RefusalKind::Rejected);
     }
     // VictoriaMetrics names no line, in words of its own, and puts them before whatever else is wrong with it, too.
-    if matches!(status.as_u16(), 400 | 422)
+    if blames_lines
         && says(&[
             "too long line",
             "cannot process influx line protocol",

@@ -324,6 +324,7 @@ mod tests {
                 "write buffer error: cannot write to a read-only server",
                 Some(Misconfigured),
             ),
+            (503, "write buffer error: the buffer is full", Some(Busy)),
             (
                 500,
                 "write buffer error: cannot write to a compactor-only server",
