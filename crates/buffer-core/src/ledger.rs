@@ -1,5 +1,6 @@
 //! Where the items of a buffer are, and what became of those that a flush or a close waited for.
 
+use std::fmt;
 use std::ops::AddAssign;
 
 use crate::flush_error::FlushError;
@@ -23,9 +24,13 @@ use crate::tally::{Dropped, Tally};
 /// assert_eq!(buffer.ledger().pending, 1);
 /// buffer.flush().await;
 /// assert_eq!(buffer.ledger().delivered, 1);
+/// assert_eq!(buffer.ledger().to_string(), "1 accepted: 1 delivered, 0 dropped, 0 returned, 0 pending");
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Its `Display` names the reasons of what was dropped, too: `10 accepted: 7 delivered, 2 dropped (rejected 1, overflow 1), 0 returned,
+/// 1 pending`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ledger {
@@ -88,6 +93,19 @@ impl Ledger {
     }
 }
 
+/// Without what was tried again and what the dead-letter sink took.
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = FlushReport {
+            delivered: self.delivered,
+            dropped: self.dropped,
+            returned: self.returned,
+            pending: self.pending,
+        };
+        write!(f, "{} accepted: {report}", self.accepted)
+    }
+}
+
 impl AddAssign for Ledger {
     fn add_assign(&mut self, other: Self) {
         let Self {
@@ -134,6 +152,22 @@ pub struct FlushReport {
     pub returned: u64,
     /// Items that were not settled in time: only after [`flush_within`](crate::Buffer::flush_within).
     pub pending: u64,
+}
+
+/// As in `7 delivered, 2 dropped (rejected 1, overflow 1), 0 returned, 1 pending`.
+impl fmt::Display for FlushReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            delivered,
+            dropped,
+            returned,
+            pending,
+        } = self;
+        write!(
+            f,
+            "{delivered} delivered, {dropped}, {returned} returned, {pending} pending"
+        )
+    }
 }
 
 impl AddAssign for FlushReport {

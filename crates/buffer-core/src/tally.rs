@@ -21,7 +21,7 @@ use crate::reason::DropReason;
 /// # report(&Ledger::default());
 /// ```
 ///
-/// Its `Debug` shows the same: `{retries_exhausted: 9}`.
+/// Its `Debug` shows the same: `{retries_exhausted: 9}`. Its `Display` is for a sentence: `9 dropped (retries_exhausted 9)`.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped([u64; DropReason::ALL.len()]);
 
@@ -58,6 +58,21 @@ impl fmt::Debug for Dropped {
             reasons.entry(&format_args!("{reason}"), &items);
         }
         reasons.finish()
+    }
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} dropped", self.total())?;
+        for (index, (reason, items)) in self.iter().enumerate() {
+            let before = if index == 0 { " (" } else { ", " };
+            write!(f, "{before}{reason} {items}")?;
+        }
+        if self.total() > 0 {
+            f.write_str(")")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -130,8 +145,14 @@ mod tests {
     fn the_reasons_that_occurred_are_shown_and_no_others() {
         let mut tally = Tally::default();
         assert_eq!(format!("{:?}", tally.dropped), "{}");
+        assert_eq!(tally.dropped.to_string(), "0 dropped");
         tally.settle(Outcome::Dropped(DropReason::RetriesExhausted), 9);
         assert_eq!(format!("{:?}", tally.dropped), "{retries_exhausted: 9}");
+        tally.settle(Outcome::Dropped(DropReason::Overflow), 1);
+        assert_eq!(
+            tally.dropped.to_string(),
+            "10 dropped (retries_exhausted 9, overflow 1)"
+        );
     }
 
     #[test]
