@@ -84,3 +84,14 @@ impl<T: Send + 'static, S: Flush<T> + ?Sized> Flush<T> for Arc<S> {
         (**self).close().await
     }
 }
+
+#[async_trait]
+impl<T: Send + 'static, S: Flush<T> + ?Sized> Flush<T> for Box<S> {
+    async fn flush(&self, batch: &mut Batch<T>) -> Result<(), FlushError> {
+        (**self).flush(batch).await
+    }
+
+    async fn close(&self) -> Result<(), FlushError> {
+        (**self).close().await
+    }
+}

@@ -85,6 +85,17 @@ impl<K: Sync + 'static, V: Sync + 'static, S: FlushKey<K, V> + ?Sized> FlushKey<
     }
 }
 
+#[async_trait]
+impl<K: Sync + 'static, V: Sync + 'static, S: FlushKey<K, V> + ?Sized> FlushKey<K, V> for Box<S> {
+    async fn flush(&self, key: &K, values: &[&V]) -> Result<(), FlushError> {
+        (**self).flush(key, values).await
+    }
+
+    async fn close(&self) -> Result<(), FlushError> {
+        (**self).close().await
+    }
+}
+
 /// A [`FlushKey`] as a [`Flush`].
 pub(crate) struct KeyedSink<S> {
     sink: S,

@@ -138,6 +138,22 @@ impl<T> KeyHash<T> {
     }
 }
 
+impl<T> Clone for Routing<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::ThreadHome => Self::ThreadHome,
+            Self::PerCall => Self::PerCall,
+            Self::ByKey(hash) => Self::ByKey(hash.clone()),
+        }
+    }
+}
+
+impl<T> Clone for KeyHash<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl<T> fmt::Debug for Routing<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
