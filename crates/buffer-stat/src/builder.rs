@@ -110,7 +110,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
         self
     }
 
-    /// The number of counts in a batch, at most. Default: 5,000.
+    /// The number of counts in a batch, at most. Default: 5,000. It is at most the largest number divided by `partitions`.
     ///
     /// Each partition has one batch on its way at most; what else a window holds follows as that is settled.
     pub fn batch_size(mut self, counts: usize) -> Self {
@@ -212,6 +212,13 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
                 most: "65536",
             });
         }
+        // It is the buffer's capacity, which nobody has set.
+        let Some(capacity) = self.batch_size.checked_mul(self.partitions) else {
+            return Err(BuildError::TooLarge {
+                setting: "batch_size",
+                most: "the largest number divided by the partitions",
+            });
+        };
         let sums = Sums::new(partitions, Places::new(self.most_keys, self.beyond));
         let windows = Arc::new(Windows::new(sums, self.send_zero_sums));
         let sink = CountSink::new(sink, Arc::clone(&windows), self.retries, self.partitions);
@@ -222,7 +229,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
             .partitions(self.partitions)
             .batch_size(self.batch_size)
             .batch_size_jitter(0)
-            .capacity(self.batch_size.saturating_mul(self.partitions))
+            .capacity(capacity)
             // A count that is refused for its weight would stand in the way of all behind it.
             .unweighed()
             // The sink's shell counts them: what may have been written is never given up.

@@ -48,6 +48,21 @@ async fn too_many_partitions_are_refused_by_name() {
     }
 }
 
+/// Fails when the buffer's capacity, which nobody has set, is what is refused.
+#[tokio::test]
+async fn a_batch_size_that_no_capacity_holds_for_each_partition_is_refused_by_name() {
+    for batch_size in [0, usize::MAX] {
+        let builder = StatBuffer::<String>::builder()
+            .partitions(2)
+            .batch_size(batch_size);
+        let refused = builder
+            .build(Database::default())
+            .expect_err("this makes no sense");
+        assert!(refused.to_string().contains("`batch_size`"), "{refused}");
+        assert!(!refused.to_string().contains("capacity"), "{refused}");
+    }
+}
+
 #[async_trait]
 impl Flush<Count<String>> for Database {
     async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
