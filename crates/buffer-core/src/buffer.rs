@@ -169,6 +169,33 @@ impl<T: Send + 'static> Buffer<T> {
         size
     }
 
+    /// What may be pending: the `capacity` in items, as far as it divides evenly among the partitions, and `capacity_bytes`, which
+    /// without a limit is the largest number.
+    ///
+    /// # Examples
+    ///
+    /// How full the buffer is, for the answer to a probe of its health:
+    ///
+    /// ```
+    /// use buffer_core::Buffer;
+    ///
+    /// fn fill<T: Send + 'static>(buffer: &Buffer<T>) -> f64 {
+    ///     let (size, capacity) = (buffer.size(), buffer.capacity());
+    ///     let items = size.items as f64 / capacity.items as f64;
+    ///     let bytes = size.bytes as f64 / capacity.bytes as f64;
+    ///     items.max(bytes)
+    /// }
+    /// ```
+    pub fn capacity(&self) -> Size {
+        let partitions = &self.shared().partitions;
+        // All have the same.
+        let (Size { items, bytes }, number) = (partitions[0].capacity, partitions.len() as u64);
+        Size {
+            items: items.saturating_mul(number),
+            bytes: bytes.saturating_mul(number),
+        }
+    }
+
     /// What each partition holds, by index.
     ///
     /// # Examples

@@ -1,6 +1,7 @@
 //! How much there is of something: items, and what they weigh.
 
-/// What is pending in a buffer, or in one of its partitions; see [`Buffer::size`](crate::Buffer::size).
+/// What is pending in a buffer, or in one of its partitions, or may be; see [`Buffer::size`](crate::Buffer::size) and
+/// [`Buffer::capacity`](crate::Buffer::capacity).
 ///
 /// # Examples
 ///

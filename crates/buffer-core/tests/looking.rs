@@ -169,3 +169,26 @@ async fn two_ledgers_say_what_was_settled_between_them() {
         ((2, 1), (0, 1), (0, 0))
     );
 }
+
+/// Fails when it is one partition's, or what was set though that can't be divided.
+#[tokio::test(start_paused = true)]
+async fn a_full_buffer_holds_its_capacity() {
+    let (sink, gate) = ScriptedSink::<u32>::new([]).gated();
+    let builder = Buffer::builder().partitions(3).batch_size(2).capacity(10);
+    let buffer = builder.build(sink.clone()).unwrap();
+    while buffer.try_insert(1).is_ok() {}
+    let capacity = buffer.capacity();
+    assert_eq!(
+        (capacity.items, capacity.items, capacity.bytes),
+        (9, buffer.size().items, u64::MAX)
+    );
+    let weighing = Buffer::builder()
+        .partitions(3)
+        .weigh(|_: &u32| 1)
+        .batch_bytes(2)
+        .capacity_bytes(10);
+    let weighing = weighing.build(sink).unwrap();
+    while weighing.try_insert(1).is_ok() {}
+    assert_eq!(weighing.capacity().bytes, weighing.size().bytes);
+    gate.open();
+}
