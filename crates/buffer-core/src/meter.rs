@@ -6,7 +6,7 @@
 //! 2. No recorder runs under a lock, so reports may overtake each other. Whoever has reported looks whether something has changed
 //!    since, and reports again if so: what is reported last is the latest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub(crate) struct Meter {
 
 struct Reported {
     partitions: Vec<Reading>,
+    /// When its oldest batch was opened.
+    oldest: Option<Instant>,
     is_held: bool,
     is_retired: bool,
 }
@@ -46,6 +48,8 @@ struct Reported {
 struct Named {
     keys: Keys,
     sum: Mutex<Sum>,
+    /// When each buffer's oldest batch was opened, with the number of buffers. It is locked under `sum`.
+    opened: Mutex<BTreeMap<Instant, usize>>,
     // Relaxed: numbers that nothing else depends on.
     refused: [AtomicU64; RefusalReason::ALL.len()],
     in_flight: AtomicU64,
@@ -83,6 +87,7 @@ impl Meter {
             capacity,
             reported: Mutex::new(Reported {
                 partitions: vec![Default::default(); partitions],
+                oldest: None,
                 is_held: false,
                 is_retired: false,
             }),
@@ -150,6 +155,8 @@ impl Meter {
         let oldest = reported.partitions.iter().filter_map(|read| read.oldest).min();
         reported.is_held = is_held;
         sum.held = sum.held + u64::from(is_held) - u64::from(held_before);
+        let oldest_before = std::mem::replace(&mut reported.oldest, oldest);
+        let oldest = self.named.oldest(oldest_before, oldest);
         sum.oldest = oldest.map_or(Duration::ZERO, |opened| now.saturating_duration_since(opened));
         sum.version += 1;
         drop(sum);
@@ -183,6 +190,7 @@ impl Named {
         Self {
             keys: Keys::new(buffer),
             sum: Mutex::default(),
+            opened: Mutex::default(),
             refused: Default::default(),
             in_flight: AtomicU64::new(0),
         }
@@ -191,6 +199,23 @@ impl Named {
     fn record(&self, record: impl FnOnce(&dyn Recorder, &Keys)) {
         // The recorder is user code.
         let _ = caught(|| metrics::with_recorder(|recorder| record(recorder, &self.keys)));
+    }
+
+    /// A buffer's oldest batch is another one; returns when the oldest of all buffers was opened.
+    fn oldest(&self, before: Option<Instant>, now: Option<Instant>) -> Option<Instant> {
+        let mut opened = self.opened.lock();
+        if let Some(now) = now {
+            *opened.entry(now).or_default() += 1;
+        }
+        if let Some(before) = before
+            && let Some(buffers) = opened.get_mut(&before)
+        {
+            *buffers -= 1;
+            if *buffers == 0 {
+                opened.remove(&before);
+            }
+        }
+        opened.keys().next().copied()
     }
 
     /// By invariant 2.

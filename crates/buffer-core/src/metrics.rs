@@ -1,8 +1,9 @@
 //! The buffers' own metrics: their names, units and meanings.
 //!
 //! Every buffer reports itself through the [`metrics`](https://docs.rs/metrics) facade, under its name in the label `buffer`;
-//! buffers of one name are summed up. It reports with each attempt and with each batch that is settled, never with an item,
-//! and counters as totals, so that a recorder which is installed late, or forgets what was idle, still gets everything.
+//! buffers of one name are summed up. It reports with each attempt and with each batch that is settled, and not with each
+//! item, but for those that it refuses when it is closed; and counters as totals, so that a recorder which is installed late, or forgets
+//! what was idle, still gets everything.
 //!
 //! [`ALL`] is what `docs/metrics.md` in the repository lists, with what to alert on.
 //!

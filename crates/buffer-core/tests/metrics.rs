@@ -208,6 +208,26 @@ async fn buffers_of_one_name_are_summed_up() {
     assert_eq!(notes.gauge("buffer_items_capacity"), 0.0);
 }
 
+/// Fails when it is the age of whichever buffer reported last.
+#[tokio::test(start_paused = true)]
+async fn the_oldest_age_is_that_of_the_oldest_buffer_of_a_name() {
+    let notes = Notes::default();
+    let _guard = metrics::set_default_local_recorder(&notes);
+    let builder = || Buffer::builder().name("aged").partitions(1);
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let old = builder().build(sink).unwrap();
+    old.insert(1).await.unwrap();
+    old.request_flush();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let young = builder().build(ScriptedSink::new([])).unwrap();
+    young.insert(1).await.unwrap();
+    young.flush().await;
+    assert!(notes.gauge("buffer_oldest_item_age_seconds") >= 5.0);
+    gate.open();
+    old.flush().await;
+    assert_eq!(notes.gauge("buffer_oldest_item_age_seconds"), 0.0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_shows_as_held_with_the_age_of_what_waits() {
     let notes = Notes::default();
