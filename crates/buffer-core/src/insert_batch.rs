@@ -77,9 +77,10 @@ impl<T: Send + 'static> Buffer<T> {
                         Err(Refused::Full(())) => None,
                     }
                 });
-                let partition = admitted
-                    .await
-                    .inspect_err(|_| shared.meter.refused(RefusalReason::Closed, parcel.len()))?;
+                let (admitted, waited) = admitted.await;
+                shared.meter.waited(waited);
+                let partition =
+                    admitted.inspect_err(|_| shared.meter.refused(RefusalReason::Closed, parcel.len()))?;
                 if shared.overflow == Overflow::Wait {
                     // What follows goes to the same partition.
                     route = Route::To(partition);

@@ -80,7 +80,7 @@ impl<T: Send + 'static> Buffer<T> {
         if place.is_ahead {
             give_way().await;
         }
-        with_room(shared.room(place.route), || {
+        let (inserted, waited) = with_room(shared.room(place.route), || {
             match shared.admit(place.route, waiting.take()?, place.bytes, waiter) {
                 Ok(()) => Some(Ok(())),
                 Err(Refused::Closed(item)) => {
@@ -93,7 +93,9 @@ impl<T: Send + 'static> Buffer<T> {
                 }
             }
         })
-        .await
+        .await;
+        shared.meter.waited(waited);
+        inserted
     }
 }
 

@@ -20,8 +20,8 @@ use crate::caught::caught;
 use crate::info::{Reading, Stats};
 use crate::metrics::{
     ACCEPTED, ALL, ATTEMPTS, BATCH_BYTES, BATCH_ITEMS, CAPACITY, DEAD_LETTERED, DELIVERED, DROPPED,
-    FLUSH_DURATION, HELD, IN_FLIGHT, Metric, OLDEST, PANICS, PENDING, PENDING_BYTES, REFUSED, RETRIED,
-    RETURNED, SEALED, describe,
+    FLUSH_DURATION, HELD, IN_FLIGHT, INSERT_WAIT, Metric, OLDEST, PANICS, PENDING, PENDING_BYTES, REFUSED,
+    RETRIED, RETURNED, SEALED, describe,
 };
 use crate::reason::DropReason;
 use crate::trigger::Trigger;
@@ -105,6 +105,15 @@ impl Meter {
                 counter.absolute(total);
             });
         }
+    }
+
+    /// An insert waited for room for so long, if it did.
+    pub(crate) fn waited(&self, waited: Option<Duration>) {
+        let Some(waited) = waited else { return };
+        self.named.record(|recorder, keys| {
+            let histogram = recorder.register_histogram(&keys.insert_wait, &METADATA);
+            histogram.record(waited.as_secs_f64());
+        });
     }
 
     /// An attempt begins; it is in flight until the guard is dropped.
@@ -289,6 +298,7 @@ struct Keys {
     oldest: Key,
     in_flight: Key,
     held: Key,
+    insert_wait: Key,
     flush_duration: Vec<Key>,
     batch_items: Key,
     batch_bytes: Key,
@@ -323,6 +333,7 @@ impl Keys {
             oldest: key(OLDEST),
             in_flight: key(IN_FLIGHT),
             held: key(HELD),
+            insert_wait: key(INSERT_WAIT),
             flush_duration: keys(FLUSH_DURATION, &BatchOutcome::ALL.map(BatchOutcome::as_str)),
             batch_items: key(BATCH_ITEMS),
             batch_bytes: key(BATCH_BYTES),

@@ -2,7 +2,7 @@
 //!
 //! Every buffer reports itself through the [`metrics`](https://docs.rs/metrics) facade, under its name in the label `buffer`;
 //! buffers of one name are summed up. It reports with each attempt and with each batch that is settled, and not with each
-//! item, but for those that it refuses when it is closed; and counters as totals, so that a recorder which is installed late, or forgets
+//! item, but for those that have waited for room or that it refuses when it is closed; and counters as totals, so that a recorder which is installed late, or forgets
 //! what was idle, still gets everything.
 //!
 //! [`ALL`] is what `docs/metrics.md` in the repository lists, with what to alert on.
@@ -194,6 +194,12 @@ pub(crate) const HELD: Metric = gauge(
     "buffers",
     "Whether the sink is out and the partitions are held: 1, or 0.",
 );
+pub(crate) const INSERT_WAIT: Metric = histogram(
+    "buffer_insert_wait_seconds",
+    "seconds",
+    BUFFER,
+    "How long an insert waited for room, if it had to; each part of an `insert_batch` by itself.",
+);
 pub(crate) const FLUSH_DURATION: Metric = histogram(
     "buffer_flush_duration_seconds",
     "seconds",
@@ -231,6 +237,7 @@ pub const ALL: &[Metric] = &[
     OLDEST,
     IN_FLIGHT,
     HELD,
+    INSERT_WAIT,
     FLUSH_DURATION,
     BATCH_ITEMS,
     BATCH_BYTES,

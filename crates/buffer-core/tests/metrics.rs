@@ -208,6 +208,28 @@ async fn buffers_of_one_name_are_summed_up() {
     assert_eq!(notes.gauge("buffer_items_capacity"), 0.0);
 }
 
+/// Fails when an insert that finds room is reported, or one that waits is not.
+#[tokio::test(start_paused = true)]
+async fn the_time_that_inserts_wait_for_room_is_reported() {
+    let notes = Notes::default();
+    let _guard = metrics::set_default_local_recorder(&notes);
+    let sink = ScriptedSink::answering(|_| Reply::after(Duration::from_secs(2), Reply::Ok));
+    let builder = Buffer::builder()
+        .name("waits")
+        .partitions(1)
+        .batch_size(2)
+        .capacity(2);
+    let buffer = builder.build(sink).unwrap();
+    buffer.insert_batch(&mut vec![1, 2]).await.unwrap();
+    assert_eq!(notes.histogram("buffer_insert_wait_seconds"), []);
+    buffer.insert(3).await.unwrap();
+    buffer.insert_batch(&mut vec![4, 5]).await.unwrap();
+    let waits = notes.histogram("buffer_insert_wait_seconds");
+    assert_eq!(waits.len(), 2, "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait >= 2.0 && *wait < 3.0), "{waits:?}");
+    let _ = buffer.close().await;
+}
+
 /// Fails when it is the age of whichever buffer reported last.
 #[tokio::test(start_paused = true)]
 async fn the_oldest_age_is_that_of_the_oldest_buffer_of_a_name() {
