@@ -1,4 +1,4 @@
-//! Loom models of the state machines: every interleaving of a few steps, on the code that production runs.
+//! Loom models of the state machines: the interleavings of a few steps with up to three preemptions, on the code that production runs.
 //!
 //! Run by `RUSTFLAGS="--cfg buffer_loom" cargo test --release -p buffer-core --lib models`. Each model names the broken copy
 //! that it was seen to fail on.

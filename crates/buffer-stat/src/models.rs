@@ -1,4 +1,4 @@
-//! Loom models of the windows: every interleaving of a few steps, on the code that production runs.
+//! Loom models of the windows: the interleavings of a few steps with up to three preemptions, on the code that production runs.
 //!
 //! Run by `RUSTFLAGS="--cfg buffer_loom" cargo test --release -p buffer-stat --lib models`. Each model names the broken copy
 //! that it was seen to fail on.
