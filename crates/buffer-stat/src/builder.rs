@@ -90,66 +90,67 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     /// The length of a window, counted from its first increment. Default: 1 s.
     ///
-    /// A long window sends each key less often; a crash loses as much.
+    /// With a longer window each key is sent less often, and a crash loses more.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.flush_interval = interval;
         self
     }
 
-    /// Adds up to this much to the window, drawn anew each time, so that processes don't flush in step. Default: 20 % of the
+    /// Lengthens each window by a random time of up to this much, so that processes don't flush in step. Default: 20 % of the
     /// interval.
     pub fn flush_jitter(mut self, jitter: Duration) -> Self {
         self.flush_jitter = Some(jitter);
         self
     }
 
-    /// The number of partitions, in which sums are kept apart, and of batches that are flushed at the same time. Default: the
-    /// number of cores, at most 16. At most 65 536.
+    /// The number of partitions. Each keeps sums of its own and flushes one batch at a time. Default: the number of cores, at most
+    /// 16. At most 65,536.
     pub fn partitions(mut self, partitions: usize) -> Self {
         self.partitions = partitions;
         self
     }
 
-    /// The number of counts in a batch, at most. Default: 5,000. It is at most the largest number divided by `partitions`.
+    /// The most counts in a batch. Default: 5,000. It is at most the largest number divided by `partitions`.
     ///
-    /// Each partition has one batch on its way at most; what else a window holds follows as that is settled.
+    /// Each partition has at most one batch on its way; the rest of a window follows as those are settled.
     pub fn batch_size(mut self, counts: usize) -> Self {
         self.batch_size = counts;
         self
     }
 
     /// How often a batch that the sink certainly did not write ([transient](buffer_core::FlushError::transient)) is tried again
-    /// before its counts go back to be summed on. Default: 5.
+    /// before its counts go back into the sums. Default: 5.
     ///
-    /// A batch that may have been written ([uncertain](buffer_core::FlushError::uncertain), a time-out) is tried again as it is, under
-    /// the same id, for as long as it takes; one at which the sink panics, in more attempts than these retries, is dropped. One that
-    /// found the sink [out](buffer_core::FlushError::unavailable) is held.
+    /// A batch that may have been written ([uncertain](buffer_core::FlushError::uncertain), a time-out) is tried again unchanged,
+    /// under the same id, for as long as it takes. A batch is dropped if the sink panics in more attempts at it than these retries. A
+    /// batch that found the sink [out](buffer_core::FlushError::unavailable) is held.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
     }
 
-    /// Bounds the number of keys, and says what becomes of those beyond it. Default: no bound.
+    /// Bounds the number of keys, and says what becomes of keys beyond the bound. Default: no bound.
     ///
-    /// A key that is incremented in several partitions counts in each, and one that is idle for as long as a window. With zero
+    /// A key incremented in several partitions counts once in each; an idle key keeps counting for up to one more window. With zero,
     /// every key is beyond the bound.
     ///
-    /// It bounds the keys that are let in. Those whose counts the sink did not write and that are [summed on](Self::retries) come back in
-    /// any case, also where others took their places meanwhile: as many as `partitions` × `batch_size` at a time.
+    /// The bound applies to keys that are let in. Keys whose counts the sink did not write, and that go [back into the
+    /// sums](Self::retries), come back in any case, even if others have taken their places: up to `partitions` × `batch_size` at a
+    /// time.
     pub fn max_keys(mut self, keys: usize, beyond: MaxKeys<K>) -> Self {
         self.most_keys = keys;
         self.beyond = beyond;
         self
     }
 
-    /// Sends the sums of keys, too, that changed and came to zero. Default: they are not sent.
+    /// Also sends the sums of keys that changed and came to zero. Default: they are not sent.
     pub fn send_zero_sums(mut self) -> Self {
         self.send_zero_sums = true;
         self
     }
 
-    /// Called with every outcome, as [`Builder::on_outcome`] says. What goes back to be summed on is
-    /// [`Returned`](buffer_core::Outcome::Returned), by its number alone: its counts are part of others by then.
+    /// Called with every outcome, as [`Builder::on_outcome`] says. Counts that go back into the sums are
+    /// [`Returned`](buffer_core::Outcome::Returned): the hook gets only their number, as they are part of other sums by then.
     pub fn on_outcome(mut self, on_outcome: impl Fn(&Settled<'_, Count<K>>) + Send + Sync + 'static) -> Self {
         self.on_outcome = Some(Box::new(on_outcome));
         self
@@ -157,9 +158,10 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
 
     /// Changes the settings of the buffer that the counts go through: its name, its dead-letter sink, its time limits, its backoff.
     ///
-    /// What is set here decides instead of the buffer's `partitions`, `batch_size`, `batch_size_jitter`, `capacity`, `retries`,
-    /// `on_outcome`, `runtime`, `last_items`, `overflow` and `routing`; `weigh`, `batch_bytes` and `capacity_bytes` have no effect:
-    /// counts are bounded by their number. With `give_up_after` a batch that an outage outlasts is dropped, and not summed on.
+    /// The settings here replace the buffer's `partitions`, `batch_size`, `batch_size_jitter`, `capacity`, `retries`, `on_outcome`,
+    /// `runtime`, `last_items`, `overflow` and `routing`; `weigh`, `batch_bytes` and `capacity_bytes` have no effect, as counts are
+    /// bounded by their number. With `give_up_after`, a batch that is given up in an outage is dropped and does not go back into the
+    /// sums.
     pub fn buffer(mut self, change: impl FnOnce(Builder<Count<K>>) -> Builder<Count<K>>) -> Self {
         self.buffer = change(self.buffer);
         self
@@ -173,8 +175,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
 
     /// Checks the settings and starts the counters.
     ///
-    /// The sink must not [take](buffer_core::Batch::take) or [withdraw](buffer_core::Batch::withdraw) counts, as the
-    /// [crate's page](crate) says: it borrows them.
+    /// The sink only borrows counts: it must not [take](buffer_core::Batch::take) or [withdraw](buffer_core::Batch::withdraw) them,
+    /// as the [crate's page](crate) says.
     ///
     /// # Errors
     ///
@@ -205,14 +207,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
                 least: "1",
             });
         };
-        // Before there is a table for each of them.
+        // Checked before a table is made for each of them.
         if self.partitions > PARTITIONS_AT_MOST {
             return Err(BuildError::TooLarge {
                 setting: "partitions",
                 most: "65536",
             });
         }
-        // It is the buffer's capacity, which nobody has set.
+        // The product becomes the buffer's capacity, which the user does not set.
         let Some(capacity) = self.batch_size.checked_mul(self.partitions) else {
             return Err(BuildError::TooLarge {
                 setting: "batch_size",
@@ -230,9 +232,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
             .batch_size(self.batch_size)
             .batch_size_jitter(0)
             .capacity(capacity)
-            // A count that is refused for its weight would stand in the way of all behind it.
+            // A count that is refused for its weight would block all counts behind it.
             .unweighed()
-            // The sink's shell counts them: what may have been written is never given up.
+            // `CountSink` counts the retries, because a batch that may have been written is never given up.
             .retries(u32::MAX)
             .overflow(Overflow::Wait)
             .routing(Routing::ThreadHome)

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-/// What a key changed by in one window: the item that the sink gets.
+/// How much a key changed in one window: the item that the sink gets.
 ///
 /// # Examples
 ///
@@ -29,20 +29,20 @@ use std::time::SystemTime;
 pub struct Count<K> {
     /// The key.
     pub key: K,
-    /// The sum of its increments; zero only where that was [asked for](crate::StatBuilder::send_zero_sums).
+    /// The sum of its increments; zero only if [asked for](crate::StatBuilder::send_zero_sums).
     ///
-    /// What does not fit into it comes in the window after.
+    /// What does not fit into an `i64` follows in a count with a later window start.
     pub delta: i64,
-    /// The start of the window, later than that of every window before: together with the key it names one delta.
+    /// The start of the window, later than that of every window before. Together with the key, it names one delta.
     ///
-    /// So the two are the idempotency key of a sink that [marks](buffer_core::Batch::deliver) the counts it has written one by one: the
-    /// rest of its batch comes again under another [id](buffer_core::Batch::id). Where several processes write to one table, add a name
-    /// for the process.
+    /// A sink that [marks](buffer_core::Batch::deliver) the counts it has written one by one uses the two as its idempotency key,
+    /// because the rest of its batch comes again under another [id](buffer_core::Batch::id). If several processes write to one table,
+    /// add a name for the process.
     pub window_start: SystemTime,
 }
 
 impl<K> Count<K> {
-    /// A count for a test of a sink; those in a batch are made by the counters.
+    /// Makes a count for the test of a sink; the counters make those in a batch.
     ///
     /// # Examples
     ///

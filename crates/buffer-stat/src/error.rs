@@ -29,7 +29,7 @@ pub enum IncrementError {
     TooManyKeys,
 }
 
-/// Where an [`increment_many`](crate::StatBuffer::increment_many) ended.
+/// How far an [`increment_many`](crate::StatBuffer::increment_many) got, and why it stopped.
 ///
 /// # Examples
 ///

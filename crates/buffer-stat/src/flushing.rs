@@ -1,4 +1,4 @@
-//! The handle's flushes: of all keys and of one, with a wait and without.
+//! The handle's flushes: of all keys or of one, waiting or not.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -12,22 +12,21 @@ use crate::turn::Turn;
 use crate::windows::HandedOver;
 
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
-    /// Ends the window and waits until its counts are settled; says what became of them, and of all else that was settled
+    /// Ends the window and waits until its counts are settled; reports what became of them, and of everything else that was settled
     /// meanwhile.
     ///
-    /// In an outage it waits. Where the sink certainly did not write counts, and their retries are spent, they go back to be
-    /// summed on: they are in the report as returned, and the flush ends.
+    /// In an outage it waits. Counts that the sink certainly did not write go back into the sums when their retries are spent; the
+    /// report has them as returned, and the flush ends.
     ///
     /// # Cancel safety
     ///
-    /// Safe: what was handed over is flushed, the rest goes on summing.
+    /// Safe: what was handed over is flushed, the rest stays in the sums.
     pub async fn flush(&self) -> FlushReport {
         self.flush_since(&self.ledger(), Turn::Now, None).await
     }
 
-    /// Like [`flush`](StatBuffer::flush), for at most `limit`; what is not settled by then is in
-    /// [`FlushReport::pending`], and its flush goes on. The time is kept as for
-    /// [`Buffer::flush_within`](buffer_core::Buffer::flush_within).
+    /// Like [`flush`](StatBuffer::flush), for at most `limit`. What is not settled by then is in [`FlushReport::pending`], and its
+    /// flush goes on. The time is kept as for [`Buffer::flush_within`](buffer_core::Buffer::flush_within).
     ///
     /// With a limit of zero it hands over what there is room for, and returns.
     ///
@@ -51,14 +50,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         self.flush_since(&self.ledger(), Turn::Now, Some(limit)).await
     }
 
-    /// Flushes the sum of one key, and begins a fresh window for it: its next increment is flushed an interval after that one,
-    /// and not when the running window ends.
+    /// Flushes the sum of one key, and begins a new window for it: its next increment is flushed an interval after that increment,
+    /// not when the running window ends.
     ///
-    /// The report has other keys' counts in it that were settled meanwhile.
+    /// The report includes counts of other keys that were settled meanwhile.
     ///
     /// # Panics
     ///
-    /// When the key's `Hash` or `ToOwned` does; the sums stay as they were.
+    /// If the key's `Hash` or `ToOwned` panics; the sums stay as they were.
     ///
     /// # Cancel safety
     ///
@@ -89,7 +88,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        // Before the key's count is on its way: it may be settled at once.
+        // Taken before the key's count is handed over: it may be settled at once.
         let before = self.ledger();
         loop {
             let spared = self.counters.windows.turn_key(key);
@@ -100,14 +99,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         }
     }
 
-    /// Ends the window without waiting for its counts. What is more than a batch for each partition follows as those are settled.
+    /// Ends the window without waiting for its counts. Counts beyond one batch for each partition follow as those are settled.
     pub fn request_flush(&self) {
         self.counters.hand_over(Turn::Now);
     }
 
     /// Flushes the sum of one key, as [`flush_key`](StatBuffer::flush_key) does, without waiting for it.
     ///
-    /// While a count of the key is on its way already, the sum stays and is flushed when its window ends.
+    /// While a count of the key is still on its way, the sum stays and is flushed when its window ends.
     ///
     /// # Panics
     ///
@@ -134,8 +133,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         self.counters.hand_over(Turn::Not);
     }
 
-    /// Ends the window as `turn` says, and waits until all is settled that was handed over, for at most `limit`; says what was settled
-    /// since `before`.
+    /// Ends the window as `turn` says, and waits for at most `limit` until everything handed over is settled; reports what was
+    /// settled since `before`.
     async fn flush_since(&self, before: &Ledger, mut turn: Turn, limit: Option<Duration>) -> FlushReport {
         let (buffer, begun) = (&self.counters.buffer, Instant::now());
         loop {
@@ -152,21 +151,21 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
             } else {
                 buffer.flush().await;
             }
-            // The driver hands the rest on, too, and what became of that is in no single flush.
+            // The driver hands on the rest as well, so no single flush covers what became of it.
             let mut report = buffer.ledger().since(before);
             if self.ends(&report) || (!rest && turn == Turn::Not) {
                 report.pending = pending;
                 return report;
             }
             if is_late {
-                // At least one is: what was not handed over.
+                // At least one is pending: one that was not handed over.
                 report.pending = (pending + self.counters.windows.rest()).max(1);
                 return report;
             }
         }
     }
 
-    /// Whether to flush more would be in vain: the counters are closed, or counts have gone back.
+    /// Whether more flushes would be in vain: the counters are closed, or counts have gone back.
     fn ends(&self, report: &FlushReport) -> bool {
         self.counters.buffer.is_closed() || report.returned > 0
     }

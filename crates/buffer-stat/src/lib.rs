@@ -1,8 +1,8 @@
 //! Keyed counters that are summed in memory and flushed in batches.
 //!
-//! [`increment`](StatBuffer::increment) adds to a key's sum in memory, from any thread. Once a window the sums go to the sink
-//! that you write, a [`Flush`] of [`Count`]s, one for each key that changed, in batches, with the retries, the ledger and the
-//! drain of [`buffer_core::Buffer`].
+//! [`increment`](StatBuffer::increment) adds to a key's sum in memory, from any thread. Once a window, the sums go in batches to the
+//! sink that you write: a [`Flush`] of [`Count`]s, with one count for each key that changed. Retries, the ledger and the drain are
+//! those of [`buffer_core::Buffer`].
 //!
 //! ```
 //! use buffer_core::{Batch, Flush, FlushError, async_trait};
@@ -37,13 +37,14 @@
 //! * A *window* runs from the first increment to the next hand-over of the sums to the buffer. A key occurs once in a window.
 //! * Sums are kept in partitions, picked by the same [`Router`](buffer_core::Router) as in a buffer, and merged at the
 //!   hand-over.
-//! * While the sink is out, or a batch may have been written and is tried again as it is, the sums go on summing. A batch that
-//!   certainly was not written goes back to them when its retries are spent. So memory is bounded by the number of keys and not
-//!   by the length of the outage, and nothing is counted twice.
-//! * So the sink's word counts: `transient` and `divisible` say that nothing of the batch is written, `divisible` of earlier attempts,
-//!   too. When in doubt it says `uncertain`, and stores the [id](buffer_core::Batch::id) of each batch in the transaction that adds
-//!   its deltas, or [key and window start](Count::window_start) where it marks counts one by one. A sink of counts borrows them: what it takes out of a batch and does not confirm, or withdraws, is gone; and
-//!   the key of a count that was taken out stays on its way, and is not sent again, while any other count is not settled.
+//! * While the sink is out, or while a batch that may have been written is tried again unchanged, increments go on summing. A batch
+//!   that was certainly not written goes back into the sums when its retries are spent. So memory is bounded by the number of keys,
+//!   not by the length of the outage, and nothing is counted twice.
+//! * This relies on the sink's answers: `transient` says that this attempt wrote nothing of the batch, `divisible` that no attempt
+//!   did. When in doubt, the sink says `uncertain`, and stores the [id](buffer_core::Batch::id) of each batch in the transaction that
+//!   adds its deltas; a sink that marks counts one by one stores their [key and window start](Count::window_start) instead.
+//! * A sink must only borrow counts: those it takes without confirming, or withdraws, are lost. The key of a count that was taken out
+//!   is not sent again while any other count is not settled.
 //!
 //! ```sql
 //! WITH new AS (INSERT INTO counter_batches (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id)
@@ -57,7 +58,7 @@
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(buffer_loom, allow(dead_code, reason = "what uses it is not modelled"))]
 
-// The models compile the sums and the windows alone: under them buffer-core has no buffer.
+// The models compile only the sums and the windows: in them buffer-core has no buffer.
 mod begin;
 mod beyond;
 #[cfg(not(buffer_loom))]

@@ -2,7 +2,7 @@
 
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering::Relaxed};
 
-/// What becomes of an increment of a new key where there are [`max_keys`](crate::StatBuilder::max_keys) already.
+/// What becomes of an increment of a new key when there are already [`max_keys`](crate::StatBuilder::max_keys).
 ///
 /// # Examples
 ///
@@ -31,23 +31,23 @@ use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering::Relaxed};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum MaxKeys<K> {
-    /// It is counted, and the window ends early, so that the keys leave. It is the default.
+    /// It is counted, and the window ends early, so that keys lose their places. This is the default.
     ///
-    /// It loses nothing, so it is no hard bound: while the sink is out, keys stay, and more may come.
+    /// No increment is lost, so the bound is not a hard one: while the sink is out, keys stay, and more may come.
     #[default]
     FlushEarly,
-    /// It is counted under this key instead, which is let in beyond the bound, and counts towards it while it is in use.
+    /// It is counted under this key instead. The key is let in beyond the bound, and counts towards it while it is in use.
     FoldInto(K),
     /// It is refused, with [`IncrementError::TooManyKeys`](crate::IncrementError::TooManyKeys).
     Refuse,
 }
 
-/// The bound, with the places taken.
+/// The bound, and the places taken.
 ///
 /// A key that was incremented in several partitions takes a place in each.
 pub(crate) struct Places<K> {
     most: usize,
-    /// Locked, so that a key need not be `Sync`; only increments beyond the bound come here.
+    /// Locked, so that a key need not be `Sync`; only increments beyond the bound take the lock.
     pub(crate) beyond: Mutex<MaxKeys<K>>,
     /// Relaxed throughout: the number alone matters, and a place is taken in one step.
     taken: AtomicUsize,

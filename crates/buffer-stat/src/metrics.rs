@@ -1,6 +1,6 @@
 //! The counters' own metrics, beside those of their buffer: their names, units and meanings, and where they are reported.
 //!
-//! They go the way of [`buffer_core::metrics`]: as totals, under the buffer's name, once for each window.
+//! They are reported as [`buffer_core::metrics`] says: as totals, under the buffer's name, once for each window.
 //!
 //! ```
 //! for metric in buffer_stat::metrics::ALL {
@@ -47,10 +47,10 @@ struct Totals {
     merged_back_key: Key,
 }
 
-/// Totals stay for as long as the process, as counters do.
+/// Totals live as long as the process, as counters do.
 static TOTALS: LazyLock<Mutex<HashMap<String, Arc<Totals>>>> = LazyLock::new(Mutex::default);
 
-/// Reports counters; their keys are gone with it.
+/// Reports counters; its drop takes their keys out of the total.
 pub(crate) struct Reporter {
     totals: Arc<Totals>,
     keys: AtomicU64,
@@ -77,7 +77,7 @@ impl Reporter {
         }
     }
 
-    /// Reports that there are so many keys now, and that so many counts were merged back until now.
+    /// Reports the present number of keys, and the number of counts merged back so far.
     pub(crate) fn report(&self, keys: u64, merged_back: u64) {
         let totals = &self.totals;
         let add = |sum: &AtomicU64, own: &AtomicU64, now: u64| {

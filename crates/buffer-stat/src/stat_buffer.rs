@@ -55,8 +55,8 @@ pub struct StatBuffer<K> {
 }
 
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
-    /// Adds `n` to the sum of `key`, which may be negative. The key is cloned only when it is new in a partition; a busy key
-    /// keeps its place from window to window.
+    /// Adds `n`, which may be negative, to the sum of `key`. The key is cloned only when it is new in a partition; a busy key keeps
+    /// its place from window to window.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     ///
     /// # Panics
     ///
-    /// When the key's `Hash`, `Eq` or `ToOwned` does; the sums stay as they were.
+    /// If the key's `Hash`, `Eq` or `ToOwned` panics; the sums stay as they were.
     ///
     /// # Examples
     ///
@@ -88,7 +88,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     ///
     /// # Panics
     ///
-    /// As for [`increment`](StatBuffer::increment); those before the one that panics may be counted.
+    /// As for [`increment`](StatBuffer::increment); the increments before the one that panics may be counted.
     ///
     /// # Examples
     ///
@@ -117,14 +117,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         let mut changes = Changes::default();
         let add = AssertUnwindSafe(|| windows.sums.add_many(increments, &mut changes));
         let counted = catch_unwind(add);
-        // Those before a panic are counted, and nobody else tells of them.
+        // The increments before a panic are counted, and nothing else tells of them.
         windows.note(changes);
         counted.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// The sum of `key` in the running window, without what is on its way to the sink already.
+    /// The sum of `key` in the running window, without counts that are already on their way to the sink.
     ///
-    /// A sum beyond the range of `i64` is shown as the nearest end of it, and is flushed exactly.
+    /// A sum beyond the range of `i64` is shown as the nearest end of the range, but flushed exactly.
     pub fn count<Q>(&self, key: &Q) -> i64
     where
         K: Borrow<Q>,
@@ -133,9 +133,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         fitting(self.counters.windows.sums.sum(key))
     }
 
-    /// What is counted of `key` and not settled: [`count`](StatBuffer::count), and what is on its way to the sink.
+    /// What is counted of `key` and not settled: [`count`](StatBuffer::count) plus what is on its way to the sink.
     ///
-    /// It waits for a hand-over that is going on, so it is for a look and not for every request.
+    /// It waits for a running hand-over, so use it for an occasional look, not for every request.
     ///
     /// # Examples
     ///
@@ -167,8 +167,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
 
     /// Closes the counters, waits until everything is settled or `drain_timeout` has passed, and returns what is left.
     ///
-    /// Keep the key and the delta of each count that is returned: the next process [increments](StatBuffer::increment) by them.
-    /// They may have been written already, where the deadline cut their last attempt off.
+    /// Keep the key and the delta of each returned count: the next process [increments](StatBuffer::increment) by them. If the
+    /// deadline cut off their last attempt, they may have been written already.
     ///
     /// # Cancel safety
     ///
@@ -218,16 +218,16 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         self.counters.buffer.health()
     }
 
-    /// Whether the counters are closed, by a close, the last handle's drop or the end of their runtime: increments are refused then,
-    /// once the last sums were taken.
+    /// Whether the counters are closed: by a close, by the drop of the last handle or by the end of their runtime. Increments are
+    /// refused as soon as the last sums are taken.
     pub fn is_closed(&self) -> bool {
         self.counters.buffer.is_closed()
     }
 
     /// The ledger of the counts that were handed to the buffer.
     ///
-    /// Those that went back to be summed on are returned there, as are those that a close hands back; [`Tallies::merged_back`]
-    /// counts them alone.
+    /// Counts that went back into the sums are returned there, as are those that a close hands back; [`Tallies::merged_back`] counts
+    /// only the former.
     pub fn ledger(&self) -> Ledger {
         self.counters.buffer.ledger()
     }

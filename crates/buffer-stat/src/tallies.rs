@@ -15,8 +15,8 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tallies {
-    /// Counts that went back and are summed on, because the sink certainly did not write them and their retries were spent. In
-    /// the [ledger](crate::StatBuffer::ledger) they are returned, and accepted again with what they are sent in next.
+    /// Counts that went back into the sums, because the sink certainly did not write them and their retries were spent. In the
+    /// [ledger](crate::StatBuffer::ledger) they are returned, and are accepted again as part of later counts.
     pub merged_back: u64,
     /// Windows that ended early: [`MaxKeys::FlushEarly`](crate::MaxKeys::FlushEarly).
     pub ended_early: u64,
