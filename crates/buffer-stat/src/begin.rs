@@ -1,4 +1,4 @@
-//! What increments tell of the running window. It is locked for a moment only: they must not wait for a hand-over.
+//! What increments tell about the running window. Its lock is held only for a moment: increments must not wait for a hand-over.
 
 use std::time::SystemTime;
 
@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use crate::changes::Changes;
 use crate::sync::Mutex;
 
-/// The begin of the running window.
+/// The start of the running window.
 pub(crate) struct Begin(Mutex<Told>);
 
-/// What was told of a window.
+/// What was told about a window.
 #[derive(Default)]
 pub(crate) struct Told {
     /// When it began.
@@ -25,7 +25,7 @@ impl Begin {
         Self(Mutex::new(Told::default()))
     }
 
-    /// Notes what increments changed; says whether the driver has to know of it.
+    /// Notes what increments changed; says whether the driver has to know about it.
     pub(crate) fn note(&self, changes: Changes) -> bool {
         let Changes {
             first,
@@ -42,7 +42,7 @@ impl Begin {
         is_news
     }
 
-    /// The window has begun now, unless it has before.
+    /// The window begins now, unless it has begun already.
     pub(crate) fn note_now(&self) {
         self.0.lock().at.get_or_insert_with(SystemTime::now);
     }
@@ -52,7 +52,7 @@ impl Begin {
         self.0.lock().crowded
     }
 
-    /// The window ends: all that was told of it.
+    /// Ends the window: takes all that was told about it.
     pub(crate) fn take(&self) -> Told {
         std::mem::take(&mut *self.0.lock())
     }

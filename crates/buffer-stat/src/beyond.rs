@@ -1,4 +1,4 @@
-//! What the sums of keys have left behind in leaving the range of `i64`: there are few of those.
+//! The parts of sums that left the range of `i64`: there are few of those.
 
 use hashbrown::HashTable;
 
@@ -13,9 +13,9 @@ impl<K: Eq> Beyond<K> {
         Self(HashTable::new())
     }
 
-    /// Adds to what there is of the key.
+    /// Adds to the key's part.
     pub(crate) fn add(&mut self, taken: Taken<K>) {
-        // A comparison that panics must not cost a sum: the key then stands twice.
+        // A comparison that panics must not cost a sum: the key then has two parts.
         let found = caught(|| {
             let is_key = |other: &Taken<K>| other.hash == taken.hash && other.key == taken.key;
             let found = self.0.find_mut(taken.hash, is_key);
@@ -27,7 +27,7 @@ impl<K: Eq> Beyond<K> {
         }
     }
 
-    /// What there is of the key.
+    /// The sum of the key's parts.
     pub(crate) fn sum(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> i128 {
         if self.0.is_empty() {
             return 0;
@@ -37,12 +37,12 @@ impl<K: Eq> Beyond<K> {
         of_key.map(|taken| taken.sum).sum()
     }
 
-    /// Takes what there is of all keys.
+    /// Takes the parts of all keys.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = Taken<K>> + use<K> {
         std::mem::replace(&mut self.0, HashTable::new()).into_iter()
     }
 
-    /// Takes what there is of the key.
+    /// Takes a part of the key.
     pub(crate) fn take_key(&mut self, hash: u64, key: &K) -> Option<Taken<K>> {
         let is_key = |other: &Taken<K>| other.hash == hash && other.key == *key;
         self.0.find_entry(hash, is_key).ok().map(|found| found.remove().0)

@@ -5,11 +5,11 @@ use crate::table::Added;
 /// What increments changed besides sums.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Changes {
-    /// This may be the begin of a window.
+    /// This may be the start of a window.
     pub(crate) first: bool,
     /// A key that was flushed by hand has changed.
     pub(crate) fresh: bool,
-    /// There are too many keys, and they should leave early.
+    /// There are too many keys, so the window should end early.
     pub(crate) crowded: bool,
 }
 

@@ -1,8 +1,8 @@
-//! Stands around the user's sink, and lets a batch that was certainly not written go back to be summed on.
+//! Wraps the user's sink, and sends a batch that was certainly not written back into the sums.
 //!
 //! Invariants
 //! 1. A batch goes back only while every attempt at it is known not to have written it.
-//! 2. It goes back between two attempts: what the sink has marked in the last one is settled then, and is not in it any more.
+//! 2. It goes back between two attempts: what the sink marked in the last one is settled and out of the batch by then.
 
 use std::future::poll_fn;
 use std::hash::Hash;
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::count::Count;
 use crate::windows::Windows;
 
-/// The user's sink, with what is known of the batch that each partition has in hand.
+/// The user's sink, and what is known of each partition's current batch.
 pub(crate) struct CountSink<K, S> {
     sink: S,
     windows: Arc<Windows<K>>,
@@ -28,7 +28,7 @@ pub(crate) struct CountSink<K, S> {
 struct Lane {
     /// Whether an attempt may have written it.
     unsure: bool,
-    /// The attempts that were answered, and certainly did not write it; those do not count during which the sink was out.
+    /// The answered attempts that certainly did not write it, without those that found the sink out.
     refused: u32,
     /// The attempts in which the sink panicked.
     panics: u32,
@@ -59,13 +59,13 @@ where
             ));
         }
         if known.panics > self.retries {
-            // A bug in the sink, that comes again with these counts: an outage does not panic.
+            // A bug in the sink that these counts would trigger again: an outage does not panic.
             return Err(FlushError::permanent(
                 "the sink panics at this batch again and again",
             ));
         }
         let lane = &self.lanes[batch.partition()];
-        // A time-out never comes to the end of this function, and leaves the batch unsure.
+        // A time-out never reaches the end of this function, so it leaves the batch unsure.
         let sink = &self.sink;
         let mut attempt = counting_panics(lane, || sink.flush(batch));
         let answer = poll_fn(|context| counting_panics(lane, || attempt.as_mut().poll(context)));
@@ -93,9 +93,9 @@ impl<K: Hash + Eq + Clone, S> CountSink<K, S> {
         known
     }
 
-    /// Sums the batch on, unless the counters are closed: it is then tried until the drain's time is up.
+    /// Puts the batch back into the sums, unless the counters are closed: then it is tried until the drain's time is up.
     fn merge_back(&self, batch: &mut Batch<Count<K>>, known: Lane) -> bool {
-        // This attempt writes nothing, whatever the code of the keys does.
+        // This attempt writes nothing, even if the keys' code panics.
         *self.lanes[batch.partition()].lock() = known;
         let hashes = batch
             .iter()
@@ -118,11 +118,11 @@ impl Lane {
                 ..self
             },
             FlushErrorKind::Unavailable => self,
-            // Nothing of the batch is written, by the word of whoever says so; its halves begin anew.
+            // The sink says that nothing of the batch is written; its halves begin anew.
             FlushErrorKind::Divisible => Self::default(),
             // The batch ends here.
             FlushErrorKind::Permanent => self,
-            // Uncertain, and what is not known yet.
+            // Uncertain, and kinds that are not known yet.
             _ => Self { unsure: true, ..self },
         }
     }

@@ -1,4 +1,4 @@
-//! The sums and the buffer behind them, and the way from the ones to the other.
+//! The sums, the buffer behind them, and the way from the one to the other.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ pub(crate) struct Counters<K> {
 }
 
 impl<K: Hash + Eq + Clone + Send + 'static> Counters<K> {
-    /// Ends the window as `turn` says, and moves to the buffer a batch for each partition in which nothing is pending.
+    /// Ends the window as `turn` says, and gives the buffer one batch for each partition in which nothing is pending.
     pub(crate) fn hand_over(&self, turn: Turn) -> HandedOver {
         self.windows.hand_over(turn, self.batch_size, |counts| {
-            // Full, closed: they stay, and whoever settles or closes comes for them.
+            // If it is full or closed, they stay until a settle or the close fetches them.
             while !counts.is_empty() && self.buffer.try_insert_batch_when_idle(counts).is_ok() {}
         })
     }

@@ -40,7 +40,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
     /// Runs until the counters are closed.
     pub(crate) async fn run(self) {
         self.turn_windows().await;
-        // What came back since the last window ended.
+        // Reports what came back since the last window ended.
         self.report();
     }
 
@@ -49,7 +49,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
         while let Ok(turn) = self.window(may_end_early).await {
             let Ok(handed) = self.hand_over(turn) else { return };
             self.report();
-            // Where the last window is still on its way, to end this one early would free nothing.
+            // While the last window is still on its way, ending this one early would free nothing.
             may_end_early = handed.is_some_and(|handed| handed.turned);
         }
     }
@@ -63,11 +63,11 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
     async fn window(&self, may_end_early: bool) -> Result<Turn, Closed> {
         loop {
             self.first_increment().await?;
-            // Where sums came back, no increment tells.
+            // No increment tells of sums that came back.
             let (window, from) = self.windows.begin();
             let later = self.jitter.mul_f64(rand::rng().random_range(0.0..=1.0));
             let end = from.unwrap_or_else(Instant::now) + self.interval + later;
-            // When a flush has ended this window, its timer ends with it, and the next increment begins another.
+            // If a flush ends this window, its timer ends too, and the next increment begins another.
             while self.windows.number() == window {
                 if may_end_early && self.windows.is_crowded() {
                     return Ok(Turn::Early);
@@ -113,7 +113,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
         Ok(())
     }
 
-    /// None where the code of a key has failed, which must not be the last window's end.
+    /// None if a key's code panicked, which must not end the windows for good.
     fn hand_over(&self, turn: Turn) -> Result<Option<HandedOver>, Closed> {
         let counters = self.counters.upgrade().ok_or(Closed)?;
         Ok(caught(|| counters.hand_over(turn)))

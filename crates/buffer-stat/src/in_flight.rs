@@ -1,5 +1,5 @@
-//! What was taken from the sums and is not settled, by key: for whoever asks what is outstanding, and to merge what was taken from
-//! several tables.
+//! What was taken from the sums and is not settled, by key. It answers what is outstanding, and merges what was taken from several
+//! tables.
 
 use hashbrown::HashTable;
 
@@ -10,8 +10,8 @@ use crate::taken::Taken;
 /// The sums on their way, by key.
 pub(crate) struct InFlight<K> {
     keys: HashTable<Key<K>>,
-    /// The counts that are not settled. Where it comes to zero `keys` is emptied, whatever it holds then: a sink that took
-    /// counts out has left nothing to find them by.
+    /// The number of counts that are not settled. When it reaches zero, `keys` is emptied whatever it holds: a sink that took counts
+    /// out leaves nothing to find them by.
     counts: u64,
     /// The sums of the window that ends, each key once.
     gathered: Vec<Taken<K>>,
@@ -24,7 +24,7 @@ struct Key<K> {
     key: K,
     sum: i128,
     counts: u32,
-    /// The last window that it was gathered in, and its place there.
+    /// The last window in which it was gathered, and its place there.
     window: u64,
     place: usize,
 }
@@ -34,7 +34,7 @@ struct Key<K> {
 pub(crate) enum OnItsWay {
     /// It waits until that is settled.
     Waits,
-    /// It is sent all the same: there is no other time.
+    /// It is sent all the same: there is no later time.
     Goes,
 }
 
@@ -64,29 +64,29 @@ impl<K> InFlight<K> {
         }
     }
 
-    /// A window ends, which is likely to have so many keys.
+    /// Begins the end of a window that is likely to have `expected` keys.
     pub(crate) fn begin_window(&mut self, expected: usize) {
         self.window += 1;
         self.keys.reserve(expected, |key| key.hash);
         self.gathered.reserve(expected);
     }
 
-    /// What was gathered of the window that ends.
+    /// Takes what was gathered of the window that ends.
     pub(crate) fn gathered(&mut self) -> Vec<Taken<K>> {
         std::mem::take(&mut self.gathered)
     }
 
-    /// A count was made of what was gathered.
+    /// Notes that a count was made of a gathered sum.
     pub(crate) fn send(&mut self) {
         self.counts += 1;
     }
 
-    /// Whether so many counts are all that there are.
+    /// Whether `counts` counts are all that there are.
     pub(crate) fn is_all(&self, counts: usize) -> bool {
         self.counts <= counts as u64
     }
 
-    /// So many counts were settled.
+    /// Notes that `counts` counts were settled.
     pub(crate) fn settle(&mut self, counts: usize) {
         self.counts = self.counts.saturating_sub(counts as u64);
         if self.counts == 0 {
@@ -105,7 +105,7 @@ impl<K: Eq + Clone> InFlight<K> {
             window,
             ..
         } = self;
-        // A key whose comparison panics is like no other.
+        // A key whose comparison panics equals no other.
         let found = caught(|| {
             keys.find_mut(taken.hash, |other| {
                 other.hash == taken.hash && other.key == taken.key
@@ -131,7 +131,7 @@ impl<K: Eq + Clone> InFlight<K> {
             if on_its_way == OnItsWay::Waits {
                 return Err(Refused::Uncloned(taken));
             }
-            // It is not shown as outstanding, and goes.
+            // It is sent, but not shown as outstanding.
             gathered.push(taken);
             return Ok(());
         };
@@ -148,7 +148,7 @@ impl<K: Eq + Clone> InFlight<K> {
         Ok(())
     }
 
-    /// Of what was gathered of a key so many counts were made, and so much was not sent.
+    /// Notes that `counts` counts were made of a key's gathered sum, and `unsent` of it was not sent.
     pub(crate) fn revise(&mut self, hash: u64, key: &K, counts: u32, unsent: i128) {
         self.change(hash, key, |found| {
             found.counts = found.counts + counts - 1;
@@ -156,7 +156,7 @@ impl<K: Eq + Clone> InFlight<K> {
         });
     }
 
-    /// A count is on its way no more.
+    /// Notes that a count is no longer on its way.
     pub(crate) fn remove(&mut self, hash: u64, count: &Count<K>) {
         self.change(hash, &count.key, |found| {
             found.counts -= 1;
@@ -165,7 +165,7 @@ impl<K: Eq + Clone> InFlight<K> {
     }
 
     fn change(&mut self, hash: u64, key: &K, change: impl FnOnce(&mut Key<K>)) {
-        // A key whose code panics is not shown, and nothing else depends on it.
+        // A key whose code panics is not shown; nothing else depends on it.
         let _ = caught(|| {
             let found = self
                 .keys
@@ -180,7 +180,7 @@ impl<K: Eq + Clone> InFlight<K> {
 
     /// Whether something of a key is on its way.
     pub(crate) fn has(&self, hash: u64, key: &K) -> bool {
-        // A key whose comparison panics is like no other.
+        // A key whose comparison panics equals no other.
         let found = caught(|| {
             self.keys
                 .find(hash, |other| other.hash == hash && other.key == *key)

@@ -1,16 +1,16 @@
-//! A key's hash, with what the key did in this window in two bits of it: an entry of a table is smaller by a word, and more of them
+//! A key's hash, two bits of which hold what the key did in this window: so a table's entry is smaller by a word, and more of them
 //! fit into a cache.
 
-/// The bits of the state. A table looks at the lowest bits of a hash, for the place, and at the highest seven, for its tag.
+/// The bits of the state. A table uses the lowest bits of a hash for the place, and the highest seven for the tag.
 const STATE: u64 = 0b11 << 54;
 
 /// What a key did in this window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Changed,
-    /// Nothing yet; after a whole window of it the key loses its place.
+    /// Nothing yet; after a whole window of that, the key loses its place.
     Idle,
-    /// It was flushed by hand, and nothing since.
+    /// It was flushed by hand, and has not changed since.
     Fresh,
     /// It was flushed by hand and has changed since: its window is the next.
     ChangedFresh,
@@ -20,7 +20,7 @@ pub(crate) enum State {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Marked(u64);
 
-/// The hash as the tables have it: without the bits of the state.
+/// The hash as the tables use it: without the bits of the state.
 #[inline]
 pub(crate) fn unmarked(hash: u64) -> u64 {
     hash & !STATE

@@ -92,7 +92,7 @@ fn what_goes_back_while_the_counters_close_is_summed_on_or_stays_with_the_sink()
         let windows = windows(usize::MAX);
         increment(&windows, 1).unwrap();
         increment(&windows, 2).unwrap();
-        // One of the two is a rest.
+        // One of the two counts is a rest.
         let mut failed = hand_over(&windows, 1);
         let sink = thread::spawn({
             let windows = Arc::clone(&windows);
@@ -159,7 +159,7 @@ fn there_are_never_more_keys_than_the_bound_and_their_places_come_back() {
     });
 }
 
-/// How many executions loom tells apart of two threads that both have their key in a table of their own.
+/// The number of executions that loom tells apart for two threads that each have their key in a table of their own.
 fn executions(hits: usize, also: fn(&Windows<u32>)) -> usize {
     static EXECUTIONS: AtomicUsize = AtomicUsize::new(0);
     let hit = |windows: &Windows<u32>, table: usize| {
@@ -189,7 +189,7 @@ fn executions(hits: usize, also: fn(&Windows<u32>)) -> usize {
     EXECUTIONS.load(Relaxed)
 }
 
-/// Whatever threads share they can do in more than one order, and loom tries all of them. Fails when a hit looks at the window.
+/// Threads can use what they share in more than one order, and loom tries every order. Fails when a hit looks at the window.
 #[test]
 fn hits_of_two_threads_at_home_share_nothing() {
     let without = executions(0, |_| {});

@@ -1,7 +1,7 @@
 //! The sums of the running window: one table of keys for each partition, merged when they are taken.
 //!
 //! Invariants
-//! 1. All tables hash with one hasher and keep the hash, so that merging compares keys and hashes none.
+//! 1. All tables hash with one hasher and keep the hash, so merging compares keys but hashes none.
 //! 2. Taking the sums for the last time closes each table under its lock: an increment is in what was taken or is refused.
 
 use std::borrow::Borrow;
@@ -40,7 +40,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         }
     }
 
-    /// Adds to a key's sum at home, or in the next table that is not locked.
+    /// Adds to a key's sum in the thread's home table, or in the next table that is not locked.
     #[inline]
     pub(crate) fn add<Q>(&self, key: &Q, n: i64) -> Result<Changes, IncrementError>
     where
@@ -51,7 +51,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         self.add_to(&mut self.tables.free(&self.places), hash, key, n)
     }
 
-    /// Adds to several sums, with few locks. What that changed is in `all` even where a key's code panics midway.
+    /// Adds to several sums, with few locks. `all` has what that changed even if a key's code panics midway.
     pub(crate) fn add_many<Q>(
         &self,
         increments: &[(&Q, i64)],
@@ -147,7 +147,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         }
     }
 
-    /// Adds sums back that were taken before. The tables are open: they are closed by the same caller that takes.
+    /// Adds back sums that were taken before; closed tables keep them beyond their entries.
     pub(crate) fn add_back(&self, sums: impl IntoIterator<Item = Taken<K>>) {
         let mut table = self.tables.home().lock();
         for taken in sums {
@@ -194,7 +194,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         self.tables.home().lock().closed
     }
 
-    /// Hands the sums that changed to `each`, a key as often as it is in tables. The places of their keys stay, for the next
+    /// Hands the sums that changed to `each`; a key comes once for each table it is in. Keys keep their places for the next
     /// increment. No lock is held while `each` runs.
     pub(crate) fn take(&self, spare: Spare, mut each: impl FnMut(Taken<K>)) {
         let mut taken = Vec::new();

@@ -8,7 +8,7 @@ mod production {
     pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     pub(crate) use tokio::sync::Notify;
 
-    /// How often a lock is looked at that is free soon: for about as long as a take holds it.
+    /// How often to look at a lock that will soon be free: for about as long as a take holds it.
     pub(crate) const SPINS: usize = 64;
 }
 

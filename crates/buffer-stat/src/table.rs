@@ -1,11 +1,11 @@
 //! The keys of one partition with their sums.
 //!
 //! Invariants
-//! 1. `changed` is set whenever an entry is: a window without increments is told by one look.
+//! 1. `changed` is set whenever an entry has changed, so that one look tells a window without increments.
 //! 2. An entry is reset only after its sum was copied out, so that a key whose `Clone` panics keeps its sum.
-//! 3. A key's sum is what its entry has, and what `beyond` has of it.
-//! 4. An entry keeps its place in the table, or `moved` is set: a take that goes on later misses none.
-//! 5. A closed table has no entries, so that an increment of a key that has one need not ask.
+//! 3. A key's sum is what its entry has plus what `beyond` has of it.
+//! 4. An entry keeps its place in the table unless `moved` is set, so a take that goes on later misses none.
+//! 5. A closed table has no entries, so an increment of a key that has one need not ask.
 
 use hashbrown::HashTable;
 
@@ -35,7 +35,7 @@ pub(crate) struct Entry<K> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Added {
     Sum,
-    /// The first of the table, so this may be the begin of a window.
+    /// The first of the table, so this may be the start of a window.
     First,
     /// The first of a key that was flushed by hand.
     Fresh,
@@ -57,7 +57,7 @@ impl Added {
 }
 
 impl<K: Eq + Clone> Entry<K> {
-    /// Adds, where it is the first time in this window, or leaves the range of the sum.
+    /// Adds if it is the first time in this window, or if the sum leaves its range.
     #[cold]
     fn change(&mut self, n: i64, beyond: &mut Beyond<K>, changed: &mut bool) -> Added {
         match self.sum.checked_add(n) {
@@ -95,8 +95,8 @@ impl<K: Eq + Clone> Table<K> {
     /// Adds to a key that has a place.
     #[inline]
     pub(crate) fn add(&mut self, hash: u64, is_key: impl Fn(&K) -> bool, n: i64) -> Option<Added> {
-        // The key's Eq is user code under the lock, as in every map; if it panics, the table is as it was. Only keys of the same
-        // hash are compared, so that one whose Eq panics costs no other.
+        // The key's Eq is user code under the lock, as in every map; if it panics, the table is as it was. Only keys of the same hash
+        // are compared, so a key whose Eq panics costs no other.
         let entry = self
             .entries
             .find_mut(hash, |entry| entry.marked.hash() == hash && is_key(&entry.key))?;
@@ -120,12 +120,12 @@ impl<K: Eq + Clone> Table<K> {
         let Taken { hash, key, sum } = taken;
         let fitting = i64::try_from(sum).ok().filter(|_| !self.closed);
         let Some(fitting) = fitting else {
-            // By invariant 5, and whatever does not fit into an entry.
+            // By invariant 5, or because it does not fit into an entry.
             self.beyond.add(Taken { hash, key, sum });
             self.changed = true;
             return;
         };
-        // A comparison that panics must not cost a sum: the key then stands twice.
+        // A comparison that panics must not cost a sum: the key then has two entries.
         let added = caught(|| self.add(hash, |other| *other == key, fitting));
         if let Some(Some(_)) = added {
             return drop_caught(key);
@@ -152,14 +152,14 @@ impl<K: Eq + Clone> Table<K> {
         self.entries.len()
     }
 
-    /// Forgets the keys that were not incremented since the last take, or since they were flushed by hand, and gives their room
-    /// back. No window runs that the latter would have to stay out of.
+    /// Forgets the keys that were not incremented since the last take or since they were flushed by hand, and gives back their room.
+    /// No window is running that the latter would have to stay out of.
     pub(crate) fn forget_idle(&mut self, places: &Places<K>) {
         let before = self.entries.len();
         let idle = self
             .entries
             .extract_if(|entry| matches!(entry.marked.state(), State::Idle | State::Fresh));
-        // One by one: the destructor of a key must not end the look at the others.
+        // One by one: a destructor that panics must not end the look at the others.
         idle.for_each(drop_caught);
         places.give_back(before - self.entries.len());
         self.shrink();
@@ -170,7 +170,7 @@ impl<K: Eq + Clone> Table<K> {
         }
     }
 
-    /// Gives room back that is much more than the keys need.
+    /// Gives back room that far exceeds what the keys need.
     pub(crate) fn shrink(&mut self) {
         let busy = self.entries.len();
         if self.entries.capacity() > SMALL.max(4 * busy) {
@@ -180,7 +180,7 @@ impl<K: Eq + Clone> Table<K> {
     }
 
     pub(crate) fn insert_as(&mut self, hash: u64, key: K, sum: i64, state: State) {
-        // A table without room grows, or tidies itself up.
+        // A full table grows, or tidies itself up.
         self.moved |= self.entries.len() == self.entries.capacity();
         let marked = Marked::new(hash, state);
         self.entries

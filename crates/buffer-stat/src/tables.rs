@@ -14,7 +14,7 @@ use crate::table::Table;
 pub(crate) struct Tables<K> {
     router: Router,
     tables: Box<[CachePadded<HomeLock<Table<K>>>]>,
-    /// How many lock a table, or are about to, who do not add to it as its threads do.
+    /// How many visitors hold a table's lock, or are about to. They do not add to it as its threads do.
     visits: AtomicUsize,
 }
 
@@ -28,12 +28,12 @@ impl<K: Eq + Clone> Tables<K> {
         }
     }
 
-    /// One who is about to visit each table.
+    /// A visitor for each table.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Visitor<'_, K>> {
         (0..self.tables.len()).map(|index| self.visitor(index))
     }
 
-    /// One who is about to visit the table at which the thread is at home.
+    /// A visitor for the thread's home table.
     pub(crate) fn home(&self) -> Visitor<'_, K> {
         self.visitor(self.router.home())
     }
@@ -50,7 +50,7 @@ impl<K: Eq + Clone> Tables<K> {
         &self.tables[index]
     }
 
-    /// The table at home, or the next that is not locked. No thread moves while there are no places for its keys.
+    /// The thread's home table, or the next that is not locked. No thread moves while there are no places for its keys.
     #[inline]
     pub(crate) fn free(&self, places: &Places<K>) -> HomeGuard<'_, Table<K>> {
         let home = self.at(self.router.home());
@@ -60,9 +60,9 @@ impl<K: Eq + Clone> Tables<K> {
     #[cold]
     fn elsewhere<'a>(&'a self, home: &'a HomeLock<Table<K>>, places: &Places<K>) -> HomeGuard<'a, Table<K>> {
         let others = || self.router.order().skip(1);
-        // Relaxed: a visit that is missed costs a move, and one that is over a few looks.
+        // Relaxed: missing a visit costs a move, and seeing one that is over costs a few looks.
         if self.visits.load(Relaxed) == 0 && places.has_more() {
-            // Another thread lives here, and would be in the way again and again.
+            // Another thread lives here, and the two would meet again and again.
             let moved = others().find_map(|index| {
                 let free = self.at(index).try_lock()?;
                 self.router.move_home(index);
@@ -72,7 +72,7 @@ impl<K: Eq + Clone> Tables<K> {
                 return free;
             }
         }
-        // Who has it is about to leave, a take included; and elsewhere the key may be new.
+        // Whoever holds it is about to leave, a take included; and elsewhere the key may be new.
         let soon = || {
             spin_loop();
             home.try_lock()
@@ -83,7 +83,7 @@ impl<K: Eq + Clone> Tables<K> {
     }
 }
 
-/// One who locks a table not to add to it as its threads do, so that none of them moves away for that.
+/// Locks a table for something else than its threads do, so that none of them moves away because of it.
 pub(crate) struct Visitor<'a, K> {
     table: &'a HomeLock<Table<K>>,
     visits: &'a AtomicUsize,
@@ -103,7 +103,7 @@ impl<'a, K> Visitor<'a, K> {
 
 /// A table that is visited.
 pub(crate) struct Visit<'a, K> {
-    // Unlocked before the visit is over: fields are dropped in their order.
+    // Dropped first, so that the table is unlocked before the visit ends.
     table: HomeGuard<'a, Table<K>>,
     _end: EndOfVisit<'a>,
 }
@@ -143,7 +143,7 @@ mod tests {
         Places::new(usize::MAX, MaxKeys::FlushEarly)
     }
 
-    /// The index of the table that the thread is at home at.
+    /// The index of the thread's home table.
     fn home(tables: &Tables<u32>) -> usize {
         tables.router.home()
     }

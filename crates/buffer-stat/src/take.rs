@@ -1,4 +1,4 @@
-//! Takes the sums out of a table: some after the other, so that nobody waits long for its lock.
+//! Takes the sums out of a table in parts, so that nobody waits long for its lock.
 
 use crate::caught::{caught, drop_caught};
 use crate::marked::State;
@@ -20,16 +20,16 @@ pub(crate) struct Progress {
     spare: Spare,
     /// The next place to look at; none before the first.
     next: Option<usize>,
-    /// Whether keys that were idle lose their place. Where entries have moved it can't be told who was.
+    /// Whether idle keys lose their place. Once entries have moved, it can't be told which were idle.
     forgets: bool,
     /// Whether keys were spared.
     spared: bool,
-    /// Whether all else was taken, so that those that were spared become like others. A take that begins anew would not know them
-    /// before.
+    /// Whether everything else was taken, so that the spared keys become like others. If they did so earlier, a take that begins anew
+    /// would not know them.
     ages: bool,
 }
 
-/// The places that a take looks at under one lock: a thread that increments waits for no longer.
+/// How many places a take looks at under one lock: an increment waits no longer than that.
 const PLACES_AT_ONCE: usize = 32;
 
 impl Progress {
@@ -45,8 +45,8 @@ impl Progress {
 }
 
 impl<K: Eq + Clone> Table<K> {
-    /// Takes the sums of some keys that have changed. Says whether there are more; increments may come in between, and belong to
-    /// this window or to the next.
+    /// Takes the sums of some keys that have changed, and says whether there are more. Increments in between belong to this window or
+    /// to the next.
     pub(crate) fn take_some(
         &mut self,
         progress: &mut Progress,
@@ -58,7 +58,7 @@ impl<K: Eq + Clone> Table<K> {
             Some(next) if !moved => next,
             Some(_) if progress.ages => 0,
             begun => {
-                // Whatever changes from now on is told anew.
+                // Whatever changes from now on sets it again.
                 self.changed = false;
                 progress.forgets &= begun.is_none();
                 self.take_beyond(progress.spare, taken);
@@ -86,7 +86,7 @@ impl<K: Eq + Clone> Table<K> {
         false
     }
 
-    /// Takes what the entries have no room for, but of keys whose entries are spared: the two are one sum.
+    /// Takes what the entries have no room for, except of spared keys: there, the two are one sum.
     fn take_beyond(&mut self, spare: Spare, taken: &mut Vec<Taken<K>>) {
         for part in self.beyond.take() {
             if spare == Spare::Fresh && self.is_fresh(&part) {
@@ -101,7 +101,7 @@ impl<K: Eq + Clone> Table<K> {
     /// Whether the key was flushed by hand, and has changed since.
     fn is_fresh(&self, part: &Taken<K>) -> bool {
         let is_key = |entry: &Entry<K>| entry.marked.hash() == part.hash && entry.key == part.key;
-        // A key whose comparison panics is like no other.
+        // A key whose comparison panics equals no other.
         let entry = caught(|| self.entries.find(part.hash, is_key)).flatten();
         entry.is_some_and(|entry| entry.marked.state() == State::ChangedFresh)
     }
@@ -137,7 +137,7 @@ impl<K: Eq + Clone> Table<K> {
         }
     }
 
-    /// Lets a key that was spared be like others: its window is the running one from now on.
+    /// Makes a spared key like others: its window is the running one from now on.
     fn age_at(&mut self, place: usize) {
         let Some(entry) = self.entries.get_bucket_mut(place) else {
             return;
@@ -161,7 +161,7 @@ impl<K: Eq + Clone> Table<K> {
             let (hash, sum) = (marked.hash(), sum.into());
             match marked.state() {
                 State::Changed | State::ChangedFresh => taken.push(Taken { hash, key, sum }),
-                // One by one: the destructor of a key must not cost the sums of the others.
+                // One by one: a destructor that panics must not cost the sums of the others.
                 State::Idle | State::Fresh => drop_caught(key),
             }
         }
@@ -184,8 +184,8 @@ impl<K: Eq + Clone> Table<K> {
                 taken
             }
             None => {
-                // Its next increment may come here. Where there is no place, it joins the running window.
-                // Cloned before a place is taken: it is user code, and may panic.
+                // Its next increment may come here. If there is no place, it joins the running window. Cloned before a place is
+                // taken: it is user code, and may panic.
                 let key = key.clone();
                 if let Ok(()) = places.take().map_err(|NoPlace| ()) {
                     self.insert_as(hash, key, 0, State::Fresh);
@@ -241,7 +241,7 @@ mod tests {
         sums
     }
 
-    /// Fails when the take goes on where it was though the entries have moved.
+    /// Fails when the take goes on at its old place although the entries have moved.
     #[test]
     fn a_take_misses_no_key_though_the_table_grows_under_it() {
         let mut table = Table::new();
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(taken.len(), 200 + (new.start - 1_000) as usize);
     }
 
-    /// Fails when a table that gives its room back does not tell.
+    /// Fails when a table that gives back room does not tell.
     #[test]
     fn a_take_misses_no_key_though_the_table_shrinks_under_it() {
         let mut table = Table::new();
@@ -276,7 +276,7 @@ mod tests {
         assert!(parts < 100, "the table has shrunk");
     }
 
-    /// Fails when a key that is spared is not known as such any more when the take begins anew.
+    /// Fails when a take that begins anew no longer knows the spared keys.
     #[test]
     fn a_key_that_was_flushed_by_hand_is_spared_though_the_table_grows_under_the_take() {
         let mut table = Table::new();

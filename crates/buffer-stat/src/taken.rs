@@ -1,6 +1,6 @@
 //! A key's sum, taken out of a table.
 
-/// A key's sum, taken out. It is wider than what is added, so that it can't overflow: that would take 2^64 increments.
+/// A key's sum, taken out. It is wider than an increment, so it can't overflow: that would take 2^64 increments.
 #[derive(Debug)]
 pub(crate) struct Taken<K> {
     pub(crate) hash: u64,

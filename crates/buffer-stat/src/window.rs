@@ -1,4 +1,4 @@
-//! The window that is to end next: its number, and the counts of the one before, which are on their way.
+//! The window that ends next: its number, and the counts of the one before, which are on their way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, SystemTime};
@@ -14,13 +14,13 @@ use crate::turn::Turn;
 pub(crate) struct Window<K> {
     /// How many windows have ended.
     pub(crate) number: u64,
-    /// The begin of the last window that has ended.
+    /// The start of the last window that ended.
     last: SystemTime,
-    /// When the running window began, where that is earlier than its driver knows.
+    /// When the running window began, if that is earlier than its driver knows.
     pub(crate) from: Option<Instant>,
-    /// Counts that no partition of the buffer was free for yet.
+    /// Counts for which no partition of the buffer was free yet.
     pub(crate) rest: Vec<Count<K>>,
-    /// How the window ends as soon as there is no rest of the one before.
+    /// How the window ends once nothing is left of the one before.
     pub(crate) owed: Turn,
     pub(crate) in_flight: InFlight<K>,
     /// How many counts the last window had: the next is likely to have as many.
@@ -53,7 +53,7 @@ impl<K> Window<K> {
         }
     }
 
-    /// When a window began that ends now: later than the one before, whatever the system's clock does.
+    /// The start of a window that ends now: later than the one before, whatever the system's clock does.
     pub(crate) fn next_start(&mut self, begun: Option<SystemTime>) -> SystemTime {
         /// Systems and databases have clocks that don't tell nanoseconds apart.
         const LATER: Duration = Duration::from_micros(1);
@@ -62,14 +62,14 @@ impl<K> Window<K> {
         self.last
     }
 
-    /// Offers the rest to `insert`, `batch_size` counts at a time, until it leaves some. Says whether there is a rest still.
+    /// Offers the rest to `insert`, `batch_size` counts at a time, until it leaves some. Says whether there still is a rest.
     pub(crate) fn offer(&mut self, batch_size: usize, mut insert: impl FnMut(&mut Vec<Count<K>>)) -> bool {
         while !self.rest.is_empty() {
             let kept = self.rest.len().saturating_sub(batch_size);
             let mut offered = self.rest.split_off(kept);
             let inserted = catch_unwind(AssertUnwindSafe(|| insert(&mut offered)));
             let left = !offered.is_empty();
-            // Before a panic goes on, or it would cost them.
+            // Put back before a panic goes on, which would cost them.
             self.rest.append(&mut offered);
             inserted.unwrap_or_else(|panic| resume_unwind(panic));
             if left {
@@ -82,7 +82,7 @@ impl<K> Window<K> {
 }
 
 impl<K: Eq + Clone> Window<K> {
-    /// Makes counts of all sums that were gathered, of the window that began at `start`. Hands back what it could make none of.
+    /// Makes counts of all gathered sums, for the window that began at `start`. Hands back what it could not make counts of.
     pub(crate) fn send_gathered(&mut self, start: SystemTime) -> Vec<Taken<K>> {
         let gathered = self.in_flight.gathered();
         self.rest.reserve(gathered.len());
@@ -90,8 +90,8 @@ impl<K: Eq + Clone> Window<K> {
         left.collect()
     }
 
-    /// Makes counts of a sum: one, and for what does not fit into it more, in windows of their own. Hands back what it could make
-    /// none of, as the key can't be cloned for them.
+    /// Makes counts of a sum: one, and more for what does not fit into it, in windows of their own. Hands back what it could not make
+    /// counts of, as the key can't be cloned for them.
     fn send(&mut self, taken: Taken<K>, mut window_start: SystemTime) -> Option<Taken<K>> {
         let Taken { hash, key, mut sum } = taken;
         if sum == 0 && !self.send_zero_sums {

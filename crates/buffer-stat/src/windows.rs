@@ -1,12 +1,12 @@
-//! Turns sums into counts, window by window, and sums on what comes back.
+//! Turns sums into counts, window by window, and puts what comes back into the sums again.
 //!
 //! Invariants
 //! 1. A sum is in the tables, in `rest`, or with the buffer. It moves under the lock of `current`, so whoever holds that sees it
 //!    in one place, and a close misses none.
-//! 2. Nothing goes into the tables after they were closed, but what the last counts left.
+//! 2. Nothing enters the tables after they are closed, except what the last counts left.
 //! 3. No two counts of a key have the same window: every window begins later than the one before.
-//! 4. A key with a count that is not settled is not handed over again until the close: its increments go on summing. So a batch
-//!    that can't be settled stands in the way of no partition but its own, whatever is in it.
+//! 4. A key with an unsettled count is not handed over again until the close: its increments go on summing. So a batch that can't be
+//!    settled blocks only its own partition, whatever is in it.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -34,18 +34,18 @@ pub(crate) struct Windows<K> {
     pub(crate) wake: Notify,
 }
 
-/// The counters are closed: what was taken stays where it is.
+/// The counters are closed: counts stay where they are.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct WindowsClosed;
 
 /// What a hand-over came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HandedOver {
-    /// Whether the window has ended. It has not where there is still a rest of the last one, and ends when that is gone.
+    /// Whether the window has ended. While a rest of the last one is left it has not; it ends when that is gone.
     pub(crate) turned: bool,
     /// Whether sums were left because a count of their key was not settled.
     pub(crate) spared: bool,
-    /// Whether something is left for which no partition was free.
+    /// Whether counts are left for which no partition was free.
     pub(crate) rest: bool,
 }
 
@@ -59,7 +59,8 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
     }
 
-    /// Notes what increments changed besides sums. It is nothing for all but a window's first, so they touch nothing shared.
+    /// Notes what increments changed besides sums. Only a window's first increments change such things, so the others touch nothing
+    /// shared.
     #[inline]
     pub(crate) fn note(&self, changes: Changes) {
         if changes.is_any() && self.begin.note(changes) {
@@ -67,7 +68,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
     }
 
-    /// Notes the begin of a window, if it is one; returns the window's number, and when it began, if that was before now.
+    /// Notes the start of a window, if it is one; returns the window's number, and its start if that is in the past.
     pub(crate) fn begin(&self) -> (u64, Option<Instant>) {
         let mut window = self.current.lock();
         self.begin.note_now();
@@ -84,7 +85,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.begin.is_crowded()
     }
 
-    /// Whether there is a rest, which goes on as partitions come free, though a flush may wait for one that does not.
+    /// Whether there is a rest. It goes on as partitions come free, even while a flush waits for one that does not.
     pub(crate) fn has_rest(&self) -> bool {
         self.rest() > 0
     }
@@ -98,8 +99,8 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.current.lock().turned
     }
 
-    /// Offers the rest to `insert`, `batch_size` counts at a time, until it leaves some; then ends the window as `turn` says, or as
-    /// was said while there was a rest, and goes on with its counts. Where a rest is left, whoever comes when it is gone ends the
+    /// Offers the rest to `insert`, `batch_size` counts at a time, until it leaves some. If nothing is left, ends the window as
+    /// `turn` or a call during that rest says, and goes on with its counts. If a rest is left, the call that finds it gone ends the
     /// window.
     ///
     /// There is no await in between, so no sum can be lost on the way.
@@ -126,8 +127,8 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         handed
     }
 
-    /// Ends the window of one key, and begins a fresh one for it. Its counts are what goes next. Says whether its sum was left
-    /// because a count of it was not settled.
+    /// Ends the window of one key, and begins a fresh one for it. Its counts go next. Says whether its sum was left because a count
+    /// of it was not settled.
     pub(crate) fn turn_key<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -135,7 +136,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     {
         let (key, hash) = (key.to_owned(), self.sums.hash(key));
         let mut window = self.current.lock();
-        // By invariant 2: a key without a place would be given one.
+        // By invariant 2: otherwise a key without a place would be given one.
         if window.closed {
             return false;
         }
@@ -152,13 +153,13 @@ impl<K: Hash + Eq + Clone> Windows<K> {
                 .add_back(refused.map(Refused::into_sum).into_iter().chain(left));
         }
         drop(window);
-        // It forgets the key, if nothing comes of it.
+        // Wakes the driver, which forgets the key if nothing comes of it.
         self.wake.notify_one();
         false
     }
 
-    /// Sums the counts on that `take` hands out, whose keys have these hashes: they were not delivered, and never will be as
-    /// they are.
+    /// Puts the counts that `take` hands out back into the sums; `hashes` are those of their keys. They were not delivered, and never
+    /// will be as they are.
     pub(crate) fn merge_back(
         &self,
         hashes: Vec<u64>,
@@ -184,12 +185,12 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         Ok(())
     }
 
-    /// So many counts were settled, these among them.
+    /// Notes that `settled` counts were settled, `counts` among them.
     pub(crate) fn settle(&self, settled: usize, counts: &[Count<K>]) {
         let mut window = self.current.lock();
         if !window.in_flight.is_all(settled) {
             drop(window);
-            // Hashed before the lock: it is user code, whose panic must not keep the others on their way.
+            // Hashed without the lock: it is user code, whose panic must not keep the others on their way.
             let hash = |count: &Count<K>| caught(|| self.sums.hash(&count.key));
             let hashes: Vec<Option<u64>> = counts.iter().map(hash).collect();
             window = self.current.lock();
@@ -207,7 +208,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
     }
 
-    /// What is counted of `key` and not settled: its sum, and what is on its way.
+    /// What is counted of `key` and not settled: its sum plus what is on its way.
     pub(crate) fn outstanding<Q>(&self, key: &Q) -> i128
     where
         K: Borrow<Q>,
@@ -219,7 +220,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.sums.sum(key) + window.in_flight.sum(hash, |other| other.borrow() == key)
     }
 
-    /// All that is left; no increment is accepted any more.
+    /// All that is left; from now on no increment is accepted.
     pub(crate) fn last_counts(&self) -> Vec<Count<K>> {
         let mut window = self.current.lock();
         window.closed = true;
@@ -240,9 +241,9 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         last
     }
 
-    /// Says whether sums were left by invariant 4.
+    /// Ends the window; says whether sums were left by invariant 4.
     fn turn(&self, window: &mut Window<K>, turn: Turn) -> bool {
-        // Before the tables: an increment that comes in between tells of itself for the next window, or does not have to.
+        // Taken before the tables: an increment in between tells of itself for the next window, or does not have to.
         let begin = self.begin.take();
         window.from = begin.fresh.filter(|_| turn == Turn::InTime);
         window.turned.ended_early += u64::from(turn == Turn::Early);
@@ -267,7 +268,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         left.append(&mut window.send_gathered(start));
         window.expected = window.rest.len();
         if !left.is_empty() {
-            // They begin a window of which no increment tells.
+            // They begin a window that no increment announces.
             self.wake.notify_one();
         }
         self.sums.add_back(left);
