@@ -21,9 +21,9 @@ use crate::line::Line;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gzip {
-    /// A body of more than this many bytes is.
+    /// A body of more than this many bytes is compressed.
     Above(usize),
-    /// Never: for a server on the same machine, where the time is worth more than the bytes.
+    /// No body is compressed: for a server on the same machine, where time is worth more than bytes.
     Never,
 }
 

@@ -18,8 +18,8 @@ use crate::target::Target;
 
 /// A client of one database or bucket on one server.
 ///
-/// Clones share their connections. It may be used on several runtimes, also after one of them has ended: each has
-/// connections of its own. What the target logs in with appears in no error and no `Debug` output.
+/// Clones share their connections. A client may be used on several runtimes, even after one of them has ended: each has connections
+/// of its own. The target's login appears in no error and no `Debug` output.
 ///
 /// # Examples
 ///
@@ -49,7 +49,7 @@ struct Shared {
     connections: Connections,
 }
 
-/// What a server says of itself when it is [pinged](Client::ping).
+/// What a server says about itself when it is [pinged](Client::ping).
 ///
 /// # Examples
 ///
@@ -64,7 +64,7 @@ struct Shared {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pong {
-    /// The server's version, if it tells.
+    /// The server's version, if it names one.
     pub version: Option<String>,
 }
 
@@ -93,7 +93,7 @@ impl Client {
         Encoder::new(self.shared.target.dialect())
     }
 
-    /// Asks the server whether it is there, and for its version. InfluxDB 1 and 2 answer to everybody.
+    /// Checks that the server is there, and asks for its version. InfluxDB 1 and 2 answer anybody.
     ///
     /// # Errors
     ///
@@ -119,11 +119,11 @@ impl Client {
         })
     }
 
-    /// Writes `lines` in one request. They must be of the client's [encoder](Client::encoder), or of one of the same dialect.
+    /// Writes `lines` in one request. They must come from the client's [encoder](Client::encoder), or from one of the same dialect.
     ///
-    /// The lines carry their timestamps, so that writing them again overwrites what is stored and stores nothing twice. It
-    /// does not retry, but for one resend where the connection was lost before an answer, as a pooled one is that the server has
-    /// closed meanwhile: trying again is for an [`InfluxSink`](crate::InfluxSink) in a buffer.
+    /// The lines carry their timestamps, so writing them again overwrites what is stored and stores nothing twice. This does not
+    /// retry, except for one resend if the connection is lost before an answer, as happens when the server has closed a pooled one.
+    /// To retry, use an [`InfluxSink`](crate::InfluxSink) in a buffer.
     ///
     /// # Errors
     ///

@@ -57,30 +57,31 @@ impl Client {
 }
 
 impl ClientBuilder {
-    /// The HTTP proxy that requests go through, such as `http://localhost:3128`. Default: what the variables `HTTP_PROXY`,
-    /// `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` name, in small letters too, and the system's settings on macOS and Windows, as
-    /// for other programs.
+    /// The HTTP proxy that requests go through, such as `http://localhost:3128`. Default: as for other programs, what the variables
+    /// `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` name, also in lower case, and the system's settings on macOS and
+    /// Windows.
     ///
-    /// It is spoken to in `http` or `https`, and SOCKS is not supported: another scheme is refused by `build` here, and must not stand
-    /// in the environment, which `build` does not check.
+    /// The scheme is `http` or `https`; SOCKS is not supported. `build` refuses any other scheme that is set here. It does not check
+    /// the environment, which must not name one either.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Proxy::Url(url.into());
         self
     }
 
-    /// Goes through no proxy, whatever the environment names.
+    /// Uses no proxy, whatever the environment names.
     pub fn no_proxy(mut self) -> Self {
         self.proxy = Proxy::None;
         self
     }
 
-    /// The certificates that the server's and the proxy's are checked against, in PEM, in place of the system's. Default: the system's.
+    /// The certificates, in PEM, that those of the server and the proxy are checked against. Default: the system's, which these
+    /// replace.
     pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_certificates = Some(pem.into());
         self
     }
 
-    /// The time limit for a connection, its TLS included. Default: 3 s, in which one lost packet is sent again.
+    /// The time limit for a connection, including TLS. Default: 3 s, enough to send one lost packet again.
     ///
     /// A server that is down then shows as unreachable, and not as a write that may have been carried out.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
@@ -88,8 +89,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The time limit for a request, from the connection to the end of the answer, with its resend where the first connection was lost.
-    /// Default: 9 s, just below the `flush_timeout` of a buffer, so that the error can say what was waited for.
+    /// The time limit for a request, from the connection to the end of the answer, including the resend if the first connection was
+    /// lost. Default: 9 s, just below the `flush_timeout` of a buffer, so that the error can say what was waited for.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
         self.request_timeout = limit;
         self
@@ -97,13 +98,13 @@ impl ClientBuilder {
 
     /// When the body of a write is compressed. Default: above 1 KiB, as less fits into a packet anyway.
     ///
-    /// With `Gzip::Above(0)` every body is.
+    /// With `Gzip::Above(0)`, every body is compressed.
     pub fn gzip(mut self, gzip: Gzip) -> Self {
         self.gzip = gzip;
         self
     }
 
-    /// Checks the settings and makes the client. It connects to nothing yet.
+    /// Checks the settings and makes the client, which does not connect yet.
     ///
     /// # Errors
     ///

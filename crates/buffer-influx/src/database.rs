@@ -15,8 +15,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A [`ClientError`]; where the server asks for a login, the user must be an administrator. A bucket of InfluxDB 2 is
-    /// [`ClientError::Unsupported`]: its retention and its owner are to be chosen.
+    /// A [`ClientError`]. If the server asks for a login, the user must be an administrator. A bucket of InfluxDB 2 is
+    /// [`ClientError::Unsupported`]: somebody has to choose its retention and its owner.
     ///
     /// # Panics
     ///

@@ -1,8 +1,8 @@
 //! The dialects of the line protocol: what each family of servers reads in its own way.
 
-/// A family of servers that reads the line protocol in one way.
+/// A family of servers that read the line protocol in the same way.
 ///
-/// A target has the right one; only an [`Encoder`](crate::Encoder) of one's own has to choose.
+/// A target has the right one; you only choose one for an [`Encoder`](crate::Encoder) of your own.
 ///
 /// | | a backslash before a separator | `u64` | bounds |
 /// |---|---|---|---|

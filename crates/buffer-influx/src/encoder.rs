@@ -32,7 +32,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder of `dialect`, that changes nothing in its meaning: what has no form in the line protocol is refused.
+    /// An encoder for `dialect` that never changes a meaning: what has no form in the line protocol is refused.
     pub fn new(dialect: Dialect) -> Self {
         Self {
             rules: Rules::new(dialect),
@@ -40,7 +40,7 @@ impl Encoder {
         }
     }
 
-    /// Adds a tag to every point that does not set it itself, if only to the empty string.
+    /// Adds a tag to every point that does not set it itself; a point that sets it to the empty string goes without.
     #[must_use]
     pub fn default_tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         let (key, value) = (key.into(), value.into());
@@ -99,17 +99,17 @@ impl Encoder {
             .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Checks `point` and encodes it, stamped with the present time if it has no timestamp.
+    /// Checks `point` and encodes it, stamped with the current time if it has no timestamp.
     ///
     /// # Errors
     ///
-    /// A [`PointError`] that names the part which the server would refuse, misread or lose without an error, and what to do
+    /// A [`PointError`] that names the part which the server would refuse, misread or lose without an error, and says what to do
     /// about it.
     pub fn encode(&self, point: &Point) -> Result<Line, PointError> {
         encode(point, &self.default_tags, &self.rules)
     }
 
-    /// Begins a line from values that are at hand: the fast way from these to text, without a [`Point`] between.
+    /// Begins a line that is built from plain values: the fast way to text, without a [`Point`] in between.
     ///
     /// # Examples
     ///
@@ -126,11 +126,11 @@ impl Encoder {
         LineBuilder::new(measurement, &self.default_tags, &self.rules)
     }
 
-    /// Checks a measurement with its tags and encodes them once, for as many lines as will come.
+    /// Checks a measurement with its tags and encodes them once, for any number of lines.
     ///
     /// # Errors
     ///
-    /// As [`encode`](Encoder::encode).
+    /// As for [`encode`](Encoder::encode).
     ///
     /// # Examples
     ///

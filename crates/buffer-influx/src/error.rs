@@ -34,7 +34,7 @@ pub enum ClientError {
         /// What to change. The URL itself is not repeated, as it may hold a password.
         problem: &'static str,
     },
-    /// A setting is zero that can't be.
+    /// A setting is zero, which it can't be.
     #[error("`{setting}` is zero; set it to at least a millisecond")]
     Zero {
         /// The setting's name.
@@ -46,13 +46,13 @@ pub enum ClientError {
         /// What to change.
         problem: &'static str,
     },
-    /// The login is none that a server could take.
+    /// No server could take the login.
     #[error("the login's {problem}")]
     InvalidLogin {
         /// What to change. The login itself is not repeated.
         problem: &'static str,
     },
-    /// The proxy's URL can't be read, or is of another scheme than `http` and `https`.
+    /// The proxy's URL can't be read, or has a scheme other than `http` and `https`.
     #[error(
         "the proxy's URL can't be read or begins with neither http:// nor https://; write it as in http://localhost:3128"
     )]
@@ -60,10 +60,10 @@ pub enum ClientError {
     /// A certificate can't be read.
     #[error("the CA certificate can't be read; it must be one or more in PEM")]
     InvalidCertificate,
-    /// The target's server has no such request.
+    /// The target's server does not support the request.
     #[error("{what}")]
     Unsupported {
-        /// What it can't do.
+        /// What it does not support.
         what: &'static str,
     },
     /// The HTTP client could not be set up.
@@ -80,7 +80,7 @@ pub enum ClientError {
     /// The answer is larger than the client reads.
     #[error("the server's answer is above {most} bytes; ask for less, or add a LIMIT to the query")]
     AnswerTooLarge {
-        /// The most that is read.
+        /// The most bytes that the client reads.
         most: usize,
     },
     /// The server answered with an error.
@@ -114,7 +114,7 @@ pub enum WriteError {
     /// There is no connection to the server; nothing was sent.
     #[error("no connection to the server, so no line was sent; check that it runs and that its URL is right")]
     Unreachable(#[source] Cause),
-    /// The server has not answered within the time-out.
+    /// The server did not answer within the time-out.
     #[error(
         "no answer from the server in time, so the lines may be stored; writing them again stores nothing twice"
     )]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// The value of a field.
 ///
-/// InfluxDB 1 has no unsigned integers: there an unsigned one is written as a signed one, or refused where it is too large.
+/// InfluxDB 1 has no unsigned integers: there, an unsigned one is written as a signed one, or refused if it is too large.
 ///
 /// # Examples
 ///

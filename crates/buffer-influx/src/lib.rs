@@ -1,8 +1,8 @@
 //! Writes points to InfluxDB 1, 2 and 3 and VictoriaMetrics in batches, with every accepted point accounted for.
 //!
-//! A [`Point`] is checked and encoded where it is handed to the [`Writer`]. The lines are batched by a
-//! [buffer](buffer_core::Buffer), which limits each attempt in time, tries again, holds everything in an outage and drains at
-//! the end; the [`InfluxSink`] sends them to the server by way of a [`Client`] and says what the server's answer means.
+//! A [`Point`] is checked and encoded when it is handed to the [`Writer`]. A [buffer](buffer_core::Buffer) batches the lines: it
+//! limits each attempt in time, tries again, holds everything in an outage and drains at the end. The [`InfluxSink`] sends them to
+//! the server through a [`Client`], and says what the server's answer means.
 //!
 //! ```no_run
 //! use buffer_influx::{Client, InfluxSink, Point, V1, Writer};
@@ -22,18 +22,19 @@
 //!
 //! # Concepts
 //!
-//! * A [`Target`] is where points go: [`V1`], [`V2`] or [`V3`]. It fixes path, login, words and [`Dialect`].
-//! * A [`Point`] becomes a [`Line`] when an [`Encoder`] encodes it. What the server would refuse, misread or lose without an error is a
-//!   [`PointError`] then, so one bad point costs itself and no batch.
-//! * A [`LineBuilder`] makes the same line from values at hand, several times as fast, and a [`SeriesKey`] is a measurement with its
-//!   tags that is encoded once, for many lines.
-//! * [`Udp`] is a target without answers, with a [`UdpWriter`] of its own: its points are sent, and not delivered.
-//! * Every line has a timestamp, of the point or of the moment of encoding. A line that is written twice, as happens when an
+//! * A [`Target`] is where points go: [`V1`], [`V2`] or [`V3`]. It determines the path, the login, the server's words and the
+//!   [`Dialect`].
+//! * A [`Point`] becomes a [`Line`] when an [`Encoder`] encodes it. A point that the server would refuse, misread or lose without an
+//!   error is refused then, with a [`PointError`], so one bad point harms no other.
+//! * A [`LineBuilder`] makes the same line from plain values, several times as fast. A [`SeriesKey`] is a measurement with its tags,
+//!   encoded once for many lines.
+//! * [`Udp`] is a target without answers, with a [`UdpWriter`] of its own: its points count as sent, not as delivered.
+//! * Every line has a timestamp: that of the point, or the moment of encoding. A line that is written twice, as happens when an
 //!   answer is lost, overwrites itself.
-//! * A write that fails is a [`WriteError`]. Where the server has answered it is a [`Refusal`], of a [`RefusalKind`].
-//! * The [`InfluxSink`] turns these into what the buffer should do; the table is in its description. A line that is dropped for
-//!   what the server says of it has a [`RejectedLine`] for its cause.
-//! * With the feature `recorder`, `InfluxRecorder` makes points of what an application counts and measures with the facade of the
+//! * A write that fails is a [`WriteError`]. If the server answered, that contains a [`Refusal`], which has a [`RefusalKind`].
+//! * The [`InfluxSink`] turns these into what the buffer should do; the table is in its description. If a line is dropped because the
+//!   server refuses it, the cause is a [`RejectedLine`].
+//! * With the feature `recorder`, `InfluxRecorder` makes points of what an application counts and measures through the facade of the
 //!   crate `metrics`.
 
 mod answer_body;

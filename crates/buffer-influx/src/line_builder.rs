@@ -17,15 +17,15 @@ use crate::rules::Rules;
 
 /// A line that is written while it is built.
 ///
-/// [`Encoder::line`](crate::Encoder::line) and [`SeriesKey::line`](crate::SeriesKey::line) begin one. Setters, checks and
-/// errors are those of a [`Point`] and its encoder, and so is the line; texts are borrowed. What is usual is written at once: tags in the order
-/// of their keys, then fields, no key twice, names and texts without control characters. With anything else a point takes over,
-/// which costs what it costs there.
+/// [`Encoder::line`](crate::Encoder::line) and [`SeriesKey::line`](crate::SeriesKey::line) begin one. Setters, checks, errors and the
+/// line are those of a [`Point`] and its encoder, but texts are borrowed. A usual line is written at once: tags in the order of their
+/// keys, then fields, no key twice, names and texts without control characters. With anything else a point takes over, at the cost of
+/// a point.
 ///
-/// A thread remembers the names of its lines, of eight measurements at most, and of each line up to 256 names of up to 256 bytes, with the
-/// last value of each tag of up to 32 bytes: what the next line has in the same places is written without a check, where it is no longer
-/// than 32 bytes. That is about a megabyte for a thread at most, and mostly a few kilobytes. Who builds two lines at once on one thread
-/// has this for one of them.
+/// A thread remembers the names of its lines: those of eight measurements at most, and for each up to 256 names of up to 256 bytes,
+/// with the last value of each tag if that has up to 32 bytes. If the next line has the same name or value in the same place, and it
+/// has up to 32 bytes, it is written without a check. This takes at most about a megabyte for a thread, and mostly a few kilobytes.
+/// If a thread builds two lines at once, only one of them has this.
 ///
 /// # Examples
 ///
@@ -100,7 +100,7 @@ impl<'a> LineBuilder<'a> {
         self
     }
 
-    /// Sets the moment of the point; without one, the line is stamped when it is finished.
+    /// Sets the moment of the point; without this, the line is stamped when it is finished.
     pub fn timestamp(&mut self, time: SystemTime) -> &mut Self {
         self.set_moment(nanoseconds(time))
     }
@@ -111,8 +111,7 @@ impl<'a> LineBuilder<'a> {
         self.set_moment(nanoseconds.into())
     }
 
-    /// Sets the moment of the point as a number since 1970, in the unit that the program has; see
-    /// [`timestamp`](LineBuilder::timestamp).
+    /// Sets the moment of the point as a number since 1970, in the unit `precision`; see [`timestamp`](LineBuilder::timestamp).
     pub fn timestamp_in(&mut self, precision: Precision, moment: i64) -> &mut Self {
         self.set_moment(precision.nanoseconds(moment))
     }
@@ -121,7 +120,7 @@ impl<'a> LineBuilder<'a> {
     ///
     /// # Errors
     ///
-    /// A [`PointError`], as [`Encoder::encode`](crate::Encoder::encode) has it for the same point.
+    /// A [`PointError`], the same as [`Encoder::encode`](crate::Encoder::encode) has for this point.
     #[inline]
     pub fn finish(&mut self) -> Result<Line, PointError> {
         match self.write_timestamp() {
@@ -130,11 +129,11 @@ impl<'a> LineBuilder<'a> {
         }
     }
 
-    /// Checks everything and shows the line's bytes, without a line break: for a file, or a protocol of one's own.
+    /// Checks everything and shows the line's bytes, without a line break: for a file, or a protocol of your own.
     ///
     /// # Errors
     ///
-    /// As [`finish`](LineBuilder::finish).
+    /// As for [`finish`](LineBuilder::finish).
     ///
     /// # Examples
     ///

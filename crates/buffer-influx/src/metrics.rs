@@ -1,6 +1,6 @@
 //! The sink's own metrics, beside those of its buffer: their names, units and meanings, and where they are counted.
 //!
-//! They go the way of [`buffer_core::metrics`]: as totals, under the buffer's name, once for each attempt.
+//! They are reported as [`buffer_core::metrics`] says: as totals, under the buffer's name, once for each attempt.
 //!
 //! ```
 //! for metric in buffer_influx::metrics::ALL {

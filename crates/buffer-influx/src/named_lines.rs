@@ -16,8 +16,8 @@ pub(crate) struct NamedLines<'a> {
 }
 
 impl Refusal {
-    /// The indices of the lines that the server names, of `sent`, those that it has answered to, each with the server's reason. A
-    /// server that refuses lines does not name all of them in every case.
+    /// The lines that the server names, as indices in `sent`, each with the server's reason; `sent` are the lines that it answered
+    /// to. A server that refuses lines does not always name all of them.
     ///
     /// # Examples
     ///

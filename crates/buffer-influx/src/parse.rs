@@ -9,11 +9,11 @@ use crate::unread::{ParseLineError, Unread};
 impl FromStr for Point {
     type Err = ParseLineError;
 
-    /// Reads a line of the line protocol. Its timestamp, if it has one, is read as nanoseconds, whatever its size: for one of another
-    /// unit there is [`parse_in`](Point::parse_in).
+    /// Reads a line of the line protocol. A timestamp is read as nanoseconds, whatever its size; for another unit, use
+    /// [`parse_in`](Point::parse_in).
     ///
-    /// It is written anew when the point is encoded, so what comes of it is exactly one line of the target's dialect: no second
-    /// line can hide in it. In names `\` escapes `,`, `=` and a space, and stays as it is before anything else.
+    /// The point is written anew when it is encoded, so the result is exactly one line of the target's dialect: no second line can
+    /// hide in it. In names, `\` escapes `,`, `=` and a space, and stays as it is before anything else.
     ///
     /// # Examples
     ///
@@ -31,8 +31,8 @@ impl FromStr for Point {
 }
 
 impl Point {
-    /// Reads a line of the line protocol, as [`parse`](str::parse) does, with its timestamp in another unit. One that no server stores
-    /// is refused when the point is encoded.
+    /// Reads a line of the line protocol, as [`parse`](str::parse) does, with its timestamp in another unit. A timestamp that no
+    /// server stores is refused when the point is encoded.
     ///
     /// # Errors
     ///
@@ -57,12 +57,12 @@ impl Point {
         }
     }
 
-    /// Reads all lines of `body`, with their timestamps in the unit `precision`; empty lines and those that begin with `#` are none.
+    /// Reads all lines of `body`, with their timestamps in the unit `precision`; skips empty lines and those that begin with `#`.
     ///
     /// # Errors
     ///
-    /// A [`ParseLineError`], which says where in `body` and why. One line that can't be read costs all: where the next one begins is not
-    /// known for sure then, as a text may hold line breaks.
+    /// A [`ParseLineError`], which says where in `body` and why. One line that can't be read fails the whole body: as a text may hold
+    /// line breaks, it is then not certain where the next line begins.
     ///
     /// # Examples
     ///

@@ -9,9 +9,9 @@ use crate::precision::Precision;
 
 /// A measurement at a moment, with its tags and fields.
 ///
-/// The setters take anything and refuse nothing; the [`Encoder`](crate::Encoder), which every write asks, does the checking.
-/// A tag or a field that is set twice keeps its last value. Tags are sorted by key, as InfluxDB asks for; one with an empty
-/// key or an empty value is left out when the point is encoded, as InfluxDB has no such tags.
+/// The setters take anything and refuse nothing: the [`Encoder`](crate::Encoder), which every write goes through, does the checking.
+/// A tag or a field that is set twice keeps its last value. Tags are sorted by key, as InfluxDB asks for; a tag with an empty key or
+/// an empty value is left out when the point is encoded, as InfluxDB has no such tags.
 ///
 /// # Examples
 ///
@@ -129,8 +129,7 @@ impl Point {
         self
     }
 
-    /// Sets the moment of the point as a number since 1970, in the unit that the program has; see
-    /// [`timestamp`](Point::timestamp).
+    /// Sets the moment of the point as a number since 1970, in the unit `precision`; see [`timestamp`](Point::timestamp).
     #[must_use]
     pub fn timestamp_in(mut self, precision: Precision, moment: i64) -> Self {
         self.timestamp = Some(precision.nanoseconds(moment));

@@ -118,7 +118,7 @@ pub enum PointError {
         /// Its value.
         value: f64,
     },
-    /// An unsigned integer is above what the server's signed ones hold.
+    /// An unsigned integer exceeds what the server's signed ones hold.
     #[error("the field {field:?} is {value}, above the server's integers; store it as a float or a text")]
     UnsignedTooLarge {
         /// The key of the field.
@@ -126,7 +126,7 @@ pub enum PointError {
         /// Its value.
         value: u64,
     },
-    /// A field key has a quote, where the server takes it for the begin of a text and loses the point.
+    /// A field key has a quote, which the server takes for the start of a text, losing the point.
     #[error(
         "the field key {field:?} has a quote, which this server takes for the begin of a text; rename it"
     )]
@@ -134,7 +134,7 @@ pub enum PointError {
         /// The key of the field.
         field: String,
     },
-    /// A text has a line break, where the server loses the point.
+    /// A text has a line break, at which the server loses the point.
     #[error(
         "the text of the field {field:?} has a line break, at which this server ends the point; replace it"
     )]
@@ -162,15 +162,16 @@ pub enum PointError {
         /// The most that the server takes.
         most: usize,
     },
-    /// The line is longer than the server, or a datagram, takes.
+    /// The line is longer than the server or a datagram takes.
     #[error("the point's line has {bytes} bytes, above {most}; split its fields over several points")]
     LineTooLong {
         /// Its bytes.
         bytes: usize,
-        /// The most that may be.
+        /// The most bytes that it may have.
         most: usize,
     },
-    /// Two keys are written alike, as a line break and the two characters `\n` are, and the server would keep one.
+    /// Two keys are written alike, such as one with a line break and one with the two characters `\n`: the server would keep only
+    /// one.
     #[error("two {element}s are both written as {written:?}; rename one")]
     SameKeys {
         /// Tag keys or field keys.

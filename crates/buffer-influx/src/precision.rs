@@ -1,9 +1,9 @@
 //! The units in which a program may give a moment.
 
-/// The unit of a timestamp that a program has as a number.
+/// The unit of a timestamp that a program gives as a number.
 ///
-/// Only what goes into a [`Point`](crate::Point) has a unit to choose: lines always carry nanoseconds, and each target tells
-/// its server so in that server's own word, because a coarser unit would make points of one series overwrite each other.
+/// Only what goes into a [`Point`](crate::Point) has a unit to choose. Lines always carry nanoseconds, because a coarser unit would
+/// make points of one series overwrite each other; each target tells its server so in that server's own word.
 ///
 /// # Examples
 ///

@@ -15,13 +15,13 @@ const QUERY_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 impl Client {
     /// Asks a query in InfluxQL that changes nothing, in the target's database.
     ///
-    /// Times come as nanoseconds since 1970. It goes to `/query` of every server: InfluxDB 2 asks the bucket that is mapped to
-    /// a database of the bucket's name, and InfluxDB 3 takes InfluxQL there too. The query is part of the URL, so a proxy's log
-    /// may show it; [`post_query`](Client::post_query) does not do that.
+    /// Times come as nanoseconds since 1970. The query goes to `/query` of every server: InfluxDB 2 asks the bucket that is mapped to
+    /// a database of the bucket's name, and InfluxDB 3 takes InfluxQL there too. The query is part of the URL, so a proxy's log may
+    /// show it; to avoid that, use [`post_query`](Client::post_query).
     ///
     /// # Errors
     ///
-    /// A [`ClientError`], also when the server answers with success and a statement failed.
+    /// A [`ClientError`], also if the server answers with success but a statement failed.
     ///
     /// # Panics
     ///
@@ -51,17 +51,17 @@ impl Client {
         results(self.send(request, QUERY_ANSWER_BYTES).await?)
     }
 
-    /// Sends a query in InfluxQL that may change something, in the target's database; else as [`query`](Client::query).
+    /// Sends a query in InfluxQL that may change something, in the target's database; otherwise like [`query`](Client::query).
     ///
-    /// The query is in the body, where no log of a proxy shows it.
+    /// The query is in the body, where a proxy's log does not show it.
     ///
     /// # Errors
     ///
-    /// As of [`query`](Client::query). After [`ClientError::Unconfirmed`] it may have been carried out.
+    /// As for [`query`](Client::query). After [`ClientError::Unconfirmed`] the query may have been carried out.
     ///
     /// # Panics
     ///
-    /// As of [`query`](Client::query).
+    /// As for [`query`](Client::query).
     ///
     /// # Cancel safety
     ///

@@ -24,7 +24,7 @@ pub struct QueryResults {
     /// One for each statement.
     #[serde(default)]
     pub results: Vec<QueryResult>,
-    /// Why the query as a whole failed; the client makes an error of it.
+    /// Why the query as a whole failed; the client turns this into an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
 }
@@ -47,16 +47,16 @@ pub struct QueryResult {
     /// The statement's place in the query, from 0.
     #[serde(default)]
     pub statement_id: u64,
-    /// What was found; empty where nothing was, or where the statement finds nothing.
+    /// The series that were found; empty if there are none, or if the statement is of a kind that finds none.
     #[serde(default)]
     pub series: Vec<Series>,
-    /// What the server has to say besides, such as a warning.
+    /// What else the server has to say, such as a warning.
     #[serde(default)]
     pub messages: Vec<Message>,
-    /// Whether more would follow that the server has left out.
+    /// Whether the server has left out more that would follow.
     #[serde(default)]
     pub partial: bool,
-    /// Why the statement failed; the client makes an error of it.
+    /// Why the statement failed; the client turns this into an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
 }
@@ -88,12 +88,12 @@ pub struct Series {
     /// The rows, each with a value for each column.
     #[serde(default)]
     pub values: Vec<Vec<Value>>,
-    /// Whether more rows would follow that the server has left out.
+    /// Whether the server has left out more rows that would follow.
     #[serde(default)]
     pub partial: bool,
 }
 
-/// What the server has to say besides.
+/// What else the server has to say.
 ///
 /// # Examples
 ///
@@ -107,7 +107,7 @@ pub struct Series {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Message {
-    /// Such as `warning`.
+    /// Its level, such as `warning`.
     #[serde(default)]
     pub level: String,
     /// The server's words.
@@ -129,7 +129,7 @@ impl QueryResult {
 }
 
 impl Series {
-    /// The values of the column `name`, row by row; nothing where there is no such column.
+    /// The values of the column `name`, row by row; nothing if there is no such column.
     pub fn column(&self, name: &str) -> impl Iterator<Item = &Value> {
         let index = self.columns.iter().position(|column| column == name);
         self.values.iter().filter_map(move |row| row.get(index?))

@@ -18,8 +18,8 @@ use crate::updates::Updates;
 
 /// A [`metrics::Recorder`] that writes an application's metrics as points, through a [`Buffer`](buffer_core::Buffer) of its own.
 ///
-/// Each series, which is a metric with its labels, becomes a point for each interval in which it has changed. The measurement
-/// is the metric's name, the tags are its labels, and the fields depend on its kind:
+/// Each series, which is a metric with its labels, becomes a point for each interval in which it changed. The measurement is the
+/// metric's name, the tags are its labels, and the fields depend on its kind:
 ///
 /// | kind | fields |
 /// |---|---|
@@ -27,9 +27,9 @@ use crate::updates::Updates;
 /// | gauge | `gauge` |
 /// | histogram | `count`, `sum`, `min`, `max`, `p50`, `p90`, `p95`, `p99` |
 ///
-/// No update is lost: what the buffer has is held and tried again until the server is back, and while the buffer is full the
-/// series go on summing. When the last of recorder and [handles](RecorderHandle) is dropped, what is left is still written, at
-/// the end of `main` too. `docs/metrics.md` in the repository has the whole of it.
+/// An outage loses no update: the buffer holds what it has and tries again until the server is back, and while the buffer is full,
+/// the series go on summing. When the last of recorder and [handles](RecorderHandle) is dropped, what is left is still written, even
+/// at the end of `main`. `docs/metrics.md` in the repository has all the details.
 ///
 /// # Examples
 ///

@@ -63,9 +63,9 @@ pub struct RecorderBuilder {
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl InfluxRecorder {
-    /// The settings of a recorder whose points `encoder` encodes; the encoder's default tags are those of every series.
+    /// The settings of a recorder whose points are encoded by `encoder`; every series has the encoder's default tags.
     ///
-    /// Two processes need a tag that tells them apart, or their series are one, and their gauges overwrite each other.
+    /// Two processes need a tag that tells them apart. Otherwise they share their series, and their gauges overwrite each other.
     pub fn builder(encoder: Encoder) -> RecorderBuilder {
         RecorderBuilder {
             name: "metrics".to_owned(),
@@ -87,8 +87,8 @@ impl InfluxRecorder {
 impl RecorderBuilder {
     /// The name of the recorder's buffer. Default: `metrics`.
     ///
-    /// What reports this buffer, which is every metric with the label `buffer` and this value, is written along with others and
-    /// never alone: it changes with every flush, and must not cause the next one.
+    /// Metrics about this buffer, which have the label `buffer` with this value, are written along with others and never alone: they
+    /// change with every flush, and must not cause the next one.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -96,13 +96,13 @@ impl RecorderBuilder {
 
     /// The length of an interval. Default: 10 s.
     ///
-    /// A long one writes less; a crash loses as much.
+    /// With a longer one less is written, and a crash loses more.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.flush_interval = interval;
         self
     }
 
-    /// Adds up to this much to each interval, drawn anew each time, so that processes don't write in step. Default: 20 % of the
+    /// Lengthens each interval by a random time of up to this much, so that processes don't write in step. Default: 20 % of the
     /// interval.
     pub fn flush_jitter(mut self, jitter: Duration) -> Self {
         self.flush_jitter = Some(jitter);
@@ -129,36 +129,36 @@ impl RecorderBuilder {
 
     /// The quantiles of histograms, each between 0 and 1. Default: 0.5, 0.9, 0.95 and 0.99.
     ///
-    /// They are off by 1 % at most. A field is named by its percentage: `p50`, `p99_9`.
+    /// They are off by 1 % at most. A field is named after its percentage: `p50`, `p99_9`.
     pub fn quantiles(mut self, quantiles: &[f64]) -> Self {
         self.quantiles = quantiles.to_vec();
         self
     }
 
-    /// How many series of the application there may be. Default: 10,000.
+    /// The most series that the application may have. Default: 10,000.
     ///
-    /// Beyond it counters and histograms of one name are summed up in one series with the tag `overflow=true`, and gauges, which
-    /// can't be summed up, are refused and counted. A series takes some hundred bytes, a histogram up to 32 KiB.
+    /// Beyond it, counters and histograms of one name are summed in one series with the tag `overflow=true`. Gauges, which can't be
+    /// summed, are refused and counted. A series takes some hundred bytes, a histogram up to 32 KiB.
     pub fn series_limit(mut self, series: usize) -> Self {
         self.series_limit = series;
         self
     }
 
-    /// How long a series is kept that has not changed and of which nobody holds a handle. Default: 5 minutes.
+    /// How long a series is kept while it does not change and nobody holds a handle to it. Default: 5 minutes.
     ///
-    /// A series that is forgotten begins anew when it comes back. So what could not is kept: a counter that is written as a total or
-    /// was set by `absolute`, and a gauge that was changed by differences and is not at zero. A gauge that was only ever `set` is
-    /// forgotten, and so is a counter that was only incremented: a difference that comes after that begins at zero, and an
-    /// `absolute` counts from zero. Where one series is to have both, hold its handle.
+    /// A series that is forgotten begins anew when it comes back. So a series that can't begin anew is kept: a counter that is
+    /// written as a total or was set by `absolute`, and a gauge that was changed by differences and is not at zero. A gauge that was
+    /// only ever `set` is forgotten, and so is a counter that was only incremented: a difference that comes later begins at zero, and
+    /// a later `absolute` counts from zero. If a series is to have both, hold its handle.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
         self
     }
 
-    /// Changes the settings of the recorder's buffer. Default: one partition, batches of 5,000 lines or of 4 MiB, and no end to
-    /// retries, so that nothing is dropped which the server does not refuse for good; the rest as in [`Builder`].
+    /// Changes the settings of the recorder's buffer. Default: one partition, batches of 5,000 lines or of 4 MiB, and unlimited
+    /// retries, so that only what the server refuses for good is dropped; the rest as in [`Builder`].
     ///
-    /// Its name, `last_items` and `runtime` are set here and can't be changed there.
+    /// This builder sets its name, `last_items` and `runtime`; `settings` can't change them.
     pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
         self.writer = self.writer.buffer(settings);
         self
@@ -199,11 +199,12 @@ impl RecorderBuilder {
         Ok(InfluxRecorder::new(recording))
     }
 
-    /// The same, with a handle to flush and close it: for a recorder that is handed over to somebody else.
+    /// Like [`build_recorder`](RecorderBuilder::build_recorder), but also returns a handle to flush and close the recorder: for one
+    /// that is handed to other code.
     ///
     /// # Errors
     ///
-    /// As [`build_recorder`](RecorderBuilder::build_recorder).
+    /// As for [`build_recorder`](RecorderBuilder::build_recorder).
     pub fn build(
         self,
         sink: impl Flush<Line>,
@@ -213,9 +214,9 @@ impl RecorderBuilder {
         Ok((recorder, handle))
     }
 
-    /// The same, and installs the recorder as the process's own.
+    /// Like [`build`](RecorderBuilder::build), but installs the recorder as the process's own.
     ///
-    /// The process keeps it for good, so its buffer is closed by [`close`](RecorderHandle::close), or by the end of the runtime.
+    /// The process never drops it, so its buffer is closed by [`close`](RecorderHandle::close), or by the end of the runtime.
     ///
     /// # Errors
     ///

@@ -67,13 +67,13 @@ impl RecorderHandle {
         Self { recording }
     }
 
-    /// Ends the interval and waits until its points are settled; says what became of them.
+    /// Ends the interval and waits until its points are settled; reports what became of them.
     ///
     /// In an outage it waits.
     ///
     /// # Cancel safety
     ///
-    /// Safe: what was handed over is written, the rest goes on summing.
+    /// Safe: what was handed over is written, the rest stays in its series.
     pub async fn flush(&self) -> FlushReport {
         let Recording { buffer, .. } = &*self.recording;
         let mut report = FlushReport::default();
@@ -86,8 +86,8 @@ impl RecorderHandle {
         }
     }
 
-    /// Like [`flush`](RecorderHandle::flush), for at most `limit`; what is not settled by then is in [`FlushReport::pending`], and its
-    /// flush goes on. What had no room in the buffer goes on summing.
+    /// Like [`flush`](RecorderHandle::flush), for at most `limit`. What is not settled by then is in [`FlushReport::pending`], and
+    /// its flush goes on. What had no room in the buffer stays in its series.
     ///
     /// # Cancel safety
     ///

@@ -53,7 +53,7 @@ impl Refusal {
         &self.message
     }
 
-    /// The time that the server asks to be left alone, if it says so.
+    /// How long the server asks to be left alone, if it says so.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -84,14 +84,14 @@ pub enum RefusalKind {
     Unreadable,
     /// There is no such database.
     DatabaseNotFound,
-    /// The URL, the database's or the organization's name, the retention policy or what stands between is wrong, or it is another
-    /// server that answers: no line is to blame.
+    /// The URL, the name of the database or the organization, the retention policy or something in front of the server is wrong, or
+    /// another server answers: no line is to blame.
     Misconfigured,
-    /// The login is missing or wrong, or may not write here.
+    /// The login is missing, wrong, or not allowed to write here.
     Unauthorized,
     /// The body is larger than the server takes.
     TooLarge,
-    /// The server, or what stands before it, has no room or no time at present.
+    /// The server, or something in front of it, has no room or no time at present.
     Busy,
     /// The server failed; some lines may be stored.
     Failed,

@@ -11,9 +11,9 @@ use crate::kind::{Evidence, kind, split_dropped};
 use crate::refusal::Refusal;
 
 impl Refusal {
-    /// What an answer to a write means that came by other means than a [`Client`](crate::Client): nothing, if the lines are taken.
+    /// What an answer to a write means that did not come through a [`Client`](crate::Client); none if the lines are taken.
     ///
-    /// `retry_after` is the header of that name. A status that is none counts as 500.
+    /// `retry_after` is the header of that name. A `status` that is no HTTP status counts as 500.
     ///
     /// # Examples
     ///

@@ -19,7 +19,7 @@ use crate::dialect::Dialect;
 pub enum NonFinite {
     /// The point is refused.
     Refuse,
-    /// The field is left out; a point of nothing but such fields is refused.
+    /// The field is left out; a point that has only such fields is refused.
     LeaveOut,
 }
 

@@ -13,7 +13,7 @@ use crate::rules::Rules;
 
 /// A measurement with its tags, checked and encoded, for a program that writes to the same series again and again.
 ///
-/// [`Encoder::series`](crate::Encoder::series) makes one, and its lines have the rules and the default tags of that encoder.
+/// [`Encoder::series`](crate::Encoder::series) makes one; its lines follow the rules of that encoder and have its default tags.
 /// Clones share the text.
 ///
 /// # Examples

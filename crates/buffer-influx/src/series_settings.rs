@@ -24,7 +24,7 @@ use crate::point_error::PointError;
 pub enum Counters {
     /// What was counted since the last point, in the field `delta`: the sum of the points is the count.
     Deltas,
-    /// What was counted since the program began, in the field `total`, which begins anew with each of its runs.
+    /// What was counted since the program began, in the field `total`, which starts again with each run.
     Totals,
 }
 
@@ -41,10 +41,10 @@ pub enum Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Gauges {
-    /// In the interval in which they have changed.
+    /// In the intervals in which they changed.
     WhenChanged,
-    /// In every interval, once they have been set and until they are forgotten: one of which nobody holds a handle is, when it was not
-    /// set for the recorder's `idle_timeout`. The recorder does not rest then.
+    /// In every interval, from when they are first set until they are forgotten: a gauge is forgotten when nobody holds a handle to
+    /// it and it was not set for the recorder's `idle_timeout`. The recorder does not rest meanwhile.
     Always,
 }
 

@@ -46,7 +46,7 @@ pub struct InfluxSink {
 }
 
 impl InfluxSink {
-    /// A sink that writes by way of `client`. The target's database must exist: [`Client::create_database`] creates it.
+    /// A sink that writes through `client`. The target's database must exist: [`Client::create_database`] creates it.
     pub fn new(client: Client) -> Self {
         Self {
             client,
@@ -54,8 +54,8 @@ impl InfluxSink {
         }
     }
 
-    /// Creates the target's database, once, when the server says that it is missing. The login must be allowed to. Where the server
-    /// does not answer, or has failed, it is tried again with the next attempt.
+    /// Creates the target's database, once, when the server says that it is missing. The login must be allowed to. If the server does
+    /// not answer, or fails, the next attempt tries again to create it.
     #[must_use]
     pub fn create_missing_database(self) -> Self {
         self.may_create.store(true, Relaxed);
@@ -243,7 +243,7 @@ fn deliver(batch: &mut Batch<Line>, part: &[usize]) {
 }
 
 impl WriteError {
-    /// What the error means for a batch as a whole, for sinks that write lines and whose items are others.
+    /// What the error means for a batch as a whole: for sinks that write lines but have other items.
     ///
     /// # Examples
     ///

@@ -8,7 +8,7 @@ use crate::v3::V3;
 
 /// What a client writes to, made from a [`V1`], a [`V2`] or a [`V3`].
 ///
-/// It fixes what the servers differ in: the path, the login, the word for nanoseconds, and the [`Dialect`] of the lines.
+/// It determines what the servers differ in: the path, the login, the word for nanoseconds, and the [`Dialect`] of the lines.
 ///
 /// # Examples
 ///
@@ -28,7 +28,7 @@ use crate::v3::V3;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Target {
-    /// InfluxDB 1, or what takes its requests.
+    /// InfluxDB 1, or a server that takes its requests.
     V1(V1),
     /// InfluxDB 2.
     V2(V2),

@@ -10,11 +10,10 @@ use crate::dialect::Dialect;
 use crate::encoder::Encoder;
 use crate::line::Line;
 
-/// A UDP listener for line protocol, as InfluxDB 1, Telegraf and VictoriaMetrics have one; a target for a
-/// [`UdpWriter`](crate::UdpWriter).
+/// A UDP listener for line protocol, as in InfluxDB 1, Telegraf and VictoriaMetrics; a target for a [`UdpWriter`](crate::UdpWriter).
 ///
-/// There is no answer. What was sent may be lost on its way, and one line that the server can't read costs it the whole
-/// datagram. The listener must expect nanoseconds, as InfluxDB's does by default.
+/// There is no answer. What was sent may be lost on its way, and a line that the server can't read makes it lose the whole datagram.
+/// The listener must expect nanoseconds, as InfluxDB's does by default.
 ///
 /// # Examples
 ///
@@ -44,8 +43,8 @@ impl Udp {
         }
     }
 
-    /// The most bytes of a datagram, and so of a line. Default: 1,400, which no network divides; a datagram that is divided is
-    /// lost with any of its pieces. At most 65,507.
+    /// The most bytes of a datagram, and so of a line. Default: 1,400, which no network divides; a divided datagram is lost if any of
+    /// its pieces is. At most 65,507.
     #[must_use]
     pub fn datagram_bytes(mut self, bytes: usize) -> Self {
         self.datagram_bytes = bytes;

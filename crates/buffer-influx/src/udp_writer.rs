@@ -17,8 +17,8 @@ use crate::writer_builder::WriterBuilder;
 
 /// A handle that takes points and sends them in datagrams; clones are handles to the same buffer.
 ///
-/// Its reports say *sent* where those of a [`Writer`] say delivered: whether a datagram arrived, and whether the server could read
-/// it, nobody learns. What would not fit into a datagram is refused when it is written.
+/// Its reports say *sent* where those of a [`Writer`] say delivered: nobody learns whether a datagram arrived, or whether the server
+/// could read it. A point that does not fit into a datagram is refused when it is written.
 ///
 /// # Examples
 ///
@@ -139,7 +139,7 @@ const BATCH_SIZE: usize = 500;
 pub struct UdpSummary {
     /// What became of all points; nothing is pending.
     pub sent: Sent,
-    /// The lines that the drain's deadline left over. When several callers wait for one close, the first to be answered gets them.
+    /// The lines that the drain's deadline left over. If several callers wait for one close, the first to be answered gets them.
     pub unsent: Vec<Line>,
 }
 
@@ -190,7 +190,7 @@ impl UdpWriter {
 
     /// Sends a line of the writer's [encoder](UdpWriter::encoder), and waits while the buffer is full.
     ///
-    /// A line of another encoder is taken as well, and may be more than fits into a datagram.
+    /// A line of another encoder is taken as well, even if it does not fit into a datagram.
     ///
     /// # Errors
     ///
@@ -198,7 +198,7 @@ impl UdpWriter {
     ///
     /// # Cancel safety
     ///
-    /// As [`write`](UdpWriter::write).
+    /// As for [`write`](UdpWriter::write).
     pub async fn write_line(&self, line: Line) -> Result<(), InsertError<Line>> {
         self.writer.write_line(line).await
     }
@@ -212,12 +212,12 @@ impl UdpWriter {
         self.writer.try_write_line(line)
     }
 
-    /// The buffer below, for what the writer has no method for. What it calls delivered is sent, and no more.
+    /// The buffer below, for what the writer has no method for. What it calls delivered is only sent.
     pub fn buffer(&self) -> &Buffer<Line> {
         self.writer.buffer()
     }
 
-    /// Sends what is pending, and waits until it is sent; says what became of it.
+    /// Sends what is pending, and waits until it is sent; reports what became of it.
     ///
     /// # Cancel safety
     ///
@@ -226,7 +226,8 @@ impl UdpWriter {
         self.writer.flush().await.into()
     }
 
-    /// Like [`flush`](UdpWriter::flush), for at most `limit`; what is not sent by then is in [`Sent::pending`], and its flush goes on.
+    /// Like [`flush`](UdpWriter::flush), for at most `limit`. What is not sent by then is in [`Sent::pending`], and its flush goes
+    /// on.
     ///
     /// # Cancel safety
     ///
@@ -276,14 +277,15 @@ impl UdpWriter {
 }
 
 impl UdpWriterBuilder {
-    /// Changes the encoder, for instance by default tags. Another one in its place refuses what does not fit into a datagram, too.
+    /// Changes the encoder, for instance its default tags. An encoder put in its place also refuses what does not fit into a
+    /// datagram.
     pub fn encoder(mut self, settings: impl FnOnce(Encoder) -> Encoder) -> Self {
         self.writer = self.writer.encoder(settings);
         self
     }
 
-    /// Changes the settings of the buffer, as [`WriterBuilder::buffer`] does. Default: batches of 500 lines, so that one is not more
-    /// datagrams at once than a listener's socket holds; the rest as there.
+    /// Changes the settings of the buffer, as [`WriterBuilder::buffer`] does. Default: batches of 500 lines, so that a batch is not
+    /// more datagrams at once than a listener's socket holds; the rest as there.
     pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
         self.writer = self.writer.buffer(settings);
         self

@@ -66,14 +66,14 @@ impl V1 {
         self
     }
 
-    /// What a cluster waits for before it answers. Default: what the cluster is set to.
+    /// What a cluster waits for before it answers. Default: the cluster's setting.
     #[must_use]
     pub fn consistency(mut self, consistency: Consistency) -> Self {
         self.consistency = Some(consistency);
         self
     }
 
-    /// The user, which can't hold a colon, and the password, sent in a header.
+    /// The user, who can't have a colon in the name, and the password; sent in a header.
     #[must_use]
     pub fn basic_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         let (user, password) = (user.into(), password.into());
@@ -81,8 +81,8 @@ impl V1 {
         self
     }
 
-    /// The user and the password, sent in the URL as `u` and `p`, for where nothing else is taken: the logs of whatever stands
-    /// between may show them.
+    /// The user and the password, sent in the URL as `u` and `p`, for when nothing else is taken: the logs of whatever stands between
+    /// may show them.
     #[must_use]
     pub fn query_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         let (user, password) = (user.into(), password.into());
@@ -90,7 +90,7 @@ impl V1 {
         self
     }
 
-    /// A token, sent in a header with the word `Token`. InfluxDB takes `user:password` for one since 1.8.
+    /// A token, sent in a header with the word `Token`. Since 1.8, InfluxDB takes `user:password` as one.
     #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.login = Login::Token {

@@ -4,8 +4,8 @@ use crate::login::Login;
 
 /// A bucket of an InfluxDB 2 server.
 ///
-/// Points go to `/api/v2/write`, with the precision `ns`. InfluxDB 2 refuses a request as a whole when it can't read a line;
-/// the sink takes the lines out that it names and writes the others again.
+/// Points go to `/api/v2/write`, with the precision `ns`. InfluxDB 2 refuses a request as a whole if it can't read a line; the sink
+/// takes out the lines that it names and writes the others again.
 ///
 /// # Examples
 ///

@@ -4,7 +4,7 @@ use crate::login::Login;
 
 /// A database of an InfluxDB 3 server.
 ///
-/// Points go to `/api/v3/write_lp`, with the precision `nanosecond`, as the server would guess it otherwise.
+/// Points go to `/api/v3/write_lp`, with the precision `nanosecond`, as the server would otherwise guess it.
 ///
 /// # Examples
 ///
@@ -23,8 +23,8 @@ pub struct V3 {
 }
 
 impl V3 {
-    /// The database `database`; the server creates it with its first points. An empty token is refused when the client is built:
-    /// [`without_login`](V3::without_login) sends none.
+    /// The database `database`; the server creates it with its first points. An empty token is refused when the client is built: to
+    /// send none, use [`without_login`](V3::without_login).
     pub fn new(database: impl Into<String>, token: impl Into<String>) -> Self {
         Self {
             database: database.into(),
@@ -44,16 +44,16 @@ impl V3 {
         self
     }
 
-    /// Asks the server to refuse a request as a whole when one of its lines is bad. It then names one bad line an answer, so
-    /// each costs one more request. Default: it stores the others.
+    /// Asks the server to refuse a request as a whole if one of its lines is bad. It then names one bad line in each answer, so each
+    /// costs one more request. Default: it stores the other lines.
     #[must_use]
     pub fn whole_or_nothing(mut self) -> Self {
         self.accept_partial = false;
         self
     }
 
-    /// Asks the server to answer before the points are on its disk: faster, and a crash of the server loses up to a second
-    /// of points that were called delivered. Default: it answers afterwards.
+    /// Asks the server to answer before the points are on its disk. This is faster, but a crash of the server loses up to a second of
+    /// points that were reported as delivered. Default: it answers afterwards.
     #[must_use]
     pub fn no_sync(mut self) -> Self {
         self.no_sync = true;

@@ -70,7 +70,7 @@ pub enum TryWritePointError {
         #[source]
         reason: PointError,
     },
-    /// The buffer holds as many points as its capacity.
+    /// The buffer holds as many points as its capacity allows.
     #[error(
         "the writer's buffer is full; wait with write, or raise its capacity; the point is handed back in this error"
     )]
@@ -161,8 +161,8 @@ pub enum WriteSyncError {
     /// The writer is closed.
     #[error("{CLOSED}")]
     Closed(Box<Point>),
-    /// The point was accepted, and nobody said that it is stored: it was dropped, with the server's words as the cause, or the drain's
-    /// time was up. It may be stored all the same, if an answer was lost; written again, it overwrites itself.
+    /// The point was accepted, but nobody said that it is stored: it was dropped, with the server's words as the cause, or the
+    /// drain's time was up. If an answer was lost, it may be stored all the same; written again, it overwrites itself.
     #[error(transparent)]
     NotStored(NotDelivered),
 }

@@ -20,8 +20,8 @@ use crate::write_point_error::{
 
 /// A handle that takes points and writes them in batches; clones are handles to the same buffer.
 ///
-/// A point is checked and encoded when it is handed in, on the caller's thread: a bad one is an error there and then, and
-/// harms no other. When the last handle is dropped, what is pending is still written, also at the end of `main`.
+/// A point is checked and encoded when it is handed in, on the caller's thread: a bad one is an error at once, and harms no other.
+/// When the last handle is dropped, what is pending is still written, even at the end of `main`.
 ///
 /// # Examples
 ///
@@ -61,12 +61,12 @@ pub struct Writer {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Batches handed to the sink, each counted once for every attempt.
+    /// Batches handed to the sink, each counted once for each attempt.
     pub writes: u64,
-    /// Attempts that ended with an error of the sink, or were cut off. One in which single lines were refused and the others settled
-    /// is none: see `points` for these.
+    /// Attempts that ended with an error of the sink, or were cut off. An attempt in which single lines were refused and the others
+    /// settled is not among them: see `points` for these lines.
     pub errors: u64,
-    /// Bytes of line protocol in all other attempts, before compression, with those of the lines that were refused.
+    /// Bytes of line protocol in all other attempts, before compression, including the lines that were refused.
     pub bytes: u64,
     /// Every accepted point, by what became of it.
     pub points: Ledger,
@@ -81,7 +81,7 @@ impl Writer {
         }
     }
 
-    /// The buffer below, for lines that are encoded already and for what the writer has no method for.
+    /// The buffer below, for lines that are already encoded and for what the writer has no method for.
     pub fn buffer(&self) -> &Buffer<Line> {
         &self.buffer
     }
@@ -141,10 +141,10 @@ impl Writer {
             })
     }
 
-    /// Writes `point` and waits until it is stored, or dropped; waits for room before, while the buffer is full.
+    /// Writes `point` and waits until it is stored or dropped; while the buffer is full, it first waits for room.
     ///
-    /// Each caller gets the answer for its own point. A flush is asked for, and callers that come while one is in flight share
-    /// the next, so it is for points that somebody waits for, and not for many in a row.
+    /// Each caller gets the answer for its own point. A call asks for a flush, and calls that come while one is in flight share the
+    /// next. So use it for points that somebody waits for, not for many in a row.
     ///
     /// # Errors
     ///
@@ -152,8 +152,8 @@ impl Writer {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped before the point was accepted has written nothing; afterwards the point goes its way, and only
-    /// the answer is lost.
+    /// A future that is dropped before the point was accepted has written nothing; after that, the point goes its way, and only the
+    /// answer is lost.
     pub async fn write_sync(&self, point: Point) -> Result<(), WriteSyncError> {
         let (point, line) = self
             .encoded(point)
@@ -198,8 +198,8 @@ impl Writer {
 
     /// Writes a line of the writer's [encoder](Writer::encoder), and waits while the buffer is full.
     ///
-    /// A line of another dialect's encoder is taken as well, and the server may misread it and the line behind it: in a text for
-    /// InfluxDB a line break stands as it is, which ends the line for VictoriaMetrics.
+    /// A line of another dialect's encoder is taken as well, but the server may misread it and the line behind it: a line break in a
+    /// text for InfluxDB stands as it is, and ends the line for VictoriaMetrics.
     ///
     /// # Errors
     ///
@@ -207,12 +207,13 @@ impl Writer {
     ///
     /// # Cancel safety
     ///
-    /// As [`write`](Writer::write).
+    /// As for [`write`](Writer::write).
     pub async fn write_line(&self, line: Line) -> Result<(), InsertError<Line>> {
         self.buffer.insert(line).await
     }
 
-    /// Writes a line of the writer's [encoder](Writer::encoder) if there is room. In other ways the [buffer](Writer::buffer) takes it.
+    /// Writes a line of the writer's [encoder](Writer::encoder) if there is room. For other ways to insert it, use the
+    /// [buffer](Writer::buffer).
     ///
     /// # Errors
     ///
@@ -221,7 +222,7 @@ impl Writer {
         self.buffer.try_insert(line)
     }
 
-    /// Flushes what is pending, and waits until all of it is settled; says what became of it.
+    /// Flushes what is pending, and waits until all of it is settled; reports what became of it.
     ///
     /// In an outage it waits.
     ///
@@ -232,7 +233,7 @@ impl Writer {
         self.buffer.flush().await
     }
 
-    /// Like [`flush`](Writer::flush), for at most `limit`; what is not settled by then is in [`FlushReport::pending`], and its flush
+    /// Like [`flush`](Writer::flush), for at most `limit`. What is not settled by then is in [`FlushReport::pending`], and its flush
     /// goes on.
     ///
     /// # Cancel safety
@@ -271,7 +272,7 @@ impl Writer {
         self.buffer.is_closed()
     }
 
-    /// The count of every point that the writer accepted, by what became of it.
+    /// Every point that the writer accepted, counted by what became of it.
     pub fn ledger(&self) -> Ledger {
         self.buffer.ledger()
     }

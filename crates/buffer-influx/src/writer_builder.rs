@@ -38,8 +38,8 @@ pub struct WriterBuilder {
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 impl Writer {
-    /// The settings of a writer of `encoder`'s lines: batches of 5,000 or of 4 MiB, flushed 1 s after their first line, and up to 20 % later
-    /// by jitter.
+    /// The settings of a writer of `encoder`'s lines. Default: batches of 5,000 lines or of 4 MiB, flushed 1 s after their first
+    /// line, or up to 20 % later by jitter.
     pub fn builder(encoder: Encoder) -> WriterBuilder {
         WriterBuilder::new(encoder)
     }
@@ -58,15 +58,15 @@ impl WriterBuilder {
         }
     }
 
-    /// Changes the encoder, for instance by default tags.
+    /// Changes the encoder, for instance its default tags.
     pub fn encoder(mut self, settings: impl FnOnce(Encoder) -> Encoder) -> Self {
         self.encoder = settings(self.encoder);
         self
     }
 
-    /// Changes the settings of the buffer. Default: batches of 5,000 lines, which is what InfluxDB's manual recommends, or of
-    /// 4 MiB, flushed 1 s after their first line; the jitter makes it up to 20 % later, and a flush that is in flight then as long as
-    /// that takes. The rest is as in [`Builder`]. A line weighs its bytes and its line break.
+    /// Changes the settings of the buffer. Default: batches of 5,000 lines, as InfluxDB's manual recommends, or of 4 MiB, flushed 1 s
+    /// after their first line. Jitter delays that by up to 20 %, and a flush that is in flight by as long as it takes. The rest is as
+    /// in [`Builder`]. A line weighs its bytes and its line break.
     pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
         self.buffer = settings(self.buffer);
         self
