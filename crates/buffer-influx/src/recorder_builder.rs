@@ -59,7 +59,7 @@ pub struct RecorderBuilder {
     runtime: Option<Handle>,
 }
 
-/// Above it a duration is a mistake, as in the settings of a buffer.
+/// A duration above it is a mistake, as in the settings of a buffer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl InfluxRecorder {
@@ -129,7 +129,8 @@ impl RecorderBuilder {
 
     /// The quantiles of histograms, each between 0 and 1. Default: 0.5, 0.9, 0.95 and 0.99.
     ///
-    /// They are off by 1 % at most. A field is named after its percentage: `p50`, `p99_9`.
+    /// They are off by 1 % at most while an interval's values span no more than a factor of 10^17. A field is named after its
+    /// percentage: `p50`, `p99_9`.
     pub fn quantiles(mut self, quantiles: &[f64]) -> Self {
         self.quantiles = quantiles.to_vec();
         self
@@ -251,7 +252,7 @@ impl RecorderBuilder {
         Ok((self.flush_interval, jitter))
     }
 
-    /// The registry, checked, and what is left for the buffer.
+    /// The checked registry, and what is left for the buffer.
     fn registry(self) -> Result<(Registry, WriterBuilder), RecorderBuildError> {
         let quantile = |quantile: f64| match (0.0..=1.0).contains(&quantile) {
             true => Ok(Quantile {
