@@ -1,4 +1,4 @@
-//! Reads the JSON in which the servers answer, in all shapes that they give it.
+//! Reads the JSON in which the servers answer, in all the shapes that they give it.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub(crate) struct AnswerBody {
 }
 
 impl AnswerBody {
-    /// A body that is no JSON, or JSON of another form, tells nothing.
+    /// A body that is not JSON, or JSON of another form, tells nothing.
     pub(crate) fn of(body: &str) -> Self {
         let Ok(Value::Object(mut body)) = serde_json::from_str(body) else {
             return Self::default();
@@ -30,7 +30,7 @@ impl AnswerBody {
         let (error, message) = (text("error"), text("message"));
         let (has_code, version) = (text("code").is_some(), text("version"));
         let message = match (error, message) {
-            // InfluxDB Cloud repeats a code in `error`; the words are in `message` then.
+            // InfluxDB Cloud repeats a code in `error`; then the words are in `message`.
             (Some(_), Some(message)) => Some(message),
             // Many a gateway says no more than a `message`.
             (None, Some(message)) => has_code.then_some(message),
@@ -56,7 +56,8 @@ impl AnswerBody {
     }
 }
 
-/// What names no line is kept among what does, or the lines that are named would pass for all. Alone it tells nothing.
+/// An entry that names no line is kept beside those that do, or the lines that are named would pass for all. If no entry names one,
+/// the list tells nothing.
 fn all_named_by_number(lines: &[Value]) -> Vec<NamedByNumber> {
     let named: Vec<_> = lines.iter().map(named_by_number).collect();
     if named.iter().all(Option::is_none) {
@@ -65,10 +66,10 @@ fn all_named_by_number(lines: &[Value]) -> Vec<NamedByNumber> {
     named.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-/// Reads `error parsing line N (1-based): reason`, of which the products on version 3's engine say one in each line of their text.
+/// Reads `error parsing line N (1-based): reason`: products on version 3's engine say one in each line of their text.
 fn named_in_text(message: &str) -> Vec<NamedByNumber> {
     const BEHIND_NUMBER: &str = " (1-based): ";
-    // In what is quoted, such as a field's key, these words could be anybody's.
+    // Within quotes, such as in a field's key, these words could be anybody's.
     let is_own = |(before, _): (&str, &str)| !before.contains(['"', '\'']);
     if !message.split_once(BEHIND_NUMBER).is_some_and(is_own) {
         return Vec::new();
@@ -84,7 +85,7 @@ fn named_in_text(message: &str) -> Vec<NamedByNumber> {
     named.collect()
 }
 
-/// What is no object names no line, nor does one without a reason.
+/// An entry that is not an object, or has no reason, names no line.
 fn named_by_number(line: &Value) -> Option<NamedByNumber> {
     let reason = line.get("error_message")?.as_str()?;
     let number = line

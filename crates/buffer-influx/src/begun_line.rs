@@ -9,12 +9,12 @@ use crate::rules::Rules;
 use crate::scratch::Scratch;
 use crate::usual::{write_field, write_timestamp};
 
-/// What is written reads back as it was handed in. Each `write` says whether it has written; it has not where something is not
-/// usual, comes in another order, or a second time.
+/// What is written reads back as it was handed in. Each `write` says whether it has written; it has not if something is not usual,
+/// comes in another order, or comes a second time.
 #[derive(Debug)]
 pub(crate) struct BegunLine<'a> {
     rules: &'a Rules,
-    /// Sorted by key, no key twice; those that are not written yet.
+    /// Those that are not written yet: sorted by key, no key twice.
     default_tags: &'a [(String, String)],
     next: Next,
     cache: CacheGuard,
@@ -33,7 +33,7 @@ enum Next {
 const USUAL_BYTES: usize = 65_535;
 
 impl<'a> BegunLine<'a> {
-    /// With a measurement, or [given up](BegunLine::is_given_up) where that is not usual.
+    /// With a measurement, or [given up](BegunLine::is_given_up) if that is not usual.
     #[inline(always)]
     pub(crate) fn of_measurement(
         measurement: &str,
@@ -83,13 +83,13 @@ impl<'a> BegunLine<'a> {
         (self.default_tags, self.rules)
     }
 
-    /// What is written; nothing more will be.
+    /// Gives up, and shows what is written; nothing more will be.
     pub(crate) fn give_up(&mut self) -> &str {
         self.next = Next::Nothing;
         text_of(self.cache.get().scratch.written())
     }
 
-    /// What is written up to `end`, which is behind the line where a timestamp is.
+    /// What is written up to `end`, which is past the line's own end if there is a timestamp.
     #[inline(always)]
     pub(crate) fn up_to(&self, end: usize) -> &[u8] {
         self.cache.get().scratch.up_to(end)
@@ -98,7 +98,7 @@ impl<'a> BegunLine<'a> {
     /// Shows `line` instead.
     pub(crate) fn replace_by(&mut self, line: &[u8]) -> &[u8] {
         let scratch = &mut self.cache.get_mut().scratch;
-        // Nothing of it is to be read back.
+        // Nothing of it will be read back.
         scratch.end_at(0);
         let mut pen = scratch.pen(0, line.len());
         pen.bytes(line);
@@ -106,7 +106,7 @@ impl<'a> BegunLine<'a> {
         scratch.up_to(end)
     }
 
-    /// A tag of the line's own, behind the default tags that come before it.
+    /// Writes a tag of the line's own, after the default tags that come before it.
     #[inline(always)]
     pub(crate) fn write_own_tag(&mut self, key: &str, value: &str) -> bool {
         if self.next != Next::TagOrFirstField {
@@ -130,7 +130,7 @@ impl<'a> BegunLine<'a> {
         end.is_some()
     }
 
-    /// The line's own tag of a key takes the place of the default one.
+    /// A tag of the line's own replaces the default one of the same key.
     #[inline(never)]
     fn write_default_tags_before(&mut self, own: &str) -> bool {
         while let [(key, value), rest @ ..] = self.default_tags
@@ -171,7 +171,7 @@ impl<'a> BegunLine<'a> {
         end.is_some()
     }
 
-    /// Writes a timestamp behind the line, which may go on in its place. Says where it ends.
+    /// Writes a timestamp behind the line, without counting it as part of the line. Says where it ends.
     #[inline]
     pub(crate) fn write_timestamp(&mut self, nanoseconds: i64) -> Option<usize> {
         if self.next != Next::Field {

@@ -58,8 +58,8 @@ fn join<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> Vec<u8> {
     text
 }
 
-/// Level 1, the fastest: a writer's host lacks time sooner than its network lacks room. `benches/gzip.rs` prints what the others
-/// take and save. It runs where the request is made, as 5,000 lines take a few milliseconds.
+/// Level 1, the fastest: a writer's host is sooner short of time than its network is of room. `benches/gzip.rs` prints what the other
+/// levels take and save. It runs where the request is made, as 5,000 lines take a few milliseconds.
 fn compress(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::new(1));
     encoder.write_all(text).expect("a Vec takes any number of bytes");

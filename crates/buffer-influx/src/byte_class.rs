@@ -1,4 +1,4 @@
-//! Which bytes of a name need more than to be copied.
+//! Which bytes of a name can't simply be copied.
 
 /// What a byte of a name asks for.
 #[derive(Clone, Copy)]
@@ -37,8 +37,8 @@ const fn classes(separators: &[u8]) -> [Class; 256] {
     classes
 }
 
-/// Finds bytes of a name that are not copied as they are in every part of a line, in eight bytes at once: the result is not zero
-/// then. It finds most of what stands before the minus sign in ASCII, too, as that is rare in names.
+/// Finds bytes of a name that are not copied as they are in every part of a line, in eight bytes at once: then the result is not
+/// zero. It also finds most of what stands before the minus sign in ASCII, as that is rare in names.
 #[inline(always)]
 pub(crate) fn find_in_name(word: u64) -> u64 {
     let found = below(word, b'-') | is(word, b'=') | is(word, b'\\') | word.wrapping_add(EVERY);
@@ -52,20 +52,21 @@ pub(crate) fn find_in_text(word: u64) -> u64 {
     found & !word & (EVERY << 7)
 }
 
-/// Finds bytes that no name has in a line without a rule for it.
+/// Finds bytes that no name has in a line unless a rule covers them.
 #[inline(always)]
 pub(crate) fn find_unusual(word: u64) -> u64 {
     let found = below(word, b' ') | is(word, b'\\') | word.wrapping_add(EVERY);
     found & !word & (EVERY << 7)
 }
 
-/// Whether any of eight bytes is this one.
+/// Whether any of the eight bytes of `word` is `byte`.
 #[inline(always)]
 pub(crate) fn has(word: u64, byte: u8) -> bool {
     places_of(word, byte) != 0
 }
 
-/// The top bit of each of eight bytes that is this one, and no other: what finds more than that ends behind the first.
+/// The top bit of each of the eight bytes that is `byte`, and of no other: a test by subtraction may be wrong behind the first that
+/// it finds.
 #[inline(always)]
 pub(crate) fn places_of(word: u64, byte: u8) -> u64 {
     let other = word ^ (EVERY * u64::from(byte));
@@ -75,7 +76,7 @@ pub(crate) fn places_of(word: u64, byte: u8) -> u64 {
 
 const EVERY: u64 = 0x0101_0101_0101_0101;
 
-/// For an ASCII character as `bound`.
+/// `bound` must be an ASCII character.
 #[inline(always)]
 fn below(word: u64, bound: u8) -> u64 {
     word.wrapping_sub(EVERY * u64::from(bound))

@@ -68,7 +68,7 @@ pub struct Pong {
     pub version: Option<String>,
 }
 
-/// What is read of an answer to a write: a message that names every line of an ordinary batch.
+/// How much of an answer to a write is read: enough for a message that names every line of an ordinary batch.
 const WRITE_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 impl Client {
@@ -167,7 +167,7 @@ impl Client {
         self.shared.connections.pool()
     }
 
-    /// The URL of a path below the server's, with the login where it belongs into the URL.
+    /// The URL of a path below the server's, with the login if that belongs in the URL.
     pub(crate) fn endpoint(&self, path: &[&str]) -> Url {
         let mut url = self.shared.url.clone();
         url.path_segments_mut()
@@ -196,7 +196,7 @@ impl Client {
     }
 }
 
-/// VictoriaMetrics repeats the URL of a request that it refuses, and with it a login that stands there.
+/// VictoriaMetrics repeats the URL of a request that it refuses, and with it a login in that URL.
 fn without_secrets(mut answer: Answer, login: &Login) -> Answer {
     if !answer.status.is_success() {
         login.remove_from(&mut answer.body);

@@ -1,4 +1,4 @@
-//! Keeps HTTP connections, apart for each runtime, and makes one request on them.
+//! Keeps HTTP connections separate for each runtime, and makes one request on them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// has a pool of its own; that matters when a buffer drains after its runtime has ended.
 pub(crate) struct Connections {
     settings: Settings,
-    /// The oldest first. The pool made at first waits with `None` for the runtime that asks first.
+    /// The oldest first. The first pool is made with `None`, and waits for the first runtime that asks.
     pools: Mutex<Vec<(Option<runtime::Id>, reqwest::Client)>>,
 }
 
@@ -33,14 +33,14 @@ pub(crate) enum Certificates {
     These(Vec<Certificate>),
 }
 
-/// Through what the server is reached.
+/// How the server is reached.
 pub(crate) enum ProxyChoice {
     Environment,
     None,
     This(Box<Proxy>),
 }
 
-/// A process with more runtimes that write than this opens connections anew now and then; it loses nothing.
+/// A process that writes from more runtimes than this opens connections anew now and then; it loses nothing.
 const POOLS_REMEMBERED: usize = 8;
 
 impl Connections {
@@ -76,8 +76,8 @@ impl Connections {
         Ok(pool)
     }
 
-    /// Sends `request`, and once more if its connection was lost before an answer: a pooled one that the server has closed
-    /// meanwhile shows only so. Both share one time limit. For requests that may be carried out twice.
+    /// Sends `request`, and once more if its connection was lost before an answer: only so does it show that the server has closed a
+    /// pooled one. Both share one time limit. For requests that may be carried out twice.
     pub(crate) async fn send_past_stale(&self, request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
         let (again, begin) = (request.try_clone(), Instant::now());
         match (send(request, most).await, again) {

@@ -19,7 +19,7 @@ thread_local! {
     static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// What a thread keeps at most after a large point.
+/// How much a thread keeps at most after a large point.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// Makes a line of `point`; the default tags are sorted.
@@ -130,7 +130,7 @@ fn merged<'a>(
     }
 }
 
-/// The tags of a point and the default ones, in the order of their keys; the point's own win.
+/// The tags of a point and the default ones, in the order of their keys; those of the point win.
 struct Merged<'a, P: Iterator<Item = (&'a str, &'a str)>, D: Iterator<Item = (&'a str, &'a str)>> {
     own: Peekable<P>,
     defaults: Peekable<D>,

@@ -10,7 +10,7 @@ use crate::point::Point;
 use crate::point_error::{Element, PointError};
 use crate::rules::{LargeUnsigned, NonFinite, Rules};
 
-/// Appends the fields of `point` to `line`, which has its series.
+/// Appends the fields of `point` to `line`, which already has its series.
 pub(crate) fn push_fields(line: &mut String, point: &Point, rules: &Rules) -> Result<(), PointError> {
     let series_bytes = line.len();
     let mut ambiguous = false;
@@ -52,7 +52,7 @@ fn is_left_out(value: &FieldValue, rules: &Rules) -> bool {
     matches!(value, FieldValue::Float(float) if !float.is_finite()) && rules.non_finite == NonFinite::LeaveOut
 }
 
-/// The server keeps each field under the series, four bytes and the field's key, and limits that to 65,535 bytes; here the
+/// The server stores each field under the series, four bytes and the field's key, and limits these to 65,535 bytes together; here the
 /// escapes in the field's key are counted too.
 fn check_series_key(series_bytes: usize, field_key_bytes: usize, rules: &Rules) -> Result<(), PointError> {
     let bytes = series_bytes + 4 + field_key_bytes;
@@ -108,7 +108,7 @@ fn push_unsigned(line: &mut String, key: &str, integer: u64, rules: &Rules) -> R
     Ok(())
 }
 
-/// Line breaks stay raw: inside the quotes the servers take them for text, but for those that can't.
+/// Line breaks stay raw: inside quotes, servers take them for text, except for those that can't.
 fn push_text(line: &mut String, key: &str, text: &str, rules: &Rules) -> Result<(), PointError> {
     let most = rules.dialect.longest_text();
     if text.len() > most {

@@ -1,6 +1,6 @@
-//! Takes short texts by both ends: what is at least as long as a move takes two, which overlap.
+//! Takes short texts by both ends: a text that is at least as long as a move takes two, which overlap.
 
-/// The first and the last bytes of at least as many.
+/// The first and the last `MOVE` bytes of at least as many.
 #[inline(always)]
 pub(crate) fn ends<const MOVE: usize>(bytes: &[u8]) -> ([u8; MOVE], [u8; MOVE]) {
     match (bytes.first_chunk(), bytes.last_chunk()) {
@@ -9,7 +9,7 @@ pub(crate) fn ends<const MOVE: usize>(bytes: &[u8]) -> ([u8; MOVE], [u8; MOVE]) 
     }
 }
 
-/// The last up to eight bytes, from the first byte of a word on; what is behind them is zero.
+/// The bytes, at most eight, from the first byte of a word on; the others are zero.
 #[inline(always)]
 pub(crate) fn word_of(bytes: &[u8]) -> u64 {
     let length = bytes.len();

@@ -14,7 +14,7 @@ use crate::series::{NoRoom, Offer, Series};
 use crate::series_settings::Gauges;
 use crate::updates::Reporter;
 
-/// The bits of a gauge that was never set. A value is finite, so none has them.
+/// The bits of a gauge that was never set. A value is finite, so none has these bits.
 const UNSET: u64 = f64::NAN.to_bits();
 
 pub(crate) struct GaugeSeries {
@@ -97,8 +97,8 @@ impl Series for GaugeSeries {
     fn is_forgettable(&self) -> bool {
         let bits = self.value.load(SeqCst);
         let changed = bits != self.handed_over.load(Relaxed);
-        // The next difference must find the sum of those before. That one will come, a gauge that was only set does not tell; to keep
-        // all of these would keep each label of a request.
+        // The next difference must find the sum of those before. A gauge that was only set does not tell whether one will come, and
+        // keeping all such gauges would keep each label of a request.
         let is_sum = self.is_relative.load(Relaxed) && f64::from_bits(bits) != 0.0;
         !changed && !is_sum
     }

@@ -20,8 +20,8 @@ const BINS: u32 = 2_048;
 
 pub(crate) struct HistogramSeries {
     sketch: Mutex<DDSketch>,
-    /// The point of an earlier interval that found no room. The hand-over holds it over the user's code, which may register a
-    /// metric; so who has locked the tables, and keeps that waiting, does not wait for it.
+    /// The point of an earlier interval that found no room. The hand-over holds the lock while user code runs, which may register a
+    /// metric; so code that has locked the tables, and keeps that waiting, must not wait for it.
     left: Mutex<Option<Line>>,
     reporter: Reporter,
 }
@@ -84,7 +84,7 @@ impl Series for HistogramSeries {
         let Some(line) = offer.line(|point| fields(point, &sketch, &settings.quantiles, updates)) else {
             return ControlFlow::Continue(());
         };
-        // It is kept until it is handed over, whatever the buffer does meanwhile.
+        // Kept until it is handed over, whatever the buffer does meanwhile.
         *left = Some(line.clone());
         offer.insert(line)?;
         *left = None;
@@ -95,7 +95,7 @@ impl Series for HistogramSeries {
         if self.sketch.lock().count() > 0 {
             return true;
         }
-        // Locked means that a hand-over is at it.
+        // If it is locked, a hand-over is using it.
         self.left.try_lock().is_none_or(|left| left.is_some())
     }
 
@@ -154,7 +154,7 @@ mod tests {
         })
     }
 
-    /// The points that it hands over, of which the first `full` find no room.
+    /// The points that it hands over; the first `full` of them find no room.
     fn offered(histogram: &HistogramSeries, mut full: usize) -> Vec<Point> {
         let mut points = Vec::new();
         offer(histogram, &mut |line| {
@@ -258,7 +258,7 @@ mod tests {
         assert!(!histogram.has_news() && histogram.is_forgettable());
     }
 
-    /// It has failed, which means hung, on a series that waits for the hand-over.
+    /// It has failed, by hanging, on a series that waits for the hand-over.
     #[test]
     fn who_asks_for_news_does_not_wait_for_a_hand_over() {
         let histogram = histogram();

@@ -1,4 +1,4 @@
-//! Checks of names that a server does not take, or can't tell apart.
+//! Checks for names that a server does not take, or can't tell apart.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use crate::name::{cleaned, push_name};
 use crate::point_error::{Element, PointError};
 use crate::rules::Rules;
 
-/// What only one dialect can't read. InfluxDB 3 has columns, and bounds the name of each; the others bound the series.
+/// Refuses what only one dialect can't read. InfluxDB 3 has columns, and bounds the name of each; the others bound the series.
 pub(crate) fn check_name(element: Element, name: &str, rules: &Rules) -> Result<(), PointError> {
     const LONGEST_NAME: usize = 65_536;
     match rules.dialect {
@@ -25,7 +25,7 @@ pub(crate) fn check_name(element: Element, name: &str, rules: &Rules) -> Result<
     }
 }
 
-/// Looks for two keys that are written alike; asked only where a key is ambiguous.
+/// Looks for two keys that are written alike; called only if a key is ambiguous.
 pub(crate) fn check_same<'a>(
     element: Element,
     keys: impl Iterator<Item = &'a str>,

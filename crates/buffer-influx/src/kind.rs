@@ -16,7 +16,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) names_lines: bool,
 }
 
-/// What an answer means, its words before its status; nothing, if the lines are taken after all.
+/// What an answer means, by its words before its status; none if the lines are taken after all.
 pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     let Evidence {
         status,
@@ -48,7 +48,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         return Some(RefusalKind::PartialWrite);
     }
     if status.is_success() {
-        // InfluxDB's cloud has stored some lines. Anything else is said by another server, such as one that shows each caller a page.
+        // InfluxDB's cloud has stored some lines. Anything else comes from another server, such as one that shows each caller a page.
         return Some(match names_lines || has_code {
             true => RefusalKind::PartialWrite,
             false => RefusalKind::Misconfigured,
@@ -71,7 +71,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     ]) {
         return Some(RefusalKind::Misconfigured);
     }
-    // The names that the target gives, which InfluxDB 3 and 2 refuse as they do a line. Only at the beginning: a measurement or a
+    // Names from the target, which InfluxDB 3 and 2 refuse in the way they refuse a line. Only at the beginning: a measurement or a
     // field that is repeated further on may hold such words.
     let (inner, wrapped) = match head.strip_prefix("write buffer error: ") {
         Some(inner) => (
@@ -91,7 +91,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     ]) {
         return Some(RefusalKind::Misconfigured);
     }
-    // To a client of version 2, InfluxDB 3 says of its own failures that the request is invalid.
+    // When InfluxDB 3 itself fails, it tells a client of version 2 that the request is invalid.
     let blames_lines = matches!(status.as_u16(), 400 | 422);
     if wrapped && blames_lines && !says(&["line protocol", "catalog update error", "column type mismatch"]) {
         return Some(RefusalKind::Failed);
@@ -107,11 +107,11 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     ]) {
         return Some(RefusalKind::TooLarge);
     }
-    // A field that is new comes in two types. InfluxDB 2 and the late versions 1 say so with 500.
+    // A new field comes in two types. InfluxDB 2 and the late versions 1 answer this with 500.
     if says(&["field type conflict"]) {
         return Some(RefusalKind::Rejected);
     }
-    // VictoriaMetrics names no line, in words of its own, and puts them before whatever else is wrong with it, too.
+    // VictoriaMetrics names no line. It has words of its own, and puts them before whatever else is wrong with it, too.
     if blames_lines
         && says(&[
             "too long line",
@@ -124,10 +124,10 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     Some(kind_by_status(evidence))
 }
 
-/// A message without the number of dropped lines at its end, and that number. InfluxDB 1.12 and 2.7.12 say behind it where they were
-/// dropped.
+/// A message without the number of dropped lines at its end, and that number. After the number, InfluxDB 1.12 and 2.7.12 say where
+/// the lines were dropped.
 ///
-/// Lines that could not be parsed are not in it: InfluxDB 1.6.7 names each of them and then says `dropped=0`.
+/// The number leaves out lines that could not be parsed: InfluxDB 1.6.7 names each of them and then says `dropped=0`.
 pub(crate) fn split_dropped(message: &str) -> (&str, Option<u64>) {
     const BEHIND: [&str; 2] = [" for database: ", " for retention policy: "];
     let split = message.rsplit_once(" dropped=").and_then(|(before, rest)| {
@@ -151,7 +151,7 @@ fn kind_by_status(evidence: &Evidence<'_>) -> RefusalKind {
         408 | 500 => RefusalKind::Failed,
         400 | 422 if evidence.in_form => RefusalKind::Rejected,
         501..=599 if evidence.in_form => RefusalKind::Failed,
-        // A wrong path, or another server's words, such as of one that speaks TLS, or of a proxy: no line is to blame.
+        // A wrong path, or the words of another server, such as one that speaks TLS, or of a proxy: no line is to blame.
         _ => RefusalKind::Misconfigured,
     }
 }

@@ -1,7 +1,7 @@
-//! The names of a line before: the next one of its measurement mostly has the same, in the same order.
+//! The names in the line before: the next line of the measurement mostly has the same, in the same order.
 //!
 //! Invariants
-//! 1. The entries up to the first that has no place may stand in one line, in this order: every name is usual, the keys of tags ascend,
+//! 1. The entries up to the first without a place may stand in one line, in this order: every name is usual, the keys of tags ascend,
 //!    and no key of a field comes twice.
 //! 2. The first `at` of them are the names of the line that is being written.
 //! 3. They are those of `slot`, and among the others that one is empty.
@@ -20,7 +20,7 @@ use crate::usual::write_name;
 /// Where a name stands in its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The name was behind one that another line has not.
+    /// The name was behind one that the present line does not have.
     None,
     Measurement,
     TagKey,
@@ -39,27 +39,27 @@ struct Entry {
     written_value: Piece,
 }
 
-/// The names of the line that is being written, before those that it is likely to have.
+/// The names of the line that is being written, followed by those that it is likely to have.
 #[derive(Default)]
 pub(crate) struct KnownNames {
     entries: Vec<Entry>,
     at: usize,
-    /// There are more names, or longer ones, than are to be kept.
+    /// There are more names, or longer ones, than may be kept.
     is_large: bool,
-    /// Where the entries belong.
+    /// The slot that the entries belong to.
     slot: Slot,
-    /// Those of other lines.
+    /// The entries of other lines.
     others: [Vec<Entry>; SLOTS],
 }
 
-/// Where a thread remembers the lines of a measurement. Those that have the same only forget each other.
+/// Where a thread remembers the lines of a measurement. Measurements that share a slot only forget each other.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(usize);
 
-/// Of how many measurements a thread remembers the lines, at most.
+/// The most measurements whose lines a thread remembers.
 const SLOTS: usize = 8;
 
-/// How many names are remembered of a line, and how long they are at most: more would be memory that stays.
+/// How many names of a line are remembered, and how long they are at most: more would be memory that stays.
 const KEPT: usize = 256;
 const KEPT_BYTES: usize = 256;
 
@@ -73,17 +73,17 @@ impl KnownNames {
         self.at = 0;
     }
 
-    /// By invariant 4 there is nothing to forget before.
+    /// By invariant 4 there is nothing large to forget first.
     fn turn_to(&mut self, slot: Slot) {
         mem::swap(&mut self.entries, &mut self.others[self.slot.0]);
         mem::swap(&mut self.entries, &mut self.others[slot.0]);
         self.slot = slot;
     }
 
-    /// Writes a name at a place, with the separators around it, and says where it ends; none where it is not usual, or not in its place in
-    /// the order.
+    /// Writes a name at a place, with the separators around it, and says where it ends; none if it is not usual, or out of order at
+    /// this place.
     ///
-    /// Called for every name, so that there is one copy of it for the processor to keep at hand.
+    /// Called for every name, so it is not inlined: the processor keeps its one copy at hand.
     #[inline(never)]
     pub(crate) fn write(
         &mut self,
@@ -103,7 +103,7 @@ impl KnownNames {
         self.write_new(scratch, at, place, name)
     }
 
-    /// Writes the value of the tag whose key was written last, and says where it ends; none where it is not usual.
+    /// Writes the value of the tag whose key was written last, and says where it ends; none if it is not usual.
     #[inline(always)]
     pub(crate) fn write_value(&mut self, scratch: &mut Scratch, at: usize, value: &str) -> Option<usize> {
         let entry = self.entries.get_mut(self.at - 1)?;
@@ -151,7 +151,7 @@ impl KnownNames {
         self.entries.len()
     }
 
-    /// Keeps of a line with more or longer names than are to be kept what comes before: it stood in one line, too.
+    /// Keeps, of a line with more or longer names than may be kept, what comes before those: it stood in one line, too.
     #[inline(always)]
     pub(crate) fn forget_large(&mut self) {
         if self.is_large {
@@ -185,14 +185,14 @@ impl Entry {
     fn become_name(&mut self, place: Place, name: &str, written: Piece) {
         self.place = place;
         self.name.clear();
-        // No more than that, or more than is to be kept would stay.
+        // No more than that, or more than may be kept would stay.
         self.name.reserve_exact(name.len());
         self.name.push_str(name);
         self.short.set(name.as_bytes());
         self.written = written;
     }
 
-    /// Called for every tag, as for every name.
+    /// Called for every tag, so it is not inlined, like `write`.
     #[inline(never)]
     fn write_value(&mut self, scratch: &mut Scratch, at: usize, value: &str) -> Option<usize> {
         if self.value.is(value.as_bytes())
@@ -242,7 +242,7 @@ fn write_key(pen: &mut Pen<'_>, separator: u8, element: Element, key: &str) -> b
 }
 
 impl Slot {
-    /// Of lines of `measurement`.
+    /// The slot of lines of `measurement`.
     #[inline(always)]
     pub(crate) fn of_lines(measurement: &str) -> Self {
         match measurement.as_bytes() {
@@ -253,7 +253,7 @@ impl Slot {
         }
     }
 
-    /// Of lines that begin with a series of `measurement`, which is written as a whole.
+    /// The slot of lines that begin with a series of `measurement`, which is written as a whole.
     pub(crate) fn of_series_lines(measurement: &str) -> Self {
         let Self(slot) = Self::of_lines(measurement);
         Self(slot ^ (SLOTS / 2))

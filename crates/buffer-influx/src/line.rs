@@ -25,7 +25,7 @@ impl Line {
         Self(text.into().into())
     }
 
-    /// Of bytes that are known to be a text, though not to the compiler: what it costs to look is paid by who asks for a `str`.
+    /// Bytes that are known to be a text, though not to the compiler: whoever asks for a `str` pays for the check.
     #[inline]
     pub(crate) fn of_bytes(text: &[u8]) -> Self {
         Self(text.into())
@@ -43,7 +43,7 @@ impl Line {
     }
 }
 
-/// The text of a line, or of its begin.
+/// The text of a line, or of its beginning.
 pub(crate) fn text_of(line: &[u8]) -> &str {
     std::str::from_utf8(line).expect("whole texts were written, with ASCII between them")
 }

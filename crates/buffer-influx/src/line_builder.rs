@@ -49,7 +49,7 @@ pub struct LineBuilder<'a> {
     series: Option<(&'a Point, usize)>,
     /// Everything, once something was not usual.
     point: Option<Box<Point>>,
-    /// One that servers store; with any other a point takes over, too.
+    /// A moment that servers store; with any other, a point takes over, too.
     timestamp: Option<i64>,
 }
 

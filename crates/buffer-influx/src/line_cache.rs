@@ -8,7 +8,7 @@ use crate::scratch::Scratch;
 /// The room of the line that is being written, and the names that it is likely to have.
 #[derive(Debug, Default)]
 pub(crate) struct LineCache {
-    /// The line so far, but for a timestamp.
+    /// The line so far, without a timestamp.
     pub(crate) scratch: Scratch,
     pub(crate) names: KnownNames,
 }
@@ -17,10 +17,10 @@ thread_local! {
     static CACHE: Cell<Option<Box<LineCache>>> = const { Cell::new(None) };
 }
 
-/// The thread's cache, which is put back with the drop. Who takes a second one at the same time has a new one.
+/// The thread's cache, which is put back on drop. A second one that is taken at the same time is new.
 ///
-/// A line holds this one pointer, and nothing of what it points to, as a line is moved to where it is built: what was just written in
-/// small parts and is read as a whole keeps a processor waiting.
+/// A line holds only this pointer and nothing of what it points to, because a line is moved when it is built: a processor has to wait
+/// when it reads as a whole what was just written in small parts.
 #[derive(Debug)]
 pub(crate) struct CacheGuard(Option<Box<LineCache>>);
 
@@ -53,7 +53,7 @@ impl Drop for CacheGuard {
         if let Some(mut cache) = self.0.take() {
             cache.scratch.forget_large();
             cache.names.forget_large();
-            // The thread ends otherwise, and what it keeps with it.
+            // Otherwise the thread is ending, and what it keeps ends with it.
             let _ = CACHE.try_with(|kept| kept.set(Some(cache)));
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use reqwest::header::{AUTHORIZATION, HeaderValue, InvalidHeaderValue};
 use reqwest::{RequestBuilder, Url};
 
-/// A login. Its `Debug` names its kind alone.
+/// A login. Its `Debug` names only its kind.
 #[derive(Clone, Default)]
 pub(crate) enum Login {
     #[default]
@@ -14,7 +14,7 @@ pub(crate) enum Login {
         user: String,
         password: String,
     },
-    /// In the URL, for what stands between and takes nothing else.
+    /// In the URL, for something in between that takes nothing else.
     Parameters {
         user: String,
         password: String,
@@ -26,7 +26,7 @@ pub(crate) enum Login {
 }
 
 impl Login {
-    /// What no server can take shows when the client is built and not at every request.
+    /// What no server can take shows when the client is built, not at every request.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         match self {
             Self::Token { token, .. } if token.is_empty() => {
@@ -39,7 +39,7 @@ impl Login {
                     "token holds a space, a line break or another character that none has; check how it was read",
                 )
             }
-            // RFC 7617, 2: what stands behind the first colon is the password.
+            // RFC 7617, 2: what follows the first colon is the password.
             Self::Basic { user, .. } if user.contains(':') => Err(
                 "user holds a colon, which ends the user in a header; use `query_auth`, or a user without one",
             ),
@@ -57,8 +57,8 @@ impl Login {
 
     /// Takes the password out of a text that repeats the URL.
     ///
-    /// It follows the user there, so it stands behind a `&`, or what that is escaped to: `&amp;`, `\u0026`, `%26`. Elsewhere `p=` belongs
-    /// to a line that the server names, and is known by.
+    /// It follows the user there, so it stands behind a `&`, or an escaped one: `&amp;`, `\u0026`, `%26`. Elsewhere `p=` belongs to a
+    /// line that the server names, and that is found by its text.
     pub(crate) fn remove_from(&self, text: &mut String) {
         let Self::Parameters { password, .. } = self else {
             return;

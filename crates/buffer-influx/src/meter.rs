@@ -41,7 +41,7 @@ impl<S: Flush<Line>> Flush<Line> for Metered<S> {
     }
 }
 
-/// One call, which has failed unless it is said to have not: a time-out drops it without a word.
+/// One call. It counts as failed unless it says that it has not, because a time-out drops it without a word.
 struct Attempt<'a> {
     meter: &'a Meter,
     failed: bool,

@@ -1,4 +1,4 @@
-//! The names of the fields that an application's metrics are written in.
+//! The names of the fields in which an application's metrics are written.
 //!
 //! No two kinds share one, so that a counter and a gauge of one name never meet in a field of two types.
 
@@ -17,8 +17,8 @@ pub(crate) const MIN: &str = "min";
 /// A histogram: the greatest of them.
 pub(crate) const MAX: &str = "max";
 
-/// A histogram: a quantile. `p` and the percentage with all its digits, so that no two quantiles share a name; an underscore
-/// stands for the point, so that queries need no quotes: `p50`, `p99_9`.
+/// A histogram: a quantile. `p` and the percentage with all its digits, so that no two quantiles share a name; an underscore stands
+/// for the decimal point, so that queries need no quotes: `p50`, `p99_9`.
 pub(crate) fn quantile(value: f64) -> String {
     // The shortest decimal that reads as this number and no other.
     let decimal = format!("{value}");

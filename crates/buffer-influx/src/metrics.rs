@@ -56,10 +56,10 @@ struct Totals {
     rejected_keys: [Key; CLASSES.len()],
 }
 
-/// Totals stay for as long as the process, as counters do.
+/// Totals live as long as the process, as counters do.
 static TOTALS: LazyLock<Mutex<HashMap<String, Arc<Totals>>>> = LazyLock::new(Mutex::default);
 
-/// Counts what one attempt does, and reports it when it is dropped, as a time-out drops it.
+/// Counts what one attempt does, and reports it on drop, so a time-out reports it, too.
 pub(crate) struct Attempt(Arc<Totals>);
 
 impl Attempt {

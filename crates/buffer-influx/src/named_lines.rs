@@ -37,7 +37,7 @@ impl Refusal {
 }
 
 impl<'a> NamedLines<'a> {
-    /// Finds what `refusal`, the answer to `sent`, names: by its text in versions 1 and 2, by its number in version 3.
+    /// Finds the lines that `refusal`, the answer to `sent`, names: by their text in versions 1 and 2, by their number in version 3.
     pub(crate) fn of(refusal: &'a Refusal, sent: &[&Line]) -> Self {
         if refusal.named.is_empty() {
             return Self::by_text(&refusal.message, sent);
@@ -45,7 +45,7 @@ impl<'a> NamedLines<'a> {
         Self::by_number(&refusal.named, sent)
     }
 
-    /// A server names at most 100 lines in one answer, and leaves it open whether there are more.
+    /// A server names at most 100 lines in one answer, and does not say whether there are more.
     fn by_number(named: &'a [NamedByNumber], sent: &[&Line]) -> Self {
         const NAMED_AT_MOST: usize = 100;
         let mut complete = named.len() < NAMED_AT_MOST;
@@ -68,8 +68,8 @@ impl<'a> NamedLines<'a> {
 
     /// Reads `unable to parse 'LINE': reason`, repeated, from `message`.
     ///
-    /// A line may hold quotes and line breaks itself, so its end is where the text is one of those sent. They are all that were
-    /// dropped if the message names nothing else and goes on to its end.
+    /// A line may itself hold quotes and line breaks, so it ends where the text equals one of those sent. They are all that were
+    /// dropped if the message names nothing else and runs on to its end.
     fn by_text(message: &'a str, sent: &[&Line]) -> Self {
         const BEFORE_LINE: &str = "unable to parse '";
         const AFTER_LINE: &str = "': ";
@@ -106,7 +106,7 @@ impl<'a> NamedLines<'a> {
     }
 }
 
-/// The line with this number if it looks like the one that is shown, else the only one that is exactly it.
+/// The line with this number if it looks like the one that is shown; otherwise the only one that is exactly that text.
 fn index_of(number: Option<usize>, shown: &str, sent: &[&Line]) -> Option<usize> {
     let by_number = number.and_then(|number| number.checked_sub(1));
     if let Some(index) =
@@ -118,8 +118,8 @@ fn index_of(number: Option<usize>, shown: &str, sent: &[&Line]) -> Option<usize>
     same.next().filter(|_| same.next().is_none())
 }
 
-/// Whether `shown` begins with the series of `line`, as far as it goes: the server leaves quotes out, writes numbers in its
-/// own way and cuts what is long.
+/// Whether `shown` begins with the series of `line`, as far as it goes: the server leaves out quotes, writes numbers in its own way
+/// and cuts what is long.
 fn is_series_of(line: &Line, shown: &str) -> bool {
     let text = line.as_str();
     let mut escaped = false;

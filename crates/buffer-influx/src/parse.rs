@@ -89,7 +89,7 @@ impl Point {
     }
 }
 
-/// Reads the point of a line that was only begun, whose series is known or at its begin.
+/// Reads the point of a line that was only begun; its series is known, or stands at its beginning.
 pub(crate) fn parse_begun(known: Option<(&Point, usize)>, text: &str) -> Result<Point, ParseLineError> {
     let mut rest = Unread { line: text, at: 0 };
     let point = match known {

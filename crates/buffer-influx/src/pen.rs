@@ -1,18 +1,18 @@
-//! Writes short texts into room that is there, in a few moves of fixed size: a call of `memcpy` would cost more than the copy.
+//! Writes short texts into existing room, in a few moves of fixed size: a call of `memcpy` would cost more than the copy.
 
 use crate::byte_class::{find_in_name, find_in_text};
 use crate::ends::{ends, word_of};
 use crate::piece::{Block, Piece};
 
-/// Writes into a slice. Whoever hands it out has seen to it that what comes has room, and [`Pen::SPARE`] bytes behind it.
+/// Writes into a slice. Its maker has seen to it that there is room for what comes, and for [`Pen::SPARE`] bytes behind it.
 pub(crate) struct Pen<'a> {
     room: &'a mut [u8],
-    /// A place of its own, and not the slice's begin: it stays in a register.
+    /// A position of its own, not the slice's start: it stays in a register.
     at: usize,
 }
 
 impl<'a> Pen<'a> {
-    /// What it may write behind the text's end.
+    /// How much it may write behind the text's end.
     pub(crate) const SPARE: usize = Piece::MOST;
 
     #[inline(always)]
@@ -39,15 +39,15 @@ impl<'a> Pen<'a> {
         self.at += bytes.len();
     }
 
-    /// Bytes of which the number is known beforehand.
+    /// Writes a number of bytes that is known at compile time.
     #[inline(always)]
     pub(crate) fn array<const BYTES: usize>(&mut self, bytes: [u8; BYTES]) {
         write(self.room, self.at, bytes);
         self.at += BYTES;
     }
 
-    /// The digits of a float: mostly 16 to 19 of them, at places that do not depend on their number. For one that does, a processor
-    /// guesses which of the stores before has what is read there, and loses time where that was wrong.
+    /// The digits of a float: mostly 16 to 19 of them, read at places that do not depend on their number. Otherwise a processor has
+    /// to guess which earlier store wrote what is read, and loses time when it guesses wrong.
     #[inline(always)]
     pub(crate) fn float_digits(&mut self, digits: &[u8]) {
         let length = digits.len();
@@ -56,13 +56,13 @@ impl<'a> Pen<'a> {
         }
         let room = &mut self.room[self.at..self.at + 19];
         room[..16].copy_from_slice(&digits[..16]);
-        // What is not there is behind the end.
+        // Digits that are not there are behind the end.
         let at = |place: usize| *digits.get(place).unwrap_or(&0);
         (room[16], room[17], room[18]) = (at(16), at(17), at(18));
         self.at += length;
     }
 
-    /// `true` or `false`, without a branch that nobody can foresee.
+    /// `true` or `false`, without a branch that can't be predicted.
     #[inline(always)]
     pub(crate) fn boolean(&mut self, boolean: bool) {
         let word = if boolean { *b"true    " } else { *b"false   " };
@@ -70,8 +70,8 @@ impl<'a> Pen<'a> {
         self.at += 5 - usize::from(boolean);
     }
 
-    /// What a function writes that is not inlined: it is given the parts of a pen, so that these stay in registers, and says where
-    /// the text ends, or that nothing counts as written.
+    /// Lets a function write that is not inlined: it gets the parts of a pen, so that these stay in registers, and says where the
+    /// text ends, or that nothing counts as written.
     #[inline(always)]
     pub(crate) fn apart(&mut self, write: impl FnOnce(&mut [u8], usize) -> Option<usize>) -> bool {
         let end = write(self.room, self.at);
@@ -79,7 +79,7 @@ impl<'a> Pen<'a> {
         end.is_some()
     }
 
-    /// Whole blocks, of which the text takes `length` bytes.
+    /// Whole blocks, which hold a text of `length` bytes.
     #[inline(always)]
     pub(crate) fn blocks(&mut self, blocks: &[Block], length: usize) {
         let (places, _) = self.room[self.at..].as_chunks_mut();
@@ -97,7 +97,7 @@ impl<'a> Pen<'a> {
         text.map_or(Piece::none(), |text| Piece::of(*text, len))
     }
 
-    /// A name, and whether it has letters and nothing to escape; if not, nothing counts as written.
+    /// Writes a name, if it is not empty and has nothing to escape; if not, nothing counts as written.
     #[inline(always)]
     pub(crate) fn plain_name(&mut self, name: &[u8]) -> bool {
         let plain = write_plain_name(self.room, self.at, name);
@@ -105,7 +105,7 @@ impl<'a> Pen<'a> {
         plain
     }
 
-    /// Any bytes, with a backslash before each that `special` finds in eight of them, by its top bit.
+    /// Any bytes, with a backslash before each that `special` finds among eight of them, by its top bit.
     #[inline(always)]
     pub(crate) fn escaped(&mut self, bytes: &[u8], special: impl Fn(u64) -> u64) {
         let (words, rest) = bytes.as_chunks::<8>();
@@ -127,14 +127,14 @@ impl<'a> Pen<'a> {
             self.byte(b'\\');
             end += 1;
             word >>= bits_before;
-            // What is first now is written as any other.
+            // What is now first is written like any other byte.
             special = (special >> bits_before) & !0x80;
             write(self.room, self.at, word.to_le_bytes());
         }
         self.at = end;
     }
 
-    /// A text, and whether it has nothing to escape; if it has, nothing counts as written.
+    /// Writes a text, if it has nothing to escape; if it has, nothing counts as written.
     #[inline(always)]
     pub(crate) fn plain_text(&mut self, text: &[u8]) -> bool {
         let plain = write_unless(self.room, self.at, text, find_in_text);
@@ -143,7 +143,7 @@ impl<'a> Pen<'a> {
     }
 }
 
-/// Called for every name, so that there is one copy of it for the processor to keep at hand.
+/// Called for every name, so it is not inlined: the processor keeps its one copy at hand.
 #[inline(never)]
 fn write_plain_name(room: &mut [u8], at: usize, name: &[u8]) -> bool {
     match name.len() {
@@ -160,14 +160,14 @@ fn write_long_name(room: &mut [u8], at: usize, name: &[u8]) -> bool {
 
 /// Writes `bytes`, unless `find` finds something in any eight of them.
 ///
-/// What is at least as long as a move takes two, one from the begin and one up to the end, which overlap.
+/// A text that is at least as long as a move takes two, one from its start and one up to its end, which overlap.
 #[inline(always)]
 fn write_unless(room: &mut [u8], at: usize, bytes: &[u8], find: impl Fn(u64) -> u64) -> bool {
     let length = bytes.len();
     let found = match length {
         0 => 0,
         1..4 => {
-            // The same byte may come twice; then the second is behind the end.
+            // The same byte may come twice; then the second one is behind the end.
             let few = [bytes[0], bytes[length / 2], bytes[length - 1], b'x'];
             write(room, at, few);
             find(joined(few, [b'x'; 4]))
@@ -200,7 +200,7 @@ fn write_unless(room: &mut [u8], at: usize, bytes: &[u8], find: impl Fn(u64) -> 
 #[inline(always)]
 fn write_ends<const MOVE: usize>(room: &mut [u8], at: usize, bytes: &[u8]) -> ([u8; MOVE], [u8; MOVE]) {
     let (first, last) = ends(bytes);
-    // One look for both: between two, the second move would lie in memory.
+    // One bounds check for both: with one between them, the second move would lie in memory.
     let room = &mut room[at..at + bytes.len()];
     if let Some(place) = room.first_chunk_mut() {
         *place = first;

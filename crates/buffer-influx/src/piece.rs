@@ -32,14 +32,14 @@ impl Piece {
         }
     }
 
-    /// The first `len` bytes of `text`; none where these are more than a piece has.
+    /// The first `len` bytes of `text`; empty if these are more than a piece has.
     #[inline(always)]
     pub(crate) fn of(text: [u8; Self::MOST], len: usize) -> Self {
         let len = if len <= Self::MOST { len } else { 0 };
         Self { text, len }
     }
 
-    /// Writes it at a place, and says where it ends; not where the text was too long for it, or has no room.
+    /// Writes it at a place, and says where it ends; none if the text was too long for it, or there is no room.
     #[inline(always)]
     pub(crate) fn write(&self, room: &mut [u8], at: usize) -> Option<usize> {
         *room.get_mut(at..)?.first_chunk_mut()? = self.text;

@@ -42,7 +42,7 @@ pub struct Point {
     timestamp: Option<i128>,
 }
 
-/// A point is short-lived, so room for its names costs less than growing into it.
+/// A point is short-lived, so room for its names costs less than growing does.
 const USUAL_TEXT_BYTES: usize = 160;
 
 /// Where a name stands in [`Point::text`].

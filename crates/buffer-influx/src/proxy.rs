@@ -5,7 +5,7 @@ use reqwest::Url;
 use crate::connections::ProxyChoice;
 use crate::error::ClientError;
 
-/// Through what the server is reached.
+/// How the server is reached.
 pub(crate) enum Proxy {
     /// What the environment names, as for other programs.
     Environment,
@@ -14,9 +14,9 @@ pub(crate) enum Proxy {
 }
 
 impl Proxy {
-    /// Whether a proxy of servers of plain HTTP may be reached over TLS; `variable` reads the environment.
+    /// Whether a proxy for servers of plain HTTP may be reached over TLS; `variable` reads the environment.
     ///
-    /// These are the variables that the HTTP library reads; which of them it follows is left open.
+    /// These are all the variables that the HTTP library reads; which of them it follows is left open.
     pub(crate) fn speaks_tls(&self, variable: impl Fn(&str) -> Option<String>) -> bool {
         match self {
             Self::Environment => ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
@@ -47,10 +47,10 @@ fn is_https(url: &str) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
 }
 
-/// The URL of a proxy, if requests would go through it. What has no scheme is read as `http`, as other programs do.
+/// The URL of a proxy, if requests would go through it. Without a scheme it is read as `http`, as other programs do.
 ///
-/// The HTTP library reads it once more, and where it can't it says nothing and sends the request, with its login, to the server
-/// directly. So it gets neither another scheme nor a host with the characters of a template that was not filled in.
+/// The HTTP library reads it again, and if it can't, it says nothing and sends the request, with its login, directly to the server.
+/// So it gets neither another scheme nor a host with the characters of a template that was not filled in.
 fn checked(url: &str) -> Option<Url> {
     let url = match url.contains("://") {
         true => Url::parse(url),
@@ -66,7 +66,7 @@ fn checked(url: &str) -> Option<Url> {
 mod tests {
     use super::*;
 
-    /// It has failed on URLs that the HTTP library was left to judge.
+    /// It has failed on URLs that were left to the HTTP library to judge.
     #[test]
     fn a_proxy_that_the_http_library_would_pass_over_is_refused() {
         for url in [

@@ -9,7 +9,7 @@ use crate::error::ClientError;
 use crate::query_result::{QueryResult, QueryResults};
 use crate::response;
 
-/// What is read of the answer to a query.
+/// How much of the answer to a query is read.
 const QUERY_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 impl Client {
@@ -81,7 +81,7 @@ impl Client {
         self.send_form(request, query).await
     }
 
-    /// It is not sent again on another connection: it may have been carried out.
+    /// Not sent again on another connection: it may have been carried out.
     async fn send_form(&self, request: RequestBuilder, query: &str) -> Result<QueryResults, ClientError> {
         let mut form = self.endpoint(&[]);
         form.query_pairs_mut().clear().append_pair("q", query);
@@ -92,7 +92,7 @@ impl Client {
     }
 }
 
-/// A statement that fails is reported inside of the results, with status 200.
+/// A statement that fails is reported inside the results, with status 200.
 fn results(answer: Answer) -> Result<QueryResults, ClientError> {
     let status = answer.status.as_u16();
     let refused = |message| ClientError::Refused { status, message };

@@ -150,7 +150,7 @@ impl HistogramFn for Refused {
     }
 }
 
-/// A counter that is summed up with others of its name.
+/// A counter that is summed together with others of its name.
 struct SharedCounter {
     series: Arc<CounterSeries>,
     refused: Arc<Refused>,

@@ -40,7 +40,7 @@ impl Driver {
             let Some(recording) = self.recording.upgrade() else {
                 return;
             };
-            // The buffer's settings and the log may bring code of the user's, whose panic must not be the last interval's.
+            // The buffer's settings and the log may run user code, whose panic must not end the intervals for good.
             caught(|| {
                 if self.registry.has_news() {
                     recording.hand_over();

@@ -8,14 +8,14 @@ use crate::line::Line;
 use crate::registry::{HandedOver, Registry};
 use crate::series::NoRoom;
 
-/// Its last drop is that of the buffer's handle, and so the begin of the drain.
+/// Its last drop is that of the buffer's handle, and so starts the drain.
 pub(crate) struct Recording {
     pub(crate) registry: Arc<Registry>,
     pub(crate) buffer: Buffer<Line>,
 }
 
 impl Recording {
-    /// Ends the interval: moves to the buffer what it has room for.
+    /// Ends the interval: moves to the buffer what that has room for.
     ///
     /// There is no await in it, so nothing can be lost on the way.
     pub(crate) fn hand_over(&self) -> HandedOver {

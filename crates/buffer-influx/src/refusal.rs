@@ -27,10 +27,10 @@ pub struct Refusal {
     pub(crate) dropped: Option<u64>,
 }
 
-/// A line that the server names by its number, or means to: one of no number and no text is none that was sent.
+/// A line that the server names by its number, or means to: one without number and text is none that was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NamedByNumber {
-    /// From 1; nothing, where the server does not say.
+    /// From 1; none if the server does not say.
     pub(crate) number: Option<usize>,
     /// The line as the server shows it: cut, and without some of its quotes.
     pub(crate) shown: String,

@@ -1,11 +1,11 @@
-//! All series of a recorder: finds them for handles, hands over what they have, and forgets those that are idle.
+//! All series of a recorder: finds them for handles, hands over what they have, and forgets idle ones.
 //!
 //! Invariants
-//! 1. A series is forgotten only when nobody holds a handle to it, and handles are given out under the lock of the tables: no
-//!    update is made to a series that is not in its table.
-//! 2. What is handed over is taken off a series only when the buffer has it. Where there is no room it goes on summing.
+//! 1. A series is forgotten only when nobody holds a handle to it, and handles are given out under the lock of the tables: no update
+//!    is made to a series that is not in its table.
+//! 2. What is handed over is taken off a series only when the buffer has it. If there is no room, it goes on summing.
 //! 3. Hand-overs follow one another under the lock of the turn, with stamps that only grow. The tables are not locked while the
-//!    buffer takes the points, as it reports to this very recorder. Who has locked them waits for nothing that is held meanwhile.
+//!    buffer takes the points, as it reports to this very recorder. Whoever has locked them waits for nothing that is held meanwhile.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -27,13 +27,13 @@ pub(crate) struct Registry {
     limits: Limits,
     tables: RwLock<Tables>,
     turn: Mutex<Turn>,
-    /// Whether there was once no place for a series. Relaxed: it keeps the log short, and publishes nothing.
+    /// Whether a series once found no place. Relaxed: it keeps the log short, and publishes nothing.
     is_full: AtomicBool,
 }
 
-/// How many series there may be, and how long.
+/// How many series there may be, and how long idle ones are kept.
 pub(crate) struct Limits {
-    /// The name of the recorder's own buffer, by which its metrics are known.
+    /// The name of the recorder's own buffer, by which its metrics are recognized.
     pub(crate) own_buffer: String,
     pub(crate) series: usize,
     pub(crate) idle_timeout: Duration,
@@ -43,9 +43,9 @@ pub(crate) struct Limits {
 pub(crate) enum Found<S> {
     /// The series of its key.
     Own(Arc<S>),
-    /// The series of all of its name for which there is no place.
+    /// The series that stands for all of its name that have no place.
     Shared(Arc<S>),
-    /// There is no place for it, or a point of it could not be written.
+    /// There is no place for it, or no point of it could be written.
     Refused,
 }
 
@@ -53,7 +53,7 @@ pub(crate) enum Found<S> {
 struct Turn {
     /// The last stamp, in nanoseconds since 1970.
     moment: i64,
-    /// Where the next hand-over begins among the series, so that it is not always the same ones that find no room.
+    /// Where among the series the next hand-over begins, so that it is not always the same ones that find no room.
     begin_at: usize,
 }
 
@@ -79,7 +79,7 @@ impl Registry {
         }
     }
 
-    /// The series of `key`, which begins now if it is not there.
+    /// The series of `key`, which begins now if it does not exist.
     pub(crate) fn find<S: Kind>(&self, key: &Key) -> Found<S> {
         if let Some(series) = self.tables.read().find(key) {
             return Found::Own(series);
@@ -93,7 +93,7 @@ impl Registry {
             return Found::Refused;
         }
         let found = self.begin(key);
-        // After the lock, as whoever takes the log may count it.
+        // After the lock, as the log's subscriber may count it as a metric.
         if !matches!(found, Found::Own(_)) && !self.is_full.swap(true, Relaxed) {
             let series = self.limits.series;
             tracing::warn!(
@@ -104,7 +104,7 @@ impl Registry {
         found
     }
 
-    /// Begins a series, or finds the one that stands for it where there is no place.
+    /// Begins a series, or finds the one that stands for it if there is no place.
     fn begin<S: Kind>(&self, key: Key) -> Found<S> {
         let is_own = self.is_own(&key);
         let begin = |tables: &mut Tables, key, place| {
@@ -120,7 +120,7 @@ impl Registry {
         let place = if is_own { Place::Beside } else { Place::Application };
         let is_free = |tables: &Tables, place| tables.taken(place) < self.limits.series;
         let mut tables = self.tables.write();
-        // It may have come meanwhile.
+        // Another thread may have begun it meanwhile.
         if let Some(series) = tables.find(&key) {
             return Found::Own(series);
         }
@@ -167,12 +167,12 @@ impl Registry {
         self.forget_idle();
     }
 
-    /// Forgets what is idle.
+    /// Forgets idle series.
     fn forget_idle(&self) {
         self.tables.write().forget_idle(self.limits.idle_timeout);
     }
 
-    /// Ends the interval: hands everything that is new to `insert`, and forgets what is idle.
+    /// Ends the interval: hands everything that is new to `insert`, and forgets idle series.
     pub(crate) fn hand_over(&self, insert: &mut dyn FnMut(Line) -> Result<(), NoRoom>) -> HandedOver {
         self.updates.log();
         let mut turn = self.turn.lock();
@@ -212,7 +212,7 @@ impl Registry {
 }
 
 impl Turn {
-    /// A stamp that is later than that of every point before, whatever the system's clock does: points of one stamp overwrite
+    /// A stamp that is later than that of every point before, whatever the system's clock does: points with the same stamp overwrite
     /// each other.
     fn stamp(&mut self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

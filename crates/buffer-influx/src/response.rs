@@ -44,7 +44,7 @@ impl Refusal {
 /// Judges an answer to a write, the body before the status: InfluxDB answers a missing retention policy with 500, and a
 /// partial write with 400, 422 or 500.
 pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
-    // No server of this protocol has anything to say of a write that it has carried out.
+    // No server of this protocol says anything about a write that it has carried out.
     if answer.status.is_success() && answer.body.trim().is_empty() {
         return Ok(());
     }
@@ -79,14 +79,14 @@ pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
     })
 }
 
-/// The server's words: from the JSON body, else from the header that InfluxDB repeats them in, else the body as it is.
+/// The server's words: from the JSON body, otherwise from the header in which InfluxDB repeats them, otherwise the body as it is.
 pub(crate) fn message(answer: &Answer) -> String {
     let message = AnswerBody::of(&answer.body).message;
     influx_words(answer, message).unwrap_or_else(|| other_words(answer))
 }
 
-/// The words in InfluxDB's own form: `message`, if the body is JSON and has it. A body that was cut is no JSON any more; then the
-/// header has at least their beginning, and so has the body.
+/// The words in InfluxDB's own form: `message`, if the body is JSON and has it. A body that was cut is not JSON any more; then the
+/// header has at least the beginning of the words, and so has the body.
 fn influx_words(answer: &Answer, message: Option<String>) -> Option<String> {
     if message.is_some() {
         return message;
@@ -108,7 +108,7 @@ fn other_words(answer: &Answer) -> String {
     }
 }
 
-/// In seconds or as a date. One that has passed asks for nothing.
+/// In seconds or as a date. A date that has passed asks for nothing.
 fn retry_after(answer: &Answer) -> Option<Duration> {
     let after = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = after.parse() {

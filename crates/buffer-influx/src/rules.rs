@@ -103,7 +103,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// By default nothing that a program hands in is changed in its meaning, so what has no form is refused.
+    /// By default no meaning is changed, so what has no form is refused.
     pub(crate) fn new(dialect: Dialect) -> Self {
         Self {
             dialect,

@@ -5,10 +5,10 @@ use std::fmt;
 use crate::pen::Pen;
 use crate::piece::{Block, Piece};
 
-/// What is kept at most after a large line.
+/// How much is kept at most after a large line.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// Room for one line after the other.
+/// Room for one line after another.
 #[derive(Default)]
 pub(crate) struct Scratch {
     /// All of it may be written to; what counts ends at `end`.
@@ -22,7 +22,7 @@ impl Scratch {
         &self.room[..self.end]
     }
 
-    /// What is written, and what a pen has written behind it.
+    /// What is written, plus what a pen has written behind it.
     #[inline(always)]
     pub(crate) fn up_to(&self, end: usize) -> &[u8] {
         &self.room[..end]
@@ -34,7 +34,7 @@ impl Scratch {
         self.end
     }
 
-    /// Moves the end, forwards over what a pen has written, or back.
+    /// Moves the end forwards, over what a pen has written, or back.
     #[inline(always)]
     pub(crate) fn end_at(&mut self, end: usize) {
         self.end = end;
@@ -54,8 +54,8 @@ impl Scratch {
         }
     }
 
-    /// A pen at a place, with room for twice as many bytes, as each may be escaped, and for a number and separators besides. What it writes
-    /// counts when the [end is there](Scratch::end_at).
+    /// A pen at a place, with room for twice as many bytes, as each may be escaped, plus a number and separators. What it writes
+    /// counts once the [end is moved](Scratch::end_at).
     #[inline(always)]
     pub(crate) fn pen(&mut self, at: usize, bytes: usize) -> Pen<'_> {
         const NUMBER_AND_SEPARATORS: usize = 40;
@@ -66,15 +66,15 @@ impl Scratch {
         Pen::new(&mut self.room, at)
     }
 
-    /// Begins with a text of `bytes` bytes, which the blocks have.
+    /// Begins with a text of `bytes` bytes, held in the blocks.
     #[inline(always)]
     pub(crate) fn begin_with(&mut self, blocks: &[Block], bytes: usize) {
         self.pen(0, bytes).blocks(blocks, bytes);
         self.end = bytes;
     }
 
-    /// Writes a piece at a place, and says where it ends; none where the text is too long for a piece, or where there is no room,
-    /// which a [pen](Scratch::pen) makes.
+    /// Writes a piece at a place, and says where it ends; none if the text is too long for a piece, or if there is no room, which a
+    /// [pen](Scratch::pen) makes.
     #[inline(always)]
     pub(crate) fn write_piece(&mut self, at: usize, piece: &Piece) -> Option<usize> {
         piece.write(&mut self.room, at)
@@ -86,7 +86,7 @@ impl Scratch {
     }
 }
 
-/// What is written: behind it are lines of others.
+/// Shows what is written: behind it are other lines.
 impl fmt::Debug for Scratch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { room: _, end: _ } = self;

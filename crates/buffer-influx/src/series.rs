@@ -1,4 +1,4 @@
-//! What a series of any kind is asked for by the registry.
+//! What the registry asks of a series of any kind.
 
 use std::ops::ControlFlow;
 
@@ -13,14 +13,14 @@ use crate::updates::Updates;
 /// A counter, a gauge or a histogram with its labels. Handles update it; only the registry, under the lock of its hand-over,
 /// offers and forgets.
 pub(crate) trait Series: Send + Sync {
-    /// Offers what is new as points; what there is no room for stays.
+    /// Offers what is new as points; what finds no room stays.
     fn offer(&self, offer: &mut Offer<'_>) -> ControlFlow<NoRoom>;
 
     /// Whether there is something to offer.
     fn has_news(&self) -> bool;
 
-    /// Whether a new series in its place would report the same from now on, if its updates go on being of the kinds that they were. It
-    /// says so for good when nobody else holds it.
+    /// Whether a new series in its place would report the same from now on, if its updates stay of the kinds that they were. The
+    /// answer is final if nobody else holds it.
     fn is_forgettable(&self) -> bool;
 
     /// Whether it reports the recorder's own buffer.
@@ -30,7 +30,7 @@ pub(crate) trait Series: Send + Sync {
 /// There is no room for more.
 pub(crate) struct NoRoom;
 
-/// What one series is asked with.
+/// What a series gets to offer its points.
 pub(crate) struct Offer<'a> {
     pub(crate) key: &'a Key,
     pub(crate) settings: &'a SeriesSettings,
@@ -41,14 +41,14 @@ pub(crate) struct Offer<'a> {
     pub(crate) insert: &'a mut dyn FnMut(Line) -> Result<(), NoRoom>,
 }
 
-/// More points than these a series does not have in one hand-over: the one that was left over of a histogram and the new one,
-/// or the three of a counter that has gone from zero to `u64::MAX`.
+/// No series has more points than these in one hand-over: the point left over of a histogram and its new one, or the three of a
+/// counter that has gone from zero to `u64::MAX`.
 pub(crate) const POINTS_AT_MOST: i64 = 3;
 
 impl Offer<'_> {
     /// Encodes a point of the series with the fields that `fields` sets.
     ///
-    /// None where the encoder refuses it: it is counted, and does not stand in the way of what comes after.
+    /// None if the encoder refuses it: then it is counted, and does not block what comes after.
     pub(crate) fn line(&mut self, fields: impl FnOnce(Point) -> Point) -> Option<Line> {
         let point = fields(self.settings.point(self.key)).timestamp_ns(self.moment);
         // Each point has a stamp of its own, or the second would overwrite the first.
@@ -68,7 +68,7 @@ impl Offer<'_> {
         }
     }
 
-    /// Hands a point over that has one field, if there is room.
+    /// Hands over a point with one field, if there is room.
     pub(crate) fn field(&mut self, key: &str, value: impl Into<FieldValue>) -> ControlFlow<NoRoom> {
         match self.line(|point| point.field(key, value)) {
             Some(line) => self.insert(line),

@@ -48,7 +48,7 @@ pub enum Gauges {
     Always,
 }
 
-/// What all series of a recorder are written by.
+/// How all series of a recorder are written.
 pub(crate) struct SeriesSettings {
     pub(crate) encoder: Encoder,
     pub(crate) prefix: String,
@@ -63,9 +63,9 @@ pub(crate) struct Quantile {
     pub(crate) field: String,
 }
 
-/// The tag of a series that stands for many: there are more than there may be.
+/// The tag of a series that stands for many, as there are more than the limit.
 const OVERFLOW: (&str, &str) = ("overflow", "true");
-/// What a name, a label's name and its value are cut at. Longer ones come from texts that were made labels by mistake.
+/// Where a name, a label's name and its value are cut. Longer ones come from texts that were made labels by mistake.
 const LONGEST: usize = 1_024;
 /// The first moment that InfluxDB stores, which has the most digits, in nanoseconds since 1970.
 const EARLIEST: i64 = -9_223_372_036_854_775_806;
@@ -78,7 +78,7 @@ impl SeriesSettings {
             .fold(point, |point, label| point.tag(label.key(), label.value()))
     }
 
-    /// The key that stands for all those which are written as `key` is: two series would overwrite each other's points.
+    /// The key that stands for all those written as `key` is: two series would overwrite each other's points.
     pub(crate) fn canonical(&self, key: &Key) -> Key {
         let mut name = cleaned(key.name()).into_owned();
         if self.prefix.is_empty() && (name.is_empty() || name.starts_with('#')) {
@@ -99,19 +99,19 @@ impl SeriesSettings {
     fn is_written(&self, key: &str, value: &str) -> bool {
         let mut default_tags = self.encoder.default_tags();
         match default_tags.find(|(default, _)| *default == key) {
-            // An empty one keeps the default tag away.
+            // An empty one suppresses the default tag.
             Some((_, default)) => value != default,
             None => !key.is_empty() && !value.is_empty(),
         }
     }
 
-    /// The key of the series that stands for all of `key`'s name.
+    /// The key of the series that stands for all of the same name.
     pub(crate) fn shared(&self, key: &Key) -> Key {
         let (tag, value) = OVERFLOW;
         Key::from_parts(key.name().to_owned(), &[(tag, value)]).to_retained()
     }
 
-    /// Whether points of `key` can be written, whatever their values: tried with the longest that may come.
+    /// Whether points of `key` can be written, whatever their values: tried with the longest possible ones.
     pub(crate) fn check(&self, key: &Key) -> Result<(), PointError> {
         let integers = [DELTA, TOTAL, COUNT];
         let quantiles = self.quantiles.iter().map(|quantile| quantile.field.as_str());
@@ -125,8 +125,8 @@ impl SeriesSettings {
     }
 }
 
-/// Without what the line protocol has no form for: control characters, and backslashes that a server would take for escapes,
-/// become `_`.
+/// Replaces with `_` what the line protocol has no form for: control characters, and backslashes that a server would take for
+/// escapes.
 fn cleaned(text: &str) -> Cow<'_, str> {
     let text = &text[..text.floor_char_boundary(LONGEST)];
     let next_is_misread = |at: usize| {

@@ -23,7 +23,7 @@ impl Short {
         }
     }
 
-    /// Whether it is `text`, and not empty: a call to compare such texts would cost more.
+    /// Whether it is `text`, and not empty: a function call to compare such texts would cost more.
     #[inline(always)]
     pub(crate) fn is(&self, text: &[u8]) -> bool {
         if self.len != text.len() {

@@ -62,9 +62,9 @@ impl InfluxSink {
         self
     }
 
-    /// Creates the database if it may; says whether it is worth to write again.
+    /// Creates the database if it may; says whether it is worth writing again.
     ///
-    /// Dropped in the middle, it leaves the creation to the next attempt.
+    /// If dropped midway, it leaves the creation to the next attempt.
     async fn create_database(&self) -> bool {
         if !self.may_create.load(Relaxed) {
             return false;
@@ -87,7 +87,7 @@ impl InfluxSink {
     }
 }
 
-/// Whether the same request is refused another time, too. A query that is refused is answered with 200.
+/// Whether the same request would be refused again. A query that is refused is answered with 200.
 fn is_for_good(error: &ClientError) -> bool {
     match error {
         ClientError::Unsupported { .. } => true,
@@ -98,7 +98,7 @@ fn is_for_good(error: &ClientError) -> bool {
 
 #[async_trait]
 impl Flush<Line> for InfluxSink {
-    /// Parts that are settled are marked at once, so a time-out in the middle of a search repeats only what is left.
+    /// Parts that are settled are marked at once, so a time-out midway through a search repeats only what is left.
     async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
         let attempt = Attempt::of(batch.buffer());
         let mut search = Search::of(batch.len());
@@ -144,7 +144,7 @@ impl Search {
         }
     }
 
-    /// Settles the lines of `part` that `refusal` tells of, and puts the others back in the smallest parts that it tells of.
+    /// Settles the lines of `part` that `refusal` is about, and puts the others back in the smallest parts that it allows.
     fn settle(
         &mut self,
         batch: &mut Batch<Line>,
@@ -187,7 +187,7 @@ impl Search {
     }
 }
 
-/// Whether the server's count says that none of `lines` lines has a chance alone.
+/// Whether the server's count says that none of `lines` lines would be stored alone.
 ///
 /// InfluxDB 1 drops all lines of a request whose new series are too many together, and would store some of them alone.
 fn all_are_guilty(refusal: &Refusal, lines: usize) -> bool {
@@ -196,7 +196,7 @@ fn all_are_guilty(refusal: &Refusal, lines: usize) -> bool {
         && !refusal.message().contains("limit exceeded")
 }
 
-/// Rejects the lines of `part` that are named; returns the others, and whether these are shown to be stored.
+/// Rejects the named lines of `part`; returns the others, and whether these are shown to be stored.
 fn reject_named(
     batch: &mut Batch<Line>,
     part: &[usize],
@@ -271,7 +271,7 @@ impl WriteError {
     /// ```
     pub fn into_flush_error(self) -> FlushError {
         let refusal = match self {
-            // A server that hangs is out, and lines that it may have stored may be sent again: nothing is to be given up.
+            // A server that hangs is out, and lines that it may have stored may be sent again: nothing need be given up.
             Self::Unreachable(_) | Self::TimedOut(_) => return FlushError::unavailable(self),
             Self::Unconfirmed(_) => return FlushError::uncertain(self),
             Self::Refused(refusal) => refusal,

@@ -19,7 +19,7 @@ pub(crate) struct Tables {
     counters: Table<CounterSeries>,
     gauges: Table<GaugeSeries>,
     histograms: Table<HistogramSeries>,
-    /// How many of them have a place of the application's.
+    /// How many of them take a place of the application's.
     placed: usize,
 }
 
@@ -37,13 +37,13 @@ pub(crate) struct Entry<S> {
 pub(crate) enum Place {
     /// One of those that the limit of series is about.
     Application,
-    /// One beside them: the series reports the recorder itself, or stands for many.
+    /// A place outside the limit: the series reports the recorder itself, or stands for many.
     Beside,
 }
 
 /// A kind of series: where it is kept, and how it begins.
 pub(crate) trait Kind: Series + Sized + 'static {
-    /// Whether what several series say is worth something in one.
+    /// Whether it makes sense to sum several series into one.
     const ADDS_UP: bool;
 
     fn new(settings: &SeriesSettings, reporter: Reporter) -> Self;
@@ -98,7 +98,7 @@ impl Tables {
         have_idle(&self.counters) || have_idle(&self.gauges) || have_idle(&self.histograms)
     }
 
-    /// Forgets the series that nobody has held and that have not changed for `idle_timeout`.
+    /// Forgets the series that have no handle and have not changed for `idle_timeout`.
     pub(crate) fn forget_idle(&mut self, idle_timeout: Duration) {
         let now = Instant::now();
         self.placed -= forget_idle(&mut self.counters, now, idle_timeout)
@@ -125,12 +125,12 @@ fn have_idle<S: Series>(table: &Table<S>) -> bool {
     series.any(|series| Arc::strong_count(series) == 1 && series.is_forgettable())
 }
 
-/// Says how many places of the application's are free then.
+/// Says how many of the application's places this frees.
 fn forget_idle<S: Series>(table: &mut Table<S>, now: Instant, idle_timeout: Duration) -> usize {
     let mut freed = 0;
     table.retain(|_, entry| {
-        // Who finds itself alone sees all updates that were made before the other handles were dropped, and as the tables are
-        // locked no new handle can come.
+        // If nobody else holds the series, this sees all updates made before the other handles were dropped; and as the tables are
+        // locked, no new handle can come.
         let is_idle = Arc::get_mut(&mut entry.series).is_some_and(|series| series.is_forgettable());
         if !is_idle {
             entry.idle_since = now;
@@ -139,7 +139,7 @@ fn forget_idle<S: Series>(table: &mut Table<S>, now: Instant, idle_timeout: Dura
         freed += usize::from(!is_kept && entry.place == Place::Application);
         is_kept
     });
-    // The room of a burst is given back.
+    // Gives back the room of a burst.
     if table.len() < table.capacity() / 4 {
         table.shrink_to(2 * table.len());
     }

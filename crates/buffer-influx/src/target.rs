@@ -66,11 +66,11 @@ impl Target {
         }
     }
 
-    /// A name that no server can do without shows when the client is built and not at every request.
+    /// A missing name that no server can do without shows when the client is built, not at every request.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         const DATABASE: &str = "has no database; name the one that points go to";
         match self {
-            // VictoriaMetrics makes a label of it, and does without.
+            // VictoriaMetrics makes a label of it, and can do without.
             Self::V1(target) if target.database.is_empty() && target.dialect != Dialect::VictoriaMetrics => {
                 Err(DATABASE)
             }

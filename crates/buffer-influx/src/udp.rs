@@ -67,7 +67,7 @@ impl Udp {
         Encoder::new(self.dialect).longest_line(self.datagram_bytes)
     }
 
-    /// A socket for one batch: one that lives longer would stand still when its runtime dies.
+    /// A socket for one batch: one that lived longer would stop working when its runtime dies.
     async fn socket(&self) -> io::Result<UdpSocket> {
         first_socket(lookup_host(&self.address).await?).await
     }
@@ -100,7 +100,7 @@ pub(crate) struct UdpSink(pub(crate) Udp);
 
 #[async_trait]
 impl Flush<Line> for UdpSink {
-    /// What was sent is marked at once, so a failure in the middle repeats only what was not.
+    /// What was sent is marked at once, so a failure midway repeats only what was not.
     async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
         let Self(target) = self;
         let socket = target.socket().await.map_err(FlushError::unavailable)?;
@@ -118,8 +118,8 @@ impl Flush<Line> for UdpSink {
 
 /// Hands a datagram to the network.
 ///
-/// A refusal by the host answers to one before, to which nobody listened, and comes in place of this one's sending: this is sent once
-/// more, and if there is another such answer meanwhile, it is lost like those.
+/// A refusal by the host answers an earlier datagram, for which nobody listened, and comes instead of the sending of this one. So
+/// this one is sent once more; if another such answer has come meanwhile, this one is lost like those.
 async fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<()> {
     for _ in 0..2 {
         match socket.send(datagram).await {
@@ -130,7 +130,7 @@ async fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// As many lines as fit, and their number: at least one, as the encoder has refused those that fit alone into none.
+/// As many lines as fit, and their number: at least one, as the encoder has refused lines that don't fit even alone.
 fn pack(lines: &[Line], most_bytes: usize) -> (Vec<u8>, usize) {
     let mut datagram = Vec::with_capacity(most_bytes);
     let mut packed = 0;
@@ -172,8 +172,8 @@ mod tests {
         assert_eq!(packed(100).1, 3);
     }
 
-    /// A link-local address without its link fails at `connect`, and on a host without IPv6 at `bind`. It has failed there on a copy that
-    /// returned what `bind` said.
+    /// A link-local address without its link fails at `connect`, and on a host without IPv6 at `bind`. There it has failed on a copy
+    /// that returned what `bind` said.
     #[tokio::test]
     async fn an_address_that_the_host_can_t_send_to_is_passed_over() {
         let unreachable: SocketAddr = "[fe80::1]:9".parse().expect("an address");

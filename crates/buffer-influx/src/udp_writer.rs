@@ -1,4 +1,4 @@
-//! The writer for UDP: what it has handed to the network is sent, and not more.
+//! The writer for UDP: what it has handed to the network is sent, and no more.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ pub struct Sent {
     pub pending: u64,
 }
 
-/// Some forty datagrams of usual lines, which leave one behind the other: what the listener's socket can't hold is lost.
+/// Some forty datagrams of usual lines, sent in a row: what the listener's socket can't hold is lost.
 const BATCH_SIZE: usize = 500;
 
 /// What a closed UDP writer leaves.
@@ -301,7 +301,7 @@ impl UdpWriterBuilder {
         if !(1..=Udp::MOST_BYTES).contains(&bytes) {
             return Err(UdpBuildError::DatagramBytes { bytes });
         }
-        // An encoder that was put in the place of the target's knows nothing of datagrams.
+        // An encoder put in the place of the target's knows nothing of datagrams.
         let writer = self.writer.encoder(|encoder| encoder.longest_line(bytes));
         Ok(UdpWriter {
             writer: writer.build(UdpSink(self.target))?,
@@ -310,7 +310,7 @@ impl UdpWriterBuilder {
 }
 
 impl From<Summary<Line>> for UdpSummary {
-    /// The sink has nothing to close, so there is no error of it.
+    /// The sink has nothing to close, so it has no error.
     fn from(summary: Summary<Line>) -> Self {
         Self {
             sent: summary.ledger.into(),

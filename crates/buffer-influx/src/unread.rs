@@ -1,4 +1,4 @@
-//! What is left to read of a finished line, and the parts that it is read in.
+//! What is left to read of a finished line, and the parts in which it is read.
 
 use thiserror::Error;
 
@@ -180,7 +180,7 @@ fn number_or_truth(text: &str) -> Option<FieldValue> {
             .then(|| digits.parse().ok().map(FieldValue::Unsigned))
             .flatten();
     }
-    // Words such as `inf` are numbers to Rust and to no server.
+    // Words such as `inf` are numbers to Rust, but not to any server.
     let is_number = !text.starts_with('+') && text.bytes().any(|byte| byte.is_ascii_digit());
     let float: f64 = is_number.then(|| text.parse().ok()).flatten()?;
     float.is_finite().then_some(FieldValue::Float(float))

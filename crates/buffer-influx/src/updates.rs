@@ -1,9 +1,9 @@
 //! What the updates of all series have in common: they end the driver's rest, and those that are left out are counted.
 //!
 //! Invariants
-//! 1. An update that the driver's look does not see finds the rest begun, and ends it. The driver begins the rest, then looks; an
-//!    update changes its series, or the number of those that are left out, then asks for the rest. All four are sequentially
-//!    consistent, or under the series's lock.
+//! 1. An update that the driver does not see when it looks finds the rest begun, and ends it. The driver begins the rest, then looks;
+//!    an update changes its series, or the number of those left out, then asks for the rest. All four are sequentially consistent, or
+//!    under the series's lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -22,7 +22,7 @@ pub(crate) struct Updates {
     // Sequentially consistent by invariant 1.
     non_finite: AtomicU64,
     refused: AtomicU64,
-    /// What was left out by the last line of the log.
+    /// What the log's last line said was left out.
     logged: Mutex<LeftOut>,
 }
 
@@ -79,7 +79,7 @@ impl Updates {
         }
     }
 
-    /// Whether the log does not yet name all that was left out.
+    /// Whether something was left out that the log does not name yet.
     pub(crate) fn are_unlogged(&self) -> bool {
         *self.logged.lock() != self.left_out()
     }
@@ -91,7 +91,7 @@ impl Updates {
             let left_out = self.left_out();
             (std::mem::replace(&mut *logged, left_out), left_out)
         };
-        // After the lock, as whoever takes the log may count it.
+        // After the lock, as the log's subscriber may count it as a metric.
         if left_out != before {
             tracing::warn!(
                 non_finite = left_out.non_finite.wrapping_sub(before.non_finite),
@@ -103,12 +103,12 @@ impl Updates {
 
     /// Ends the driver.
     pub(crate) fn close(&self) {
-        // Pairs with the load in `check`, which the wake-up orders behind it anyway.
+        // Pairs with the load in `check`; the wake-up orders that after this anyway.
         self.closed.store(true, SeqCst);
         self.wake.notify_one();
     }
 
-    /// Waits until there is work: as long as `is_awake` finds none, until an update comes.
+    /// Waits until there is work: while `is_awake` finds none, waits for an update.
     pub(crate) async fn rest(&self, is_awake: impl Fn() -> bool) -> Result<(), Closed> {
         loop {
             self.check()?;
@@ -125,7 +125,7 @@ impl Updates {
     pub(crate) async fn sleep_until(&self, end: Instant) -> Result<(), Closed> {
         loop {
             self.check()?;
-            // A wake-up that is left from a rest is spent here.
+            // A wake-up left over from a rest is spent here.
             if timeout_at(end, self.wake.notified()).await.is_err() {
                 return Ok(());
             }
@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// Invariant 1. It has failed on a rest that began after the look: nobody would have ended it.
+    /// Invariant 1. It has failed on a rest that began after the look: nothing would have ended it.
     #[test]
     fn an_update_that_comes_after_the_look_ends_the_rest() {
         let (updates, looks) = (Updates::default(), Cell::new(0));

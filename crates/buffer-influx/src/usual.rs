@@ -1,7 +1,7 @@
 //! Writes what is usual, as fast as it can, and leaves everything else to others.
 //!
-//! Usual is what all dialects and rules write alike and what reads back as it was: names without control characters and
-//! backslashes, finite floats, integers that every server holds. Where something is not, what was written of it does not count.
+//! Usual is what all dialects and rules write alike and what reads back as it was: names without control characters and backslashes,
+//! finite floats, integers that every server holds. If something is not usual, what was written of it does not count.
 
 use crate::byte_class::{find_unusual, has, places_of};
 use crate::dialect::Dialect;
@@ -19,7 +19,7 @@ pub(crate) fn write_name(pen: &mut Pen<'_>, element: Element, name: &str) -> boo
 
 #[inline(never)]
 fn write_escaped(room: &mut [u8], at: usize, element: Element, name: &str) -> Option<usize> {
-    // VictoriaMetrics loses a point with a quote in the key of a field.
+    // VictoriaMetrics loses a point that has a quote in the key of a field.
     let has_quote = |word| element == Element::FieldKey && has(word, b'"');
     let (words, rest) = name.as_bytes().as_chunks::<8>();
     let is_usual = |word| find_unusual(word) == 0 && !has_quote(word);
@@ -43,10 +43,10 @@ fn filled_up(word: u64, length: usize) -> u64 {
     word | u64::from_le_bytes([b'x'; 8]) << (8 * length)
 }
 
-/// Writes a field, of which `write_key` writes all before the value, and says where it ends; none where something is not usual.
+/// Writes a field, and says where it ends; none if something is not usual. `write_key` writes everything before the value.
 ///
-/// The digits of a number are made before the key is written, and copied behind it: a processor waits where what was just stored in
-/// parts is read as a whole.
+/// The digits of a number are made before the key is written, and copied behind it: a processor waits when it reads as a whole what
+/// was just stored in parts.
 #[inline(always)]
 pub(crate) fn write_field(
     scratch: &mut Scratch,
@@ -103,7 +103,7 @@ fn write_integer(
     Some(pen.at())
 }
 
-/// What is longer is not looked through before it is written: it is likely to have something to escape.
+/// A longer text is not looked through before it is written: it is likely to have something to escape.
 const SHORT: usize = 32;
 
 #[inline(always)]

@@ -108,7 +108,7 @@ impl V1 {
         self
     }
 
-    /// `ns` is a word that both InfluxDB and VictoriaMetrics know; with one that it does not know the latter guesses.
+    /// Both InfluxDB and VictoriaMetrics know the word `ns`; with a word that it does not know, the latter guesses.
     pub(crate) fn parameters(&self) -> Vec<(&'static str, &str)> {
         let mut parameters = vec![("db", self.database.as_str()), ("precision", "ns")];
         parameters.extend(self.retention_policy.as_deref().map(|name| ("rp", name)));

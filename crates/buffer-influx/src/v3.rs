@@ -60,7 +60,7 @@ impl V3 {
         self
     }
 
-    /// Each setting is sent where it differs from the server's default, as servers before 3.2 know fewer of them.
+    /// A setting is sent only if it differs from the server's default, as servers before 3.2 know fewer of them.
     pub(crate) fn parameters(&self) -> Vec<(&'static str, &str)> {
         let mut parameters = vec![("db", self.database.as_str()), ("precision", "nanosecond")];
         parameters.extend((!self.accept_partial).then_some(("accept_partial", "false")));

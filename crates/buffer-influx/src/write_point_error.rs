@@ -1,4 +1,4 @@
-//! What the writers answer when they refuse a point; it is handed back.
+//! What the writers answer when they refuse a point, which is handed back.
 
 use buffer_core::NotDelivered;
 use thiserror::Error;
