@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What to copy is in `postgres.rs` and `sqlite.rs`: a sink that stores the batch's id in the transaction that adds its deltas. A
-//! batch may come twice, after a time-out above all; the second time its id is there, and nothing is added.
+//! batch may come twice, mostly after a time-out; the second time its id is already stored, and nothing is added.
 
 mod postgres;
 mod sqlite;

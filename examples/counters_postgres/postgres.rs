@@ -1,4 +1,4 @@
-//! A sink that adds counts to totals in PostgreSQL, each batch once, however often it comes.
+//! A sink that adds counts to totals in PostgreSQL, each batch once, even if it comes several times.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 use tokio_postgres::{Client, Config, Error, NoTls};
 
-/// The totals, and the ids of the batches that they are made of.
+/// The totals, and the ids of the batches from which they were added up.
 ///
 /// An id is needed for as long as its batch may come again. Here that is a week; a batch comes again until it is stored or its
 /// process ends.
@@ -20,10 +20,10 @@ const TABLES: &str = "
 
 /// Stores the batch's id, and adds its deltas only where the id is new.
 ///
-/// It is one statement, so one transaction: both are stored or neither is. Where another connection is at the same id, because its
-/// attempt was cut off and goes on in the server, the insert of the id waits for that one's end. A key may occur twice in a batch, in
-/// two windows, and an upsert must not meet a row twice, so deltas are summed; in the order of the keys, so that two processes that
-/// add to the same keys don't lock each other out.
+/// It is one statement, so one transaction: both are stored or neither is. If another connection is writing the same id, because its
+/// attempt was cut off but goes on in the server, the insert of the id waits until that one ends. A key may occur twice in a batch,
+/// in two windows, and an upsert must not touch a row twice, so deltas are summed. They are in the order of the keys, so that two
+/// processes that add to the same keys don't lock each other out.
 const ADD: &str = "
     WITH new AS (INSERT INTO counter_batches (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id)
     INSERT INTO counters (key, total)
@@ -36,8 +36,8 @@ const ADD: &str = "
 /// Adds counts to totals in PostgreSQL.
 pub(crate) struct PostgresSink {
     config: Config,
-    /// Connections that answered the last time they were asked, with the runtime that they live on. A connection dies with its
-    /// runtime, and the last counts of a program are flushed on another one.
+    /// Connections that answered the last time they were asked, each with its runtime. A connection dies with its runtime, and the
+    /// last counts of a program are flushed on another one.
     idle: Mutex<Vec<(Id, Client)>>,
 }
 
@@ -52,7 +52,7 @@ impl PostgresSink {
         })
     }
 
-    /// Creates the tables where they are missing, and forgets old batch ids.
+    /// Creates the tables if they are missing, and forgets old batch ids.
     pub(crate) async fn create_tables(&self) -> Result<(), Error> {
         let client = self.client().await?;
         client.batch_execute(TABLES).await
@@ -72,7 +72,7 @@ impl PostgresSink {
             return Ok(client);
         }
         let (client, connection) = self.config.connect(NoTls).await?;
-        // Its errors come to the client, too.
+        // The client gets its errors, too.
         tokio::spawn(connection);
         Ok(client)
     }
@@ -87,23 +87,24 @@ impl Flush<Count<String>> for PostgresSink {
         let keys: Vec<&str> = batch.iter().map(|count| count.key.as_str()).collect();
         let deltas: Vec<i64> = batch.iter().map(|count| count.delta).collect();
         client.execute(ADD, &[&id, &keys, &deltas]).await.map_err(judge)?;
-        // Kept only after an answer: one that was cut off at a time-out has something in it that hangs.
+        // Kept only after an answer: a connection that was cut off by a time-out still has a hanging request in it.
         self.idle.lock().push((Handle::current().id(), client));
         Ok(())
     }
 }
 
-/// What an error says of the batch. When in doubt it may have been written: then it comes again as it is, and its id tells.
+/// What an error says about the batch. When in doubt, the batch may have been written: then it comes again unchanged, and its id
+/// tells.
 fn judge(error: Error) -> FlushError {
     let Some(code) = error.code().map(|code| code.code()) else {
         return FlushError::uncertain(error);
     };
     match &code[..2] {
-        // A deadlock or a conflict, no memory or no disk, a lock that is taken: rolled back.
+        // A deadlock or a conflict, no memory or no disk, a lock held by another: rolled back.
         "40" | "53" | "55" => FlushError::transient(error),
-        // A value that the database can't store: which one is found by halves.
+        // A value that the database can't store: halving the batch finds which one.
         "22" | "23" => FlushError::divisible(error),
-        // No such table, or no right to it: for somebody to put right, and nothing is lost until then.
+        // No such table, or no right to it: somebody has to put this right, and nothing is lost until then.
         "42" => FlushError::unavailable(error),
         _ => FlushError::uncertain(error),
     }

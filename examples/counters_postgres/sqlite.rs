@@ -1,4 +1,4 @@
-//! A sink that adds counts to totals in SQLite, each batch once, however often it comes.
+//! A sink that adds counts to totals in SQLite, each batch once, even if it comes several times.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use buffer_stat::Count;
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode};
 
-/// As in PostgreSQL: the totals, and the ids of the batches that they are made of.
+/// As in PostgreSQL: the totals, and the ids of the batches from which they were added up.
 const TABLES: &str = "
     PRAGMA journal_mode = WAL;
     CREATE TABLE IF NOT EXISTS counters (key TEXT PRIMARY KEY, total INTEGER NOT NULL) STRICT;
@@ -25,7 +25,7 @@ pub(crate) struct SqliteSink {
 }
 
 impl SqliteSink {
-    /// A sink for the database in a file, which is made where it is missing.
+    /// A sink for the database in a file, which is created if it is missing.
     pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         connection.execute_batch(TABLES)?;
@@ -40,7 +40,8 @@ impl Flush<Count<String>> for SqliteSink {
     async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
         let (id, counts) = (batch.id().to_string(), batch.to_vec());
         let connection = Arc::clone(&self.connection);
-        // It blocks, so it has a thread of its own. One that was cut off goes on there, and its id tells when the batch comes again.
+        // SQLite blocks, so it has a thread of its own. An attempt that was cut off goes on there, and its id tells when the batch
+        // comes again.
         let stored = tokio::task::spawn_blocking(move || add(&mut connection.lock(), &id, &counts));
         stored.await.map_err(FlushError::uncertain)?.map_err(judge)
     }

@@ -25,7 +25,7 @@ pub struct Closed {
 }
 
 impl Buffers {
-    /// Starts both buffers on the runtime that this is called in.
+    /// Starts both buffers on the runtime from which this is called.
     pub fn start(destination: &Destination, host: &Arc<str>) -> Result<Self, BuildError> {
         let points = match destination {
             Destination::File(file) => Writer::builder(destination.encoder()).build(Arc::clone(file))?,
@@ -43,7 +43,7 @@ impl Buffers {
         sum(self.points.ledger(), self.counters.ledger())
     }
 
-    /// Closes both at the same time; a write that waits for room is refused then.
+    /// Closes both at the same time; a write that is waiting for room is then refused.
     pub async fn close(&self) -> Closed {
         let (points, counters) = tokio::join!(self.points.close(), self.counters.close());
         Closed {

@@ -1,4 +1,4 @@
-//! Where the points go: a file or a server, found in order before anything is sampled.
+//! Where the points go: a file or a server, found to be in order before anything is sampled.
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Destination {
         }
     }
 
-    /// The encoder of what is written there. The file's lines are for any server.
+    /// The encoder for what is written there. The file's lines are for any server.
     pub fn encoder(&self) -> Encoder {
         match self {
             Self::File(_) => Encoder::new(Dialect::Influx1),

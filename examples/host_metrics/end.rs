@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-/// When the run is to end. Signals are caught from here on, so that none is lost before it is waited for.
+/// When the run is to end. Signals are caught from its creation on, so that none is lost before anybody waits for it.
 pub struct End {
     duration: Option<Duration>,
     signals: Signals,
 }
 
 impl End {
-    /// The end after `duration` if there is one, and on a signal.
+    /// The end after `duration`, if there is one, or on a signal.
     pub fn after(duration: Option<Duration>) -> io::Result<Self> {
         Ok(Self {
             duration,

@@ -49,7 +49,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What happened and what to do, with the innermost cause: the layers between the two mean nothing to a user.
+    /// What happened and what to do, with the innermost cause: the layers in between mean nothing to a user.
     pub fn sentence(&self) -> String {
         let mut cause: &dyn StdError = self;
         while let Some(inner) = cause.source() {

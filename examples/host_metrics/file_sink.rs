@@ -45,8 +45,8 @@ impl FileSink {
 
     /// Appends all of `lines` or none.
     ///
-    /// It blocks the thread, which a batch of a few kilobytes may do: it is shorter than the way to another thread. There is
-    /// no await in it, so no time limit stops it half way.
+    /// It blocks the thread, which is fine for a batch of a few kilobytes: moving it to another thread would take longer. There is no
+    /// await in it, so no time limit stops it half way.
     pub fn append<'a>(&self, lines: impl IntoIterator<Item = &'a Line>) -> Result<(), FlushError> {
         let mut text = String::new();
         for line in lines {
@@ -79,7 +79,7 @@ impl WholeBatches {
         let written = self.file.write_all(text);
         match written {
             Ok(()) => self.good += text.len() as u64,
-            // Should this cut fail too, the next attempt begins with another one.
+            // If this cut fails too, the next attempt begins with another one.
             Err(_) => drop(self.cut()),
         }
         written
@@ -92,7 +92,7 @@ impl WholeBatches {
     }
 }
 
-/// What is wrong with the file, a full disk say, is wrong for every batch: they wait until it is right again.
+/// What is wrong with the file, such as a full disk, is wrong for every batch: they wait until it is right again.
 fn out(error: io::Error) -> FlushError {
     FlushError::unavailable(error)
 }

@@ -6,10 +6,10 @@ use buffer_core::Ledger;
 use indicatif::ProgressBar;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Often enough to look alive, and nothing next to the sampling.
+/// Often enough to look alive, and negligible next to the sampling.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// The line; it is gone with its last use.
+/// The line; its drop removes it.
 pub struct Live {
     spinner: ProgressBar,
 }
@@ -22,7 +22,7 @@ impl Live {
         }
     }
 
-    /// Shows `ledger` anew until `work` is done.
+    /// Keeps showing `ledger` until `work` is done.
     pub async fn show_while<R>(&self, work: impl Future<Output = R>, ledger: impl Fn() -> Ledger) -> R {
         let mut work = std::pin::pin!(work);
         let mut redraw = interval(REDRAW);

@@ -1,7 +1,7 @@
 //! Samples the machine it runs on and writes every point to a file, or to InfluxDB, and shows that none was lost.
 //!
-//! Five plain threads measure; what they measure goes through a `Writer`, and the bytes of disks and networks are summed by
-//! a `StatBuffer` first. Begin with `run` below.
+//! Five plain threads measure; what they measure goes through a `Writer`, and a `StatBuffer` first sums the bytes of disks and
+//! networks. Begin with `run` below.
 
 #![expect(
     unreachable_pub,
@@ -93,7 +93,7 @@ async fn run(Settings { duration, target }: Settings) -> Result<(), Failure> {
 /// Lets the samplers end their round before the buffers close.
 async fn stop(samplers: Samplers, buffers: &Buffers) -> (Result<(), Failure>, Closed) {
     let mut stopping = tokio::task::spawn_blocking(|| samplers.stop());
-    // Only a full buffer can hold a round for so long. The close then refuses what the round still has.
+    // Only a full buffer can hold up a round for so long. The close then refuses what is left of the round.
     let in_time = timeout(ROUND_AT_MOST, &mut stopping).await;
     let closed = buffers.close().await;
     let joined = match in_time {

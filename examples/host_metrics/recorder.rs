@@ -60,7 +60,7 @@ impl Recorder {
         }
     }
 
-    /// Adds to a counter. Silence is not worth a line, so nothing is added for no bytes.
+    /// Adds to a counter. No bytes are not worth a line, so then nothing is added.
     pub fn traffic(&self, traffic: &Traffic, bytes: u64) -> Result<(), Stopped> {
         if bytes == 0 {
             return Ok(());
@@ -72,7 +72,7 @@ impl Recorder {
     }
 }
 
-/// InfluxDB's integers are signed; no machine has bytes or packets beyond them.
+/// InfluxDB's integers are signed; no machine counts more bytes or packets than they hold.
 pub fn integer(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

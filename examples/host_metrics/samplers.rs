@@ -22,7 +22,7 @@ pub trait Source: Send + 'static {
 /// The running sampler threads.
 #[derive(Default)]
 pub struct Samplers {
-    /// Their drop is the word to stop.
+    /// Dropping these tells the threads to stop.
     running: Vec<Sender<()>>,
     threads: Vec<(&'static str, JoinHandle<Result<(), Failure>>)>,
 }
@@ -56,7 +56,7 @@ impl Samplers {
     /// Stops the threads and waits for them; says which one failed, if one did.
     pub fn stop(self) -> Result<(), Failure> {
         let Self { running, threads } = self;
-        // All are told before one is waited for.
+        // All are told before any is waited for.
         drop(running);
         let mut result = Ok(());
         for (thread, handle) in threads {

@@ -16,7 +16,7 @@ use crate::traffic::{Direction, Medium, Traffic};
 
 /// The load of each core, and the load average.
 ///
-/// sysinfo needs more time than a round to tell a load: in the rounds between, the last one stands again.
+/// sysinfo needs more time than a round to measure a load: in the rounds between, the last value is repeated.
 pub struct Cores {
     system: System,
 }
@@ -100,7 +100,7 @@ impl Source for Mounts {
 
     fn sample(&mut self, recorder: &mut Recorder) -> Result<(), Stopped> {
         self.disks.refresh(true);
-        // A disk that is mounted in several places is listed as often, each time with all of its traffic.
+        // A disk that is mounted in several places is listed once for each, every time with all of its traffic.
         let mut counted = HashSet::new();
         for disk in self.disks.iter() {
             let name = clean(disk.name());
@@ -127,7 +127,7 @@ impl Source for Mounts {
     }
 }
 
-/// The packets of each network interface since it is up, and its traffic.
+/// The packets of each network interface since it came up, and its traffic.
 pub struct Interfaces {
     networks: Networks,
 }
@@ -170,13 +170,13 @@ impl Source for Interfaces {
 
 /// The processes that use the most of the processor.
 ///
-/// sysinfo needs more time than a round to tell the use: in the rounds between, the last figures stand again.
+/// sysinfo needs more time than a round to measure the use: in the rounds between, the last figures are repeated.
 pub struct Processes {
     system: System,
     refreshed: Option<Instant>,
 }
 
-/// A tag for each process of a machine would make a series of each.
+/// With a tag for each process of a machine, each would be a series.
 const TOP: usize = 5;
 
 impl Processes {

@@ -1,4 +1,4 @@
-//! The ledger as a table, with a line for each reason to drop.
+//! The ledger as a table, with a line for each reason for a drop.
 
 use std::fmt;
 

@@ -8,11 +8,11 @@ use buffer_stat::Count;
 
 use crate::destination::Destination;
 
-/// What a counter counts, and so the series that it is written to.
+/// What a counter counts, and thus the series to which it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Traffic {
     pub medium: Medium,
-    /// The interface's or the disk's.
+    /// The name of the interface or the disk.
     pub name: String,
     pub direction: Direction,
 }
@@ -48,7 +48,7 @@ impl TrafficSink {
         }
     }
 
-    /// The begin of the window is the stamp: with the key it is unique, so a line that is written twice is stored once.
+    /// The start of the window is the stamp: together with the key it is unique, so a line that is written twice is stored once.
     fn line(&self, count: &Count<Traffic>) -> Result<Line, PointError> {
         let Traffic {
             medium,

@@ -1,4 +1,4 @@
-//! Reads the command line, and makes the target of it.
+//! Reads the command line, and makes the target from it.
 
 use std::env;
 use std::ffi::OsString;
@@ -23,7 +23,7 @@ The token for versions 2 and 3 is read from the variable INFLUX_TOKEN.
 
 Exit code: 0 if all points but the bad one were stored, 1 if not or if it could not start, 2 for a wrong command line.";
 
-/// What is said without a `--url`.
+/// What is printed without a `--url`.
 pub const HOW_TO_START: &str = "\
 influx_writer: no --url, so there is no server to write to. To start one:
 

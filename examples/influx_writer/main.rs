@@ -70,7 +70,7 @@ async fn run(url: &str, target: Target) -> Result<(), Box<dyn Error>> {
         println!("refused at the door: {}", sentence(&refused));
     }
 
-    // 3. A point that one waits for: it is stored when this returns.
+    // 3. A point that somebody waits for: it is stored when this returns.
     let run = SystemTime::now();
     let point = |number: u32| {
         let moment = run + Duration::from_micros(number.into());

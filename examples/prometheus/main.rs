@@ -47,7 +47,7 @@ async fn run(Run { listen, seconds }: Run) -> Result<(), Box<dyn Error>> {
     PrometheusBuilder::new().with_http_listener(listen).install()?;
     println!("http://{listen}/metrics");
 
-    // 2. A buffer: it reports itself, there is nothing to connect.
+    // 2. A buffer: it reports itself, so there is nothing to connect.
     let events = Buffer::builder()
         .name("events")
         .batch_size(500)
@@ -67,7 +67,7 @@ async fn run(Run { listen, seconds }: Run) -> Result<(), Box<dyn Error>> {
         sleep(Duration::from_millis(5)).await;
     }
 
-    // 4. What the ledger says in the end is what the page says.
+    // 4. What the ledger says at the end is what the page says.
     print_ledger(&events.close().await.ledger);
     println!("scrape the page, then end this program with Ctrl-C or the end of its input");
     tokio::select! {
@@ -77,7 +77,7 @@ async fn run(Run { listen, seconds }: Run) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A database in trouble: of its answers some are late, some are lost, some refuse an event or everything.
+/// A database in trouble: some of its answers are late, some are lost, some refuse one event or everything.
 #[derive(Default)]
 struct Database {
     attempts: AtomicU64,
@@ -86,7 +86,7 @@ struct Database {
 #[async_trait]
 impl Flush<u64> for Database {
     async fn flush(&self, batch: &mut Batch<u64>) -> Result<(), FlushError> {
-        // Relaxed: a number to choose an answer by.
+        // Relaxed: a number that picks the answer.
         match self.attempts.fetch_add(1, Ordering::Relaxed) % 10 {
             1 => return Err(FlushError::transient("deadlock, rolled back")),
             3 => return Err(FlushError::unavailable("the connection is refused")),
@@ -103,7 +103,7 @@ impl Flush<u64> for Database {
     }
 }
 
-/// Takes what the database does not.
+/// Takes what the database does not take.
 struct Cemetery;
 
 #[async_trait]
@@ -113,7 +113,7 @@ impl Flush<u64> for Cemetery {
     }
 }
 
-/// Prints the ledger under the names that the page has for it.
+/// Prints the ledger under the names that it has on the page.
 fn print_ledger(ledger: &Ledger) {
     println!("buffer_items_accepted_total {}", ledger.accepted);
     println!("buffer_items_delivered_total {}", ledger.delivered);
@@ -127,7 +127,7 @@ fn print_ledger(ledger: &Ledger) {
 }
 
 async fn end_of_input() {
-    // Whatever the input says or how it ends, it is the end.
+    // Whatever the input says and however it ends, this is the end.
     let read = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
     let _ = read.await;
 }

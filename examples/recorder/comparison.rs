@@ -1,4 +1,4 @@
-//! What was counted beside what is stored, row by row.
+//! What was counted next to what is stored, row by row.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl Comparison {
 impl Row {
     async fn read(client: &Client, what: String, counted: f64, query: &str) -> Result<Self, ClientError> {
         let results = client.query(query).await?;
-        // The number stands behind the time, in the one row that there is.
+        // The number follows the time, in the only row.
         let stored = results
             .series()
             .next()

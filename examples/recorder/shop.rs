@@ -67,7 +67,7 @@ pub fn run(closes: &AtomicBool) -> Tally {
 fn serve(clerk: usize, closes: &AtomicBool) -> Tally {
     let name = clerk.to_string();
     let mut tally = Tally::new();
-    // A handle that is kept costs least; the macros in the loop look theirs up each time.
+    // Keeping a handle costs least; the macros in the loop look theirs up each time.
     let steps = counter!("steps", "clerk" => name.clone());
     // Relaxed: the flag publishes nothing.
     while !closes.load(Relaxed) {

@@ -1,6 +1,6 @@
-//! Counters into real databases: totals are exact through killed backends and answers that are lost.
+//! Counters into real databases: totals are exact in spite of killed backends and lost answers.
 //!
-//! Without PostgreSQL its tests pass and one line tells of it; with `BUFFER_REQUIRE_SERVERS=1` they fail instead.
+//! Without PostgreSQL its tests pass and one line says so; with `BUFFER_REQUIRE_SERVERS=1` they fail instead.
 
 #[path = "servers/port.rs"]
 mod port;
@@ -27,7 +27,7 @@ use crate::postgres::PostgresSink;
 use crate::server::PostgresServer;
 use crate::sqlite::SqliteSink;
 
-/// A server, or none, if none is installed.
+/// A server, or none if none is installed.
 fn server() -> Option<PostgresServer> {
     if let Some(programs) = server::programs() {
         return Some(PostgresServer::start(&programs));
@@ -47,7 +47,7 @@ fn server() -> Option<PostgresServer> {
     None
 }
 
-/// Writes, and then loses the answer of every third batch's first attempt: by an error, or by never coming back.
+/// Writes, and then loses the answer to the first attempt of every third batch: by an error, or by never returning.
 struct Forgetful<S> {
     sink: S,
     batches: AtomicU64,
@@ -113,7 +113,7 @@ fn increment_while(stats: &StatBuffer<String>, mut meanwhile: impl FnMut() -> bo
                 let go_on = &go_on;
                 scope.spawn(move || {
                     let mut totals = BTreeMap::<String, i64>::new();
-                    // Relaxed: it only has to be seen some time.
+                    // Relaxed: it only has to be seen at some time.
                     for number in (thread..).take_while(|_| go_on.load(Relaxed)) {
                         let key = format!("key {}", number % KEYS);
                         let n = number as i64 % 7 - 2;
@@ -151,7 +151,7 @@ fn totals_are_exact_though_backends_are_killed_in_mid_flush_again_and_again() {
     let totals = increment_while(&stats, || {
         rounds += 1;
         killed += server.terminate_busy_backends();
-        // One that is killed by the system takes all others down, and the server recovers.
+        // One that is killed by a signal takes all others down, and the server recovers.
         if rounds % 100 == 50 {
             killed += server.kill_a_busy_backend();
         }
@@ -173,7 +173,7 @@ fn totals_are_exact_though_backends_are_killed_in_mid_flush_again_and_again() {
     assert_eq!(server.totals(), totals);
 }
 
-/// Fails when connections are kept whichever runtime they live on.
+/// Fails when connections are kept regardless of their runtime.
 #[test]
 fn counts_arrive_in_postgresql_when_the_runtime_dies_with_its_connections() {
     let Some(mut server) = server() else { return };
@@ -188,7 +188,7 @@ fn counts_arrive_in_postgresql_when_the_runtime_dies_with_its_connections() {
     assert_eq!(server.totals(), BTreeMap::from([("a".to_owned(), 3)]));
 }
 
-/// A key that a database refuses costs itself.
+/// A key that a database refuses harms no other.
 #[test]
 fn a_key_that_postgresql_refuses_is_dropped_and_the_others_of_its_batch_are_stored() {
     let Some(mut server) = server() else { return };

@@ -1,4 +1,4 @@
-//! Holds the documentation against the sources: what an example and a word on cancel safety are owed, and the links of
+//! Holds the documentation against the sources: that examples and words on cancel safety are where they must be, and the links of
 //! docs/guarantees.md.
 
 use std::fs;
@@ -24,7 +24,7 @@ const UNIT_TESTS: [&str; 2] = [
     "\n#[cfg(all(test, not(buffer_loom)))]\nmod ",
 ];
 
-/// Every public type, trait and async function, those of public traits included, but for unit tests.
+/// Every public type, trait and async function, including those of public traits, but not those of unit tests.
 fn public_items(source: &str) -> Vec<Item> {
     let code = UNIT_TESTS
         .iter()
@@ -57,20 +57,20 @@ fn public_items(source: &str) -> Vec<Item> {
 }
 
 impl Item {
-    /// What its documentation owes.
+    /// What its documentation must have but lacks.
     fn lacks(&self) -> Option<&'static str> {
         if self.head.contains("async fn ") {
             let said = self.doc.contains("# Cancel safety");
             return (!said).then_some("does not say what a drop loses, under `# Cancel safety`");
         }
-        // What opens and closes a block looks alike; the first opens one.
+        // What opens a block looks like what closes it; the first one opens.
         let block = self.doc.lines().find_map(|line| line.trim().strip_prefix("```"));
         let compiles = block.is_some_and(|kind| kind.is_empty() || kind == "no_run");
         (!compiles).then_some("has no example that compiles")
     }
 }
 
-/// All files of a folder that end in `.rs`, in its folders too.
+/// All files of a folder that end in `.rs`, and those of its folders.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
@@ -171,7 +171,7 @@ fn broken_links(line: &str, last: &mut Vec<PathBuf>, docs: &Path) -> Vec<String>
     broken
 }
 
-/// The rows of the tables, and what stands between them in one piece.
+/// The rows of the tables, and each paragraph between them in one piece.
 fn rows_and_paragraphs(text: &str) -> Vec<String> {
     let blocks = text.split("\n\n").map(str::trim);
     let split = blocks.flat_map(|block| match block.starts_with('|') {

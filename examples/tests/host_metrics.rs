@@ -51,7 +51,7 @@ fn every_delivered_point_is_a_line_of_the_file() {
     assert!(data.ends_with('\n'));
     assert_eq!(data.lines().count() as u64, run::all_delivered(&stdout));
     let measurements: HashSet<&str> = data.lines().filter_map(|line| line.split(',').next()).collect();
-    // What disks and interfaces there are, and what goes through them, differs by machine; a container may have none.
+    // Which disks and interfaces there are, and how much goes through them, differs by machine; a container may have none.
     for measurement in ["cpu", "load", "memory", "process"] {
         assert!(
             measurements.contains(measurement),
@@ -126,14 +126,14 @@ fn a_folder_that_can_t_be_written_in_is_told_in_one_sentence() {
     let folder = tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    // Below a file nobody can create a folder, not even root.
+    // Nobody can create a folder below a file, not even root.
     let below = file.join("folder");
     assert!(one_sentence(1, &["--folder", below.to_str().unwrap()]).contains("--folder"));
 }
 
 #[test]
 fn a_server_that_does_not_answer_is_told_in_one_sentence() {
-    // The lowest port: nothing listens there, and no connection is given it by chance.
+    // The lowest port: nothing listens there, and no connection gets it by chance.
     let told = one_sentence(1, &["--url", "http://127.0.0.1:1", "--db", "metrics"]);
     assert!(told.contains("http://127.0.0.1:1"), "{told}");
 }
@@ -174,7 +174,7 @@ fn a_signal_in_the_middle_ends_the_run_with_a_complete_ledger() {
     }
 }
 
-/// Looks again and again: the example is another process, and its file the only sign of life.
+/// Keeps looking: the example is another process, and its file is the only sign of life.
 #[cfg(unix)]
 fn wait_until(holds: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);

@@ -1,6 +1,6 @@
-//! The whole way against a real InfluxDB 1: the examples, outages, the end of `main`, every character, every refusal.
+//! Everything against a real InfluxDB 1: the examples, outages, the end of `main`, every character, every refusal.
 //!
-//! Without `influxd` every test here passes and one line tells of it; with `BUFFER_REQUIRE_SERVERS=1` it fails instead.
+//! Without `influxd` every test here passes and one line says so; with `BUFFER_REQUIRE_SERVERS=1` it fails instead.
 
 #[path = "influxdb/datagrams.rs"]
 mod datagrams;
@@ -66,7 +66,7 @@ const TESTS: [&str; 25] = [
     "what_a_full_cache_refuses_is_dropped_and_counted",
 ];
 
-/// A server for the test `name`, or none, if none is installed.
+/// A server for the test `name`, or none if none is installed.
 fn server_for(name: &str) -> Option<InfluxServer> {
     server_with(name, &Switches::default())
 }
@@ -149,7 +149,7 @@ fn the_example_of_a_writer_reports_the_bad_point_and_reads_the_others_back() {
 #[test]
 fn everything_inserted_is_stored_when_main_ends_without_a_close() {
     const NAME: &str = "everything_inserted_is_stored_when_main_ends_without_a_close";
-    /// Where the child writes to; with it this test is the child.
+    /// Where the child writes to; if it is set, this test is the child.
     const CHILD_URL: &str = "BUFFER_TEST_CHILD_URL";
     const POINTS: i64 = 12_345;
     if let Ok(url) = env::var(CHILD_URL) {

@@ -42,7 +42,7 @@ const UNIT_TESTS: [&str; 2] = [
     "\n#[cfg(all(test, not(buffer_loom)))]\nmod ",
 ];
 
-/// The modules that a source names by `crate::`, but for comments and unit tests.
+/// The modules that a source names by `crate::`, without those in comments and unit tests.
 fn imports(source: &str) -> impl Iterator<Item = String> + '_ {
     let code = UNIT_TESTS
         .iter()

@@ -1,6 +1,6 @@
-//! The way to a real VictoriaMetrics, which takes the requests of InfluxDB 1 and reads the lines in its own way.
+//! Everything against a real VictoriaMetrics, which takes the requests of InfluxDB 1 and reads the lines in its own way.
 //!
-//! Without `victoria-metrics` every test here passes and one line tells of it; with `BUFFER_REQUIRE_SERVERS=1` it fails instead.
+//! Without `victoria-metrics` every test here passes and one line says so; with `BUFFER_REQUIRE_SERVERS=1` it fails instead.
 
 mod random_points;
 mod servers;
@@ -33,7 +33,7 @@ const TESTS: [&str; 7] = [
 
 const OFTEN: Duration = Duration::from_millis(10);
 
-/// A server for the test `name`, or none, if none is installed.
+/// A server for the test `name`, or none if none is installed.
 fn server_for(name: &str, arguments: &[&str]) -> Option<VictoriaMetrics> {
     assert!(TESTS.contains(&name), "{name} is missing among TESTS");
     is_installed(PROGRAM, "victoria-metrics", &TESTS).then(|| VictoriaMetrics::start(arguments))
@@ -82,7 +82,7 @@ async fn held(writer: &Writer) -> String {
     }
 }
 
-/// It keeps numbers as floats with a precision of their own, and no texts, so the fields are eighths.
+/// It keeps numbers as floats with a precision of its own, and no texts, so the fields are eighths.
 #[tokio::test]
 async fn random_points_come_back_as_they_were() {
     const SEED: u64 = 20_260_215;
@@ -145,7 +145,7 @@ async fn random_points_come_back_as_they_were() {
     );
 }
 
-/// Mostly the client sees in time that the server has closed the connection; where it does not, it sends once more.
+/// Mostly the client sees in time that the server has closed the connection; if it does not, it sends once more.
 #[tokio::test]
 async fn a_connection_that_was_idle_for_too_long_costs_no_retry() {
     const NAME: &str = "a_connection_that_was_idle_for_too_long_costs_no_retry";
@@ -156,7 +156,7 @@ async fn a_connection_that_was_idle_for_too_long_costs_no_retry() {
     let line = |n| client.encoder().encode(&point(n)).unwrap();
     for n in 0..8 {
         client.write(&[line(n)]).await.unwrap();
-        // Around the moment at which the server closes it.
+        // Around the moment at which the server closes the connection.
         sleep(Duration::from_millis(290 + 5 * n as u64)).await;
     }
     assert_eq!(server.count(), 8);
@@ -192,7 +192,7 @@ async fn points_wait_for_a_busy_server() {
     assert_eq!(server.count(), 1);
 }
 
-/// It answers 400 to a path that it does not know, which is no bad point; the paths of versions 1 and 2 it knows.
+/// It answers 400 to a path that it does not know, which is no bad point; it knows the paths of versions 1 and 2.
 #[tokio::test]
 async fn a_path_that_is_not_there_holds_the_points() {
     let Some(server) = server_for("a_path_that_is_not_there_holds_the_points", &[]) else {
@@ -216,7 +216,7 @@ async fn a_path_that_is_not_there_holds_the_points() {
     }
     assert_eq!(server.count(), 2);
 
-    // What it would refuse as a whole, or lose without a word, does not get there.
+    // What it would refuse as a whole, or lose without a word, never gets there.
     let encoder = Encoder::new(Dialect::VictoriaMetrics);
     let long = Point::new("m").field("v", "x".repeat(600_000));
     assert!(matches!(
@@ -244,7 +244,7 @@ async fn a_server_that_is_killed_and_comes_back_has_every_point_once() {
     let writer = writer(client(&server, target()));
     for n in 0..POINTS {
         if n == POINTS / 2 {
-            // A kill costs it what is not on its disk; this one is about what comes afterwards.
+            // A kill costs what is not on its disk; this test is about what comes afterwards.
             writer.flush().await;
             server.end();
             server.restart();
@@ -280,7 +280,7 @@ async fn points_are_sent_in_datagrams_and_stored() {
     }
     let summary = writer.close().await;
     assert_eq!((summary.sent.sent, summary.unsent.len()), (POINTS as u64, 0));
-    // The server stores datagrams after a while; should it never, the test program is stopped.
+    // The server stores datagrams after a while; if it never does, the test program is stopped.
     while server.count() != POINTS as u64 {
         sleep(Duration::from_millis(20)).await;
     }
