@@ -1,4 +1,4 @@
-//! How a request says who asks; secrets show in no output.
+//! How a request identifies its sender; secrets show in no output.
 
 use std::fmt;
 

@@ -73,7 +73,7 @@ impl V1 {
         self
     }
 
-    /// The user, who can't have a colon in the name, and the password; sent in a header.
+    /// The user, whose name can't contain a colon, and the password; sent in a header.
     #[must_use]
     pub fn basic_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         let (user, password) = (user.into(), password.into());

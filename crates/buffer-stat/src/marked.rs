@@ -1,5 +1,5 @@
-//! A key's hash, two bits of which hold what the key did in this window: so a table's entry is smaller by a word, and more of them
-//! fit into a cache.
+//! A key's hash and, in two of its bits, what the key did in this window: this makes a table's entry smaller by a word, so that more
+//! of them fit into a cache.
 
 /// The bits of the state. A table uses the lowest bits of a hash for the place, and the highest seven for the tag.
 const STATE: u64 = 0b11 << 54;
