@@ -64,7 +64,7 @@ pub(crate) fn buffer(load: Load<'_>) -> f64 {
         load,
         each!(handle, |number| handle.insert(number).await.expect("open")),
     );
-    load.runtime.block_on(buffer.close());
+    let _ = load.runtime.block_on(buffer.close());
     total.check(load.items);
     cost
 }
