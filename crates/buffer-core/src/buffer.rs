@@ -1,4 +1,4 @@
-//! The handle: the flush, the close, and what can be asked.
+//! The handle: the flush, the close, and what a buffer can be asked.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -16,8 +16,8 @@ use crate::tally::Tally;
 
 /// A buffer: takes items one by one from any thread or task, and hands them to its sink in batches.
 ///
-/// Clones are handles to the same buffer. When the last one is dropped the buffer closes and drains by itself, also when
-/// that is at the end of `main`.
+/// Clones are handles to the same buffer. When the last one is dropped the buffer closes and drains by itself, even at the
+/// end of `main`.
 ///
 /// # Examples
 ///
@@ -44,7 +44,7 @@ use crate::tally::Tally;
 /// # }
 /// ```
 pub struct Buffer<T> {
-    /// Beside the handle and not behind it: an insert waits for each step on the way to its partition.
+    /// Next to the handle and not behind it: each pointer on the way to its partition slows an insert.
     shared: Arc<Shared<T>>,
     handle: Arc<Handle<T>>,
 }
@@ -71,8 +71,8 @@ impl<T: Send + 'static> Buffer<T> {
     }
 
     /// Like [`flush`](Buffer::flush), for at most `limit`; what is not settled by then is in
-    /// [`FlushReport::pending`], and its flush goes on. The time is kept as for [`insert_timeout`](Buffer::insert_timeout), by a
-    /// runtime that something must [drive](crate::Builder::runtime).
+    /// [`FlushReport::pending`], and its flush goes on. The time is kept as for [`insert_timeout`](Buffer::insert_timeout), and
+    /// something must [drive](crate::Builder::runtime) the runtime that keeps it.
     ///
     /// # Cancel safety
     ///
@@ -86,7 +86,7 @@ impl<T: Send + 'static> Buffer<T> {
                 passed += 1;
             }
         };
-        // Without an answer the rest is not passed.
+        // If the time is up, the barriers that are left are not passed.
         let _ = self.shared().clock.within(limit, pass).await;
         for (partition, waiting) in &barriers[passed..] {
             // In order: what was settled since is what was pending.
@@ -126,10 +126,10 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Closes the buffer, waits until everything is settled or `drain_timeout` has passed, and returns what is left.
     ///
-    /// From then on inserts are refused, those that wait for room included; what comes in while
-    /// [`last_items`](crate::Builder::last_items) are asked for is drained, too. Closing twice is fine: every caller gets the final
-    /// ledger, and the earliest of their deadlines counts. The sink's own [close](crate::Flush::close) has what is left of the time,
-    /// and at most a second more.
+    /// From then on inserts are refused, those that wait for room included; what is inserted while
+    /// [`last_items`](crate::Builder::last_items) runs is drained, too. Closing twice is fine: every caller gets the final ledger,
+    /// and the earliest of their deadlines counts. The sink's own [close](crate::Flush::close) has what is left of the time, or a
+    /// second if less is left.
     ///
     /// # Cancel safety
     ///
@@ -138,8 +138,8 @@ impl<T: Send + 'static> Buffer<T> {
         self.close_within(self.shared().drain_timeout).await
     }
 
-    /// Like [`close`](Buffer::close), with a time limit of its own. It is kept by the buffer's runtime, which something must
-    /// [drive](crate::Builder::runtime).
+    /// Like [`close`](Buffer::close), with a time limit of its own. The buffer's runtime keeps it, so something must
+    /// [drive](crate::Builder::runtime) that.
     ///
     /// # Cancel safety
     ///
@@ -169,12 +169,12 @@ impl<T: Send + 'static> Buffer<T> {
         size
     }
 
-    /// What may be pending: the `capacity` in items, as far as it divides evenly among the partitions, and `capacity_bytes`, which
-    /// without a limit is the largest number.
+    /// The most that may be pending: `capacity` in items, and `capacity_bytes`, which without a limit is the largest number; both
+    /// are rounded down to a multiple of the number of partitions.
     ///
     /// # Examples
     ///
-    /// How full the buffer is, for the answer to a probe of its health:
+    /// How full the buffer is, for a health probe:
     ///
     /// ```
     /// use buffer_core::Buffer;
@@ -224,10 +224,10 @@ impl<T: Send + 'static> Buffer<T> {
         sum
     }
 
-    /// Copies the pending items, and leaves them where they are; but for those that the workers have in hand.
+    /// Copies the pending items, and leaves them where they are; those that the workers have in hand are only counted.
     ///
-    /// It is for a look at a buffer, as in a debugger: a partition is locked while its items are copied. `T::clone` must not
-    /// call back into the buffer.
+    /// Use it to look into a buffer while debugging: a partition is locked while its items are copied. `T::clone` must not call
+    /// back into the buffer.
     ///
     /// # Examples
     ///
@@ -263,7 +263,7 @@ impl<T: Send + 'static> Buffer<T> {
         self.shared().hold.health()
     }
 
-    /// Whether the buffer is closed, by a close, the last handle's drop or the end of its runtime: inserts are refused then, once it
+    /// Whether the buffer is closed: by a close, the last handle's drop or the end of its runtime. Inserts are refused as soon as it
     /// has its [`last_items`](crate::Builder::last_items).
     pub fn is_closed(&self) -> bool {
         self.shared().drain.has_begun()
@@ -282,7 +282,7 @@ impl<T: Send + 'static> Buffer<T> {
     }
 }
 
-/// What was settled since somebody began to wait, of what was pending then.
+/// What was settled, since somebody began to wait, of what was pending then.
 fn settled_since<T>(partition: &Partition<T>, waiting: &Waiting) -> Tally {
     let tally = partition.tally();
     let cut = waiting.wait.as_ref().map_or(tally, |wait| wait.cut(tally));
@@ -394,7 +394,7 @@ impl<T> Drop for Handle<T> {
     }
 }
 
-/// A caller of close that waits, and owns what is left until it has taken it.
+/// A caller that waits for the close, and owns what is left until it has taken it.
 struct Claim<'a, T> {
     shared: &'a Shared<T>,
 }

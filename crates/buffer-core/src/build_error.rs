@@ -17,7 +17,7 @@ use thiserror::Error;
 /// # impl Flush<u32> for Nowhere {
 /// #     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> { Ok(()) }
 /// # }
-/// // Outside of a runtime:
+/// // Outside a runtime:
 /// let refused = Buffer::builder().build(Nowhere).expect_err("there is no runtime here");
 /// assert_eq!(refused, BuildError::NoRuntime);
 ///
@@ -27,7 +27,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A setting is zero that can't be.
+    /// A setting that can't be zero is zero.
     #[error("`{setting}` is zero; set it to at least {least}")]
     Zero {
         /// The setting's name.
@@ -56,7 +56,7 @@ pub enum BuildError {
     /// A setting has no effect without another one.
     #[error("`{setting}` needs `{other}` too: {reason}")]
     Missing {
-        /// The setting that was made.
+        /// The name of the setting that was given.
         setting: &'static str,
         /// The setting that it needs.
         other: &'static str,
@@ -73,7 +73,7 @@ pub enum BuildError {
         "the tokio runtime is gone and can't run the workers; give the builder the handle of one that lives"
     )]
     RuntimeGone,
-    /// The tokio runtime has no timer. tokio says so by a panic alone, which is caught; with `panic = "abort"` it ends the process.
+    /// The tokio runtime has no timer. tokio reports that only by a panic, which is caught; with `panic = "abort"` it ends the process.
     #[error("the tokio runtime has no timer; build it with `enable_time` or `enable_all`")]
     NoTimer,
 }

@@ -31,7 +31,7 @@ use crate::worker::Worker;
 
 /// The settings of a [`Buffer`], made by [`Buffer::builder`].
 ///
-/// Every setting has a default that suits a service which writes some thousands of items a second to a database.
+/// Every setting has a default that suits a service which writes a few thousand items a second to a database.
 ///
 /// No duration may be above a year, and `flush_interval`, `flush_timeout` and the first delay of `backoff` must not be zero:
 /// [`build`](Builder::build) refuses them.
@@ -88,8 +88,8 @@ impl<T: Send + 'static> Buffer<T> {
 impl<T: Send + 'static> Builder<T> {
     /// The buffer's name in logs, in metrics and in [`Batch::buffer`](crate::Batch::buffer). Default: `buffer`.
     ///
-    /// It is the label `buffer` of the [metrics](crate::metrics), where all buffers of one name are one, such as those without a name of
-    /// their own. A name's metrics stay for as long as the process, so don't give one to each tenant or connection.
+    /// It is the label `buffer` of the [metrics](crate::metrics), which sum up all buffers of one name, as they do those without a
+    /// name of their own. A name's metrics stay until the process ends, so don't give each tenant or connection its own name.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = name.into();
         self
@@ -98,7 +98,7 @@ impl<T: Send + 'static> Builder<T> {
     /// The number of partitions, which is also the number of flushes that run at the same time. Default: the number of
     /// cores, at most 16.
     ///
-    /// With 1 all items leave in the order in which they came; with many more than there are inserting threads, batches are
+    /// With 1, all items leave in the order in which they came. With many more than there are inserting threads, batches are
     /// smaller. At most 65 536.
     pub fn partitions(mut self, partitions: usize) -> Self {
         self.settings.partitions = partitions;
@@ -107,7 +107,7 @@ impl<T: Send + 'static> Builder<T> {
 
     /// The number of items that seals a batch; no batch is larger. Default: 5,000.
     ///
-    /// With 1 every item is a batch of its own.
+    /// With 1, every item is a batch of its own.
     pub fn batch_size(mut self, items: usize) -> Self {
         self.settings.batch_size = items;
         self
@@ -122,7 +122,7 @@ impl<T: Send + 'static> Builder<T> {
 
     /// The age, counted from its first item, that seals a batch. Default: 1 s.
     ///
-    /// A long interval makes few large batches; the items then stay in memory for as long.
+    /// A long interval makes few large batches, and keeps the items in memory for as long.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.settings.flush_interval = interval;
         self
@@ -131,18 +131,18 @@ impl<T: Send + 'static> Builder<T> {
     /// Adds up to this much to the interval, drawn anew for each batch, so that processes don't flush in step. Default: 20 %
     /// of the interval.
     ///
-    /// With any jitter a partition's very first batch is due at a random moment of its interval, for the same reason; with
-    /// zero every batch is due exactly after the interval.
+    /// With any jitter, a partition's very first batch is due at a random moment of its interval, for the same reason. With
+    /// zero, every batch is due exactly after the interval.
     pub fn flush_jitter(mut self, jitter: Duration) -> Self {
         self.settings.flush_jitter = Some(jitter);
         self
     }
 
-    /// The number of items that the buffer holds, in flight included; beyond it an insert waits. Default: 10 batches for
+    /// The most items that the buffer holds, those in flight included; an insert beyond that waits. Default: 10 batches for
     /// each partition.
     ///
-    /// It is divided evenly among the partitions and must be at least one batch for each (two with [`Overflow::DropOldest`]). By
-    /// default there are as many partitions as cores, so set `partitions`, too, or a larger machine may refuse it.
+    /// It is divided evenly among the partitions and must be at least one batch for each (two with [`Overflow::DropOldest`]). The
+    /// default number of partitions depends on the cores, so set `partitions`, too, or `build` may refuse it on a larger machine.
     pub fn capacity(mut self, items: usize) -> Self {
         self.settings.capacity = Some(items);
         self
@@ -151,13 +151,13 @@ impl<T: Send + 'static> Builder<T> {
     /// Says what an item weighs, in bytes or in any other unit, for `batch_bytes`, `capacity_bytes` and
     /// [`Batch::bytes`](crate::Batch::bytes). Default: nothing is weighed.
     ///
-    /// It is asked on the inserting thread, of a few items twice, so it should be quick. The weight that it names there counts
-    /// until the item is settled.
+    /// It runs on the inserting thread, for some items twice, so keep it cheap. The weight that it returns there counts until the
+    /// item is settled.
     ///
     /// # Panics
     ///
-    /// A panic of `weigh` goes on to whoever inserts, and the item is dropped with it and not counted; `insert_batch` leaves all items
-    /// where they are.
+    /// A panic of `weigh` reaches the caller of the insert, and the item is dropped and not counted; `insert_batch` leaves all
+    /// items in its vector.
     ///
     /// # Examples
     ///
@@ -187,27 +187,27 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
-    /// The weight that seals a batch; no batch is heavier, so an item that is, is refused as oversized. Needs `weigh`. Default:
-    /// a partition's share of `capacity_bytes` (half of it with [`Overflow::DropOldest`]), or no limit.
+    /// The weight that seals a batch; no batch is heavier, so a heavier item is refused as oversized. Needs `weigh`. Default: a
+    /// partition's share of `capacity_bytes` (half of it with [`Overflow::DropOldest`]), or no limit.
     ///
-    /// [`last_items`](Builder::last_items) alone come in whatever they weigh, each too heavy one in a batch of its own.
+    /// Only [`last_items`](Builder::last_items) are accepted whatever they weigh; each that is too heavy has a batch of its own.
     pub fn batch_bytes(mut self, bytes: usize) -> Self {
         self.settings.batch_bytes = Some(bytes);
         self
     }
 
-    /// What the items that the buffer holds weigh at most, in flight included; beyond it an insert waits. Needs `weigh`.
+    /// The most that the items in the buffer may weigh, those in flight included; an insert beyond that waits. Needs `weigh`.
     /// Default: no limit.
     ///
     /// It is divided evenly among the partitions, and must be at least `batch_bytes` for each (twice that with
-    /// [`Overflow::DropOldest`]). A heavy item may wait for long while lighter ones keep coming, which find room before it does.
+    /// [`Overflow::DropOldest`]). A heavy item may wait long while lighter ones keep coming, as they find room before it does.
     pub fn capacity_bytes(mut self, bytes: usize) -> Self {
         self.settings.capacity_bytes = Some(bytes);
         self
     }
 
-    /// Takes [`weigh`](Builder::weigh), `batch_bytes` and `capacity_bytes` back: for who builds on the settings of others, and can't
-    /// have an item refused for its weight.
+    /// Undoes [`weigh`](Builder::weigh), `batch_bytes` and `capacity_bytes`: for code that builds on the settings of others and
+    /// can't have an item refused for its weight.
     pub fn unweighed(mut self) -> Self {
         self.weigh = None;
         self.settings.batch_bytes = None;
@@ -217,8 +217,8 @@ impl<T: Send + 'static> Builder<T> {
 
     /// What becomes of an item for which there is no room. Default: [`Overflow::Wait`], which drops nothing.
     ///
-    /// What is dropped goes to the [dead-letter sink](Builder::dead_letters), beside the flushes and in an outage too. One
-    /// batch's worth of items for each partition waits for that; what is dropped beyond it is gone, with the reason
+    /// Dropped items go to the [dead-letter sink](Builder::dead_letters), in parallel with the flushes and during an outage, too.
+    /// At most `batch_size` of them wait for it in each partition; what is dropped beyond that is gone, with the reason
     /// [`dead_letter_full`](crate::DropReason::DeadLetterFull).
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.settings.overflow = overflow;
@@ -227,7 +227,7 @@ impl<T: Send + 'static> Builder<T> {
 
     /// The time limit of one attempt. Default: 10 s.
     ///
-    /// An attempt that passes it is dropped and counts as [uncertain](crate::FlushError::uncertain).
+    /// An attempt that takes longer is cut off and counts as [uncertain](crate::FlushError::uncertain).
     pub fn flush_timeout(mut self, limit: Duration) -> Self {
         self.settings.flush_timeout = limit;
         self
@@ -236,7 +236,7 @@ impl<T: Send + 'static> Builder<T> {
     /// The time limit of the drain after a close or after the last handle was dropped. Default: 20 s, inside the 30 s that
     /// Kubernetes grants a process.
     ///
-    /// Zero returns or drops at once whatever is pending.
+    /// With zero, whatever is pending is returned or dropped at once.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.settings.drain_timeout = limit;
         self
@@ -244,8 +244,8 @@ impl<T: Send + 'static> Builder<T> {
 
     /// How often a batch is tried again before it is dropped. Default: 5.
     ///
-    /// Attempts that end in [unavailable](crate::FlushError::unavailable) don't count, nor do those whose time is up when they
-    /// have delivered or rejected some of the items.
+    /// Attempts that end in [unavailable](crate::FlushError::unavailable) don't count, nor do those that time out after they have
+    /// delivered or rejected some of the items.
     pub fn retries(mut self, retries: u32) -> Self {
         self.settings.retries = retries;
         self
@@ -261,8 +261,8 @@ impl<T: Send + 'static> Builder<T> {
     /// How long a batch is held while the sink is out, before it is dropped, with the reason `given_up`. Default: no limit; an
     /// outage by itself drops nothing.
     ///
-    /// It counts from the start of the outage or of the batch, whichever is later. With zero a batch is dropped as soon as the
-    /// sink is found to be out, but for the one that is its next probe.
+    /// The time runs from the start of the outage or of the batch, whichever is later. With zero, every batch is dropped as soon
+    /// as the sink is found to be out, except the one that probes it next.
     pub fn give_up_after(mut self, limit: Duration) -> Self {
         self.settings.give_up_after = Some(limit);
         self
@@ -278,28 +278,28 @@ impl<T: Send + 'static> Builder<T> {
     ///
     /// Its timer must be enabled (`enable_time`), or `build` refuses it.
     ///
-    /// Something must drive it: a current-thread runtime runs only inside of its `block_on`. A plain thread that waits for a buffer on
-    /// one that nobody drives waits for ever, for room as for a flush or a close, and past any time limit that this runtime keeps.
+    /// Something must drive it: a current-thread runtime runs only inside its `block_on`. If nobody does, a plain thread that waits
+    /// for room, for a flush or for a close waits for ever, past any time limit that this runtime keeps.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
     }
 
-    /// Asked once, before the drain starts, for items that were kept outside of the buffer until then, such as counters that
-    /// are still being summed. They are accepted whatever the capacity, and inserts until they are there.
+    /// Called once, before the drain starts, for items that were kept outside the buffer until then, such as counters that are
+    /// still being summed. They are accepted whatever the capacity, and inserts are accepted until they are in.
     ///
-    /// It may be called on any thread, also while a runtime dies, so it must not block. A closure that holds a
-    /// [`Buffer`](crate::Buffer) of its own keeps that open for ever: hold a [`WeakBuffer`](crate::WeakBuffer).
+    /// It may be called on any thread, even while a runtime dies, so it must not block. A closure that holds a
+    /// [`Buffer`](crate::Buffer) handle to its own buffer keeps it open for ever: hold a [`WeakBuffer`](crate::WeakBuffer).
     pub fn last_items(mut self, last_items: impl FnOnce() -> Vec<T> + Send + 'static) -> Self {
         self.last_items = Some(Box::new(last_items));
         self
     }
 
-    /// Called with every outcome, for logs and numbers of one's own: items that were delivered, dropped or returned.
+    /// Called with every outcome, for your own logs and numbers: items that were delivered, dropped or returned.
     ///
-    /// It runs right after the items are counted, so it must be quick and must not block: on the workers; for items that
-    /// [overflow](Builder::overflow) on the inserting thread; for what a close leaves over on the task that awaits it, or drops
-    /// such a future. A closure that holds a [`Buffer`](crate::Buffer) of its own keeps that open for ever: hold a
+    /// It runs right after the items are counted, so it must be quick and must not block. It runs on the workers; for items that
+    /// [overflow](Builder::overflow), on the inserting thread; for what a close leaves over, on the task that awaits the close or
+    /// drops its future. A closure that holds a [`Buffer`](crate::Buffer) handle to its own buffer keeps it open for ever: hold a
     /// [`WeakBuffer`](crate::WeakBuffer).
     ///
     /// # Examples
@@ -330,19 +330,18 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
-    /// A second sink, for the items that the first one cost: batches of what was dropped, with the
-    /// [reason](crate::Batch::drop_reason) and the [cause](crate::Batch::drop_cause). Default: none; what is dropped is gone.
+    /// A second sink, which receives what was dropped, in batches with the [reason](crate::Batch::drop_reason) and the
+    /// [cause](crate::Batch::drop_cause). Default: none; what is dropped is gone.
     ///
     /// It has one attempt for each batch, under `flush_timeout`, before the partition goes on. What it takes is counted in
     /// [`Ledger::dead_lettered`](crate::Ledger::dead_lettered).
     ///
-    /// It does not get everything that is dropped:
+    /// It does not receive:
     ///
-    /// * not what the drain's deadline leaves ([`drain_timeout`](crate::DropReason::DrainTimeout)), nor what still waits for it
-    ///   then;
-    /// * not what the sink [took](crate::Batch::take), be it [`unconfirmed`](crate::DropReason::Unconfirmed) or rejected
+    /// * what the drain's deadline leaves ([`drain_timeout`](crate::DropReason::DrainTimeout)), nor what still waits for it then;
+    /// * what the sink [took](crate::Batch::take), whether [`unconfirmed`](crate::DropReason::Unconfirmed) or rejected
     ///   afterwards: the sink has it;
-    /// * of what [overflows](Builder::overflow), not what comes on top of a batch's worth for each partition that waits for it
+    /// * what [overflows](Builder::overflow) and finds no place among the `batch_size` items of its partition that may wait for it
     ///   ([`dead_letter_full`](crate::DropReason::DeadLetterFull)).
     ///
     /// # Examples
@@ -394,7 +393,7 @@ impl<T: Send + 'static> Builder<T> {
         Ok(self.build_on(&runtime, checked, sink))
     }
 
-    /// Builds it with settings that are checked, on a runtime that is able.
+    /// Builds the buffer with checked settings, on a runtime that can carry the workers.
     pub(crate) fn build_on(self, runtime: &Handle, checked: Checked, sink: impl Flush<T>) -> Buffer<T> {
         let Checked {
             partitions,

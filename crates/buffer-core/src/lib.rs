@@ -3,12 +3,12 @@
 //! A program [inserts](Buffer::insert) items one at a time, from any thread or task. The buffer groups them, by size and by
 //! time, and hands each [`Batch`] to the sink that you write: one trait, [`Flush`]. It limits an attempt in time, catches a
 //! panic, tries again with a backoff, holds memory to a bound, and drains at the end: on [`close`](Buffer::close), when the
-//! last handle is dropped, when `main` returns. A drain has [`drain_timeout`](Builder::drain_timeout). What the sink has not
-//! taken by then, `close` returns; where nobody waits for a close it is dropped, with a count in the log and none in the exit
-//! code.
+//! last handle is dropped, when `main` returns. [`drain_timeout`](Builder::drain_timeout) limits the drain. What the sink has
+//! not taken by then, `close` returns; if nobody waits for a close it is dropped, which the log counts and the exit code does
+//! not show.
 //!
-//! The crate logs through `tracing`: a program should install a subscriber that shows at least `warn`, the level of items that
-//! are dropped and of a sink that is out.
+//! The crate logs through `tracing`: a program should install a subscriber that shows at least `warn`, the level at which it
+//! reports dropped items and a sink that is out.
 //!
 //! ```
 //! use std::io::{Error, ErrorKind};
@@ -43,15 +43,15 @@
 //!
 //! # Concepts
 //!
-//! * An item that was accepted is *pending* until it is *settled*: delivered, dropped with a [reason](DropReason), or
-//!   returned: by a close, or to a sink that withdrew it. The [`Ledger`] counts them, and it adds up at all times.
-//! * A buffer has *partitions*: lanes with an open batch and a queue of sealed ones. A thread inserts at its home partition;
-//!   the [`Router`] names it. One worker for each flushes one batch at a time, in order.
+//! * An accepted item is *pending* until it is *settled*: delivered, dropped with a [reason](DropReason), or returned (by a
+//!   close, or to a sink that withdrew it). The [`Ledger`] counts them, and it adds up at all times.
+//! * A buffer has *partitions*, each with an open batch, a queue of sealed ones, and a worker that flushes one batch at a
+//!   time, in order. A thread inserts at its home partition, which the [`Router`] names.
 //! * A batch is sealed by a [`Trigger`]: size, bytes, interval, request or close.
 //! * The sink says what went wrong with the kind of its [`FlushError`]; the buffer decides what follows.
 
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
-// The models compile the state machines alone, and what those stand on.
+// The models compile only the state machines and what these use.
 #![cfg_attr(buffer_loom, allow(dead_code, reason = "what uses it is not modelled"))]
 
 #[cfg(not(buffer_loom))]

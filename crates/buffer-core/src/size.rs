@@ -1,7 +1,7 @@
 //! How much there is of something: items, and what they weigh.
 
-/// What is pending in a buffer, or in one of its partitions, or may be; see [`Buffer::size`](crate::Buffer::size) and
-/// [`Buffer::capacity`](crate::Buffer::capacity).
+/// What is pending in a buffer or in one of its partitions, or the most that may be; see [`Buffer::size`](crate::Buffer::size)
+/// and [`Buffer::capacity`](crate::Buffer::capacity).
 ///
 /// # Examples
 ///
