@@ -17,8 +17,8 @@ use crate::waiters::Waiter;
 impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits while the buffer is full.
     ///
-    /// A task that inserts faster than the worker takes gives way to it where some full batches wait. Another [`Overflow`] policy
-    /// than `Wait` drops items instead, and then nothing waits.
+    /// A task that inserts faster than the worker takes gives way to it when some full batches wait. With an [`Overflow`] policy
+    /// other than `Wait`, items are dropped instead and no insert waits.
     ///
     /// # Errors
     ///
@@ -26,8 +26,8 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Panics
     ///
-    /// Where the code that [weighs](crate::Builder::weigh) or [routes](crate::Builder::routing) items does, as in all ways in; the item
-    /// is dropped then and not counted.
+    /// If the code that [weighs](crate::Builder::weigh) or [routes](crate::Builder::routing) items panics, here as in every other
+    /// insert; the item is then dropped and not counted.
     ///
     /// # Cancel safety
     ///
@@ -38,9 +38,9 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Inserts `item`, and waits for at most `limit` while the buffer is full.
     ///
-    /// Outside of any runtime, and inside of one without a timer, the buffer's own keeps the time: something must
-    /// [drive](crate::Builder::runtime) it meanwhile. That a runtime has no timer tokio says only by a panic, which is caught here once;
-    /// with `panic = "abort"` it ends the process.
+    /// Outside any runtime, and inside one without a timer, the buffer's own runtime keeps the time: something must
+    /// [drive](crate::Builder::runtime) it meanwhile. tokio reports a missing timer only by a panic, which is caught here once; with
+    /// `panic = "abort"` it ends the process.
     ///
     /// # Errors
     ///
@@ -85,8 +85,8 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Inserts `item`, waits while the buffer is full, and then until the item is settled. `Ok` means that it is delivered.
     ///
-    /// It does not sit out the interval: a partition with nothing in flight flushes at once, and while one is in flight those
-    /// who come in the meantime share the next batch.
+    /// It does not wait for the interval to end: a partition with nothing in flight flushes at once, and items that are inserted
+    /// while a flush is in flight share the next batch.
     ///
     /// # Errors
     ///
@@ -95,8 +95,8 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Cancel safety
     ///
-    /// As for [`insert`](Buffer::insert) while there is no room. After that the item is accepted, and goes its way without
-    /// anybody waiting.
+    /// As for [`insert`](Buffer::insert) while there is no room. After that the item is accepted and flushed even if nobody
+    /// waits.
     ///
     /// # Examples
     ///
@@ -123,8 +123,8 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Inserts `item`, waits while the buffer is full, and returns a [`Receipt`] that tells what becomes of the item.
     ///
-    /// The item leaves when its batch does: other than with [`insert_and_wait`](Buffer::insert_and_wait), nothing is flushed for it
-    /// before the interval ends.
+    /// The item leaves when its batch does: unlike [`insert_and_wait`](Buffer::insert_and_wait), it does not cause a flush before
+    /// the interval ends.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Examples
     ///
-    /// A request that is refused where there is no room, and answered when its item is stored:
+    /// A request that is refused if there is no room, and answered when its item is stored:
     ///
     /// ```
     /// use std::time::Duration;
@@ -239,8 +239,8 @@ impl<T: Send + 'static> Buffer<T> {
     /// # Errors
     ///
     /// [`InsertBlockingError::Closed`], [`InsertBlockingError::Oversized`] and [`InsertBlockingError::InsideRuntime`] hand the
-    /// item back. The threads of
-    /// `spawn_blocking` belong to a runtime too; there, `Handle::current().block_on(buffer.insert(item))` does it.
+    /// item back. The threads of `spawn_blocking` belong to a runtime, too; there, use
+    /// `Handle::current().block_on(buffer.insert(item))`.
     ///
     /// # Examples
     ///

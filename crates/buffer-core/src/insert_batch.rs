@@ -10,13 +10,13 @@ use crate::router::Route;
 use crate::wait::{give_way, with_room};
 
 impl<T: Send + 'static> Buffer<T> {
-    /// Inserts all of `items` into one partition, in their order, and waits as often as there is no room for the next part.
+    /// Inserts all of `items` into one partition, in their order, and waits whenever there is no room for the next part.
     ///
-    /// Another [`Overflow`] policy than `Wait` goes on in another partition rather than drop anything, where the route allows it.
+    /// With an [`Overflow`] policy other than `Wait`, it goes on in another partition, if the route allows it, before it drops any.
     ///
-    /// Any number is fine: parts are as large as there is room. On return `items` holds what was not accepted: nothing, if
-    /// the answer is `Ok`. With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their
-    /// keys, and `items` keeps each key's order only.
+    /// Any number is fine: each part is as large as there is room for. On return `items` holds what was not accepted, which is
+    /// nothing after `Ok`. With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their
+    /// keys, and `items` keeps only the order within each key.
     ///
     /// # Errors
     ///
@@ -25,11 +25,11 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Panics
     ///
-    /// Where the code that [weighs](crate::Builder::weigh) or [routes](crate::Builder::routing) items does; all are in `items` then.
+    /// If the code that [weighs](crate::Builder::weigh) or [routes](crate::Builder::routing) items panics; all are then in `items`.
     ///
     /// # Cancel safety
     ///
-    /// Safe: what was accepted before the drop is accepted, the rest is still in `items`.
+    /// Safe: what was accepted before the drop stays accepted, and the rest is still in `items`.
     ///
     /// # Examples
     ///
@@ -93,13 +93,13 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Inserts as many of `items` as there is room for, from the front, into one partition; the rest stays in `items`.
     ///
-    /// With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their keys, and it stops at
-    /// the first that has no room; `items` keeps each key's order.
+    /// With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their keys, and the insert stops
+    /// at the first that has no room; `items` keeps the order within each key.
     ///
     /// # Errors
     ///
-    /// [`TryInsertBatchError::Full`] when something stayed for want of room, [`TryInsertBatchError::Closed`] when the buffer
-    /// is closed, [`TryInsertBatchError::Oversized`] when an item is too heavy, before any is accepted.
+    /// [`TryInsertBatchError::Full`] when there was no room for all items, [`TryInsertBatchError::Closed`] when the buffer is
+    /// closed, [`TryInsertBatchError::Oversized`] when an item is too heavy, before any is accepted.
     pub fn try_insert_batch(&self, items: &mut Vec<T>) -> Result<(), TryInsertBatchError> {
         let shared = self.shared();
         if shared.admit_many_unchecked(items) {

@@ -30,14 +30,14 @@ pub enum InsertBatchError {
         "the item at index {index} is heavier than a batch may be; raise batch_bytes or capacity_bytes, or take it out; all items are still in the vector"
     )]
     Oversized {
-        /// Where it is in the caller's vector.
+        /// Its index in the caller's vector.
         index: usize,
     },
 }
 
-/// Why [`Buffer::try_insert_batch`](crate::Buffer::try_insert_batch) stopped, or
-/// [`Buffer::try_insert_batch_when_idle`](crate::Buffer::try_insert_batch_when_idle); what it did not accept is still in the
-/// caller's `Vec`.
+/// Why [`Buffer::try_insert_batch`](crate::Buffer::try_insert_batch) or
+/// [`Buffer::try_insert_batch_when_idle`](crate::Buffer::try_insert_batch_when_idle) stopped; what it did not accept is still in
+/// the caller's `Vec`.
 ///
 /// # Examples
 ///
@@ -65,7 +65,7 @@ pub enum TryInsertBatchError {
         "the item at index {index} is heavier than a batch may be; raise batch_bytes or capacity_bytes, or take it out; all items are still in the vector"
     )]
     Oversized {
-        /// Where it is in the caller's vector.
+        /// Its index in the caller's vector.
         index: usize,
     },
 }

@@ -62,8 +62,7 @@ impl<T> InsertError<T> {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryInsertError<T> {
-    /// There is no room where the item may go, which is its partition's share of `capacity` and `capacity_bytes`, or any partition's;
-    /// the item is handed back.
+    /// No partition that the item may go to has room in its share of `capacity` and `capacity_bytes`; the item is handed back.
     #[error(
         "the buffer is full; wait with insert, or raise its capacity; the item is handed back in this error"
     )]
@@ -134,7 +133,7 @@ impl<T> InsertTimeoutError<T> {
 /// ```
 /// use buffer_core::{Buffer, InsertBlockingError};
 ///
-/// /// For threads of which nobody knows whether they are a runtime's.
+/// /// For threads that may or may not belong to a runtime.
 /// fn insert_anywhere(buffer: &Buffer<String>, item: String) -> bool {
 ///     match buffer.insert_blocking(item) {
 ///         Ok(()) => true,
@@ -175,7 +174,7 @@ impl<T> InsertBlockingError<T> {
 /// ```
 /// use buffer_core::{Buffer, InsertAndWaitError};
 ///
-/// /// Whether the item is stored, or perhaps; what was refused is kept.
+/// /// Whether the item is stored or may be; what was refused is kept.
 /// async fn insert_or_keep(buffer: &Buffer<String>, item: String, kept: &mut Vec<String>) -> bool {
 ///     match buffer.insert_and_wait(item).await {
 ///         Ok(()) => true,
@@ -199,7 +198,7 @@ pub enum InsertAndWaitError<T> {
     /// The item is heavier than a batch may be; the item is handed back.
     #[error("{OVERSIZED}")]
     Oversized(T),
-    /// The item was accepted, and not delivered.
+    /// The item was accepted but not delivered.
     #[error(transparent)]
     NotDelivered(#[from] NotDelivered),
 }
@@ -214,7 +213,7 @@ impl<T> InsertAndWaitError<T> {
     }
 }
 
-/// The other ways in for one item refuse it for the same reasons as [`Buffer::insert`](crate::Buffer::insert), besides their own.
+/// The other inserts of one item refuse it for the reasons of [`Buffer::insert`](crate::Buffer::insert), and for their own.
 macro_rules! from_insert_error {
     ($($error:ident),+) => {$(
         impl<T> From<InsertError<T>> for $error<T> {
@@ -240,8 +239,8 @@ impl<T> From<TryInsertError<T>> for InsertTimeoutError<T> {
     }
 }
 
-/// `Debug` that names the refusal and not the item, so that `?` works for items that have no `Debug`, and logs stay free of
-/// what they hold.
+/// `Debug` that names the refusal and not the item, so that `?` works for items without `Debug`, and the content of items stays
+/// out of logs.
 macro_rules! debug_without_item {
     ($($error:ident: $($variant:ident),+;)+) => {$(
         impl<T> fmt::Debug for $error<T> {

@@ -10,19 +10,19 @@ impl<T: Send + 'static> Buffer<T> {
     /// Inserts one batch of `items`, from the front, into a partition that has nothing pending, and seals it at once; the rest
     /// stays in `items`.
     ///
-    /// It is for who keeps what can wait outside of the buffer, where it may still change: as long as nothing comes in another
-    /// way, a partition has one batch that is not settled, and never two. The batch has `batch_size` items at most, less its
-    /// jitter, and weighs `batch_bytes` at most. Nothing is dropped, whatever the [`Overflow`](crate::Overflow) policy.
+    /// Use it to keep items outside the buffer, where they can still change, until a partition is free. As long as nothing is
+    /// inserted in another way, a partition never has more than one unsettled batch. The batch has at most `batch_size` items, less
+    /// its jitter, and weighs at most `batch_bytes`. Nothing is dropped, whatever the [`Overflow`](crate::Overflow) policy.
     ///
-    /// With [`Routing::PerCall`](crate::Routing::PerCall) it looks at one partition alone, the one whose turn it is. With
-    /// [`Routing::ByKey`](crate::Routing::ByKey) the batch is of the items of one partition, the first that has nothing pending;
-    /// `items` keeps each key's order.
+    /// With [`Routing::PerCall`](crate::Routing::PerCall) it tries only the partition whose turn it is. With
+    /// [`Routing::ByKey`](crate::Routing::ByKey) the batch holds items of one partition, the first that has nothing pending;
+    /// `items` keeps the order within each key.
     ///
     /// # Errors
     ///
-    /// [`TryInsertBatchError::Full`] when something is pending wherever the items may go, [`TryInsertBatchError::Closed`] when
-    /// the buffer is closed, [`TryInsertBatchError::Oversized`] when an item is too heavy: none is accepted then. `Ok` does not
-    /// mean that `items` is empty.
+    /// [`TryInsertBatchError::Full`] when every partition that the items may go to has something pending,
+    /// [`TryInsertBatchError::Closed`] when the buffer is closed, [`TryInsertBatchError::Oversized`] when an item is too heavy. On
+    /// an error no item is accepted. `Ok` does not mean that `items` is empty.
     ///
     /// # Examples
     ///
@@ -61,7 +61,7 @@ impl<T: Send + 'static> Buffer<T> {
                     shared.meter.refused(RefusalReason::Closed, items.len());
                     return Err(TryInsertBatchError::Closed);
                 }
-                // By key: the next part comes to the front. After the last all are where they were.
+                // By key: the next part comes to the front. After the last part, all items are where they were.
                 Err(Refused::Full(())) => {
                     items.rotate_left(*count);
                     if !weights.is_empty() {
@@ -72,7 +72,7 @@ impl<T: Send + 'static> Buffer<T> {
         }
         match parts.is_empty() {
             true => Ok(()),
-            // They are no refusals in the metrics: who asks here keeps what is left, and asks again.
+            // It is no refusal in the metrics: the caller keeps what is left, and tries again.
             false => Err(TryInsertBatchError::Full),
         }
     }

@@ -11,7 +11,7 @@ use crate::router::Route;
 use crate::wait::{give_way, with_room};
 use crate::waiters::Waiter;
 
-/// Where an item is to be inserted that has to wait or to give way.
+/// Where an item that has to wait or to give way is to be inserted.
 struct Place {
     route: Route,
     bytes: Option<usize>,
@@ -31,7 +31,7 @@ impl<T: Send + 'static> Buffer<T> {
         }
     }
 
-    /// Inserts the item out of `waiting` if it need neither wait nor give way; otherwise it stays, and the answer is what it waits for.
+    /// Inserts the item out of `waiting` unless it has to wait or to give way; then it stays, and the answer is what it waits for.
     fn insert_at_once(
         &self,
         waiting: &mut Option<T>,
@@ -99,8 +99,8 @@ impl<T: Send + 'static> Buffer<T> {
     }
 }
 
-/// The future of [`Buffer::insert`]. By hand, as a state machine of the compiler's stores more on its way to the lock, whose atomic step
-/// waits for these stores on some processors, and is most of an insert.
+/// The future of [`Buffer::insert`]. It is written by hand, as the compiler's state machine stores more on its way to the lock. The
+/// lock's atomic step is most of an insert, and on some processors it waits for these stores.
 pub(crate) struct Inserting<'a, T> {
     buffer: &'a Buffer<T>,
     /// Until it is polled.
@@ -108,7 +108,7 @@ pub(crate) struct Inserting<'a, T> {
     wait: Option<Wait<'a, T>>,
 }
 
-/// In a box, as most items never wait, and every task that inserts would carry its room.
+/// Boxed, as most items never wait, and every task that inserts would have to hold it.
 type Wait<'a, T> = Pin<Box<dyn Future<Output = Result<(), InsertError<T>>> + Send + 'a>>;
 
 // Nothing is pinned in it.
@@ -123,7 +123,7 @@ impl<'a, T: Send + 'static> Inserting<'a, T> {
         }
     }
 
-    /// Inserts the item with a look at everything; none if it has to wait.
+    /// Inserts the item after all checks; none if it has to wait.
     #[inline(never)]
     fn insert_checked(&mut self, item: T) -> Option<Result<(), InsertError<T>>> {
         let (buffer, mut waiting) = (self.buffer, Some(item));

@@ -10,7 +10,7 @@ use crate::reason::DropReason;
 /// A cause that several items share.
 pub(crate) type SharedCause = Arc<dyn Error + Send + Sync>;
 
-/// Why an item was not delivered that a buffer had accepted.
+/// Why an item that a buffer had accepted was not delivered.
 ///
 /// Not delivered does not mean not written: the sink may have written the item in an attempt that timed out, panicked, was cut off at the
 /// drain's deadline or failed as [uncertain](crate::FlushError::uncertain). Only [`Withdrawn`](NotDelivered::Withdrawn) rules it out.
@@ -44,16 +44,16 @@ pub enum NotDelivered {
     Dropped {
         /// Why.
         reason: DropReason,
-        /// The [`FlushError`](crate::FlushError) of its batch, or the error that it was [rejected](crate::Batch::reject) with. None where
-        /// there was no room for it, or the sink had taken it and did not confirm it.
+        /// The [`FlushError`](crate::FlushError) of its batch, or the error that it was [rejected](crate::Batch::reject) with. None if
+        /// there was no room for it, or if the sink had taken it and did not confirm it.
         #[source]
         cause: Option<SharedCause>,
     },
     /// The sink [withdrew](crate::Batch::withdraw) it: it was not written, and the buffer does not have it any more.
     #[error("the sink withdrew the item without writing it; the sink's author knows where it is")]
     Withdrawn,
-    /// The drain's time was up before it was delivered: it is returned to whoever waits for the [close](crate::Summary::undelivered), or
-    /// dropped, with the reason `drain_timeout`, where nobody does.
+    /// The drain's time was up before it was delivered: it is returned to whoever waits for the [close](crate::Summary::undelivered).
+    /// If nobody does, it is dropped, with the reason `drain_timeout`.
     #[error(
         "the buffer closed before the item was delivered; the summary has it if somebody waits for the close"
     )]

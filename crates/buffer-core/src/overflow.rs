@@ -4,7 +4,7 @@
 ///
 /// # Examples
 ///
-/// A buffer of measurements, of which the latest matter most:
+/// A buffer of measurements, where the latest matter most:
 ///
 /// ```
 /// # use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
@@ -25,15 +25,15 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// It waits for room; the ways in that do not wait hand the item back. Nothing is dropped.
+    /// It waits for room; inserts that do not wait hand the item back. Nothing is dropped.
     #[default]
     Wait,
-    /// It drops the oldest batch of a partition, with the reason [`overflow`](crate::DropReason::Overflow): of the one that the
-    /// item is routed to, or the thread is at home at, whatever is older in others. The batch that its worker has in hand is
-    /// spared, also between two attempts. No way in waits, and none finds the buffer full but
-    /// [`try_insert_batch_when_idle`](crate::Buffer::try_insert_batch_when_idle).
+    /// It drops the oldest batch of one partition, with the reason [`overflow`](crate::DropReason::Overflow): of the one that the
+    /// item is routed to, or else of the thread's home, even if others hold older ones. The batch that its worker has in hand is
+    /// spared, also between two attempts. No insert waits, and only
+    /// [`try_insert_batch_when_idle`](crate::Buffer::try_insert_batch_when_idle) finds the buffer full.
     DropOldest,
-    /// It drops the new item, with the same reason, and answers that it was accepted, as it was counted. `try_insert` and
-    /// `try_insert_batch` hand it back instead.
+    /// It drops the new item, with the same reason, and counts and reports it as accepted. `try_insert` and `try_insert_batch`
+    /// hand it back instead.
     DropNewest,
 }

@@ -11,12 +11,12 @@ use crate::waiters::Answer;
 /// Tells what became of an item: a future that is ready when the item is settled. `Ok` means that it is delivered.
 ///
 /// Made by [`Buffer::insert_with_receipt`](crate::Buffer::insert_with_receipt) and
-/// [`Buffer::try_insert_with_receipt`](crate::Buffer::try_insert_with_receipt). Whoever drops it does not learn the outcome; the item goes its
-/// way all the same. It does not end while the sink is out, so limit the wait where somebody waits for you.
+/// [`Buffer::try_insert_with_receipt`](crate::Buffer::try_insert_with_receipt). Dropping it changes nothing for the item. It does not
+/// end while the sink is out, so limit the wait if somebody waits for you.
 ///
 /// # Cancel safety
 ///
-/// Safe: a wait that is cut off may be begun again.
+/// Safe: a wait that was cut off can be started again.
 ///
 /// # Examples
 ///
