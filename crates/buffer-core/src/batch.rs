@@ -21,10 +21,9 @@ use crate::weights::Weights;
 /// It derefs to `[T]`. The framework owns the items through every attempt, so a sink that only borrows them can time
 /// out, panic or be cancelled without losing one.
 ///
-/// Without a word from the sink, `Ok` delivers all of them and an error none. A sink that knows better says so for single
-/// items, before it returns: [`deliver`](Batch::deliver) and [`reject`](Batch::reject). One that can't do with borrowed items
-/// [takes](Batch::take) them, and the risk with them; one that knows what is better for them than another attempt
-/// [withdraws](Batch::withdraw) them.
+/// By itself, `Ok` delivers all of them and an error none. A sink that knows better marks single items before it returns, with
+/// [`deliver`](Batch::deliver) and [`reject`](Batch::reject). One that needs owned items [takes](Batch::take) them, at its own
+/// risk; one that has a better use for them than another attempt [withdraws](Batch::withdraw) them.
 ///
 /// # Examples
 ///
@@ -92,7 +91,7 @@ impl<T> Batch<T> {
         self.id
     }
 
-    /// The id of the batch that these items were in before, if they were in one: as its rest, as a half of it, or as dead letters.
+    /// The id of the batch that these items were in before, if any: they are the rest of it, a half of it, or its dead letters.
     pub fn parent(&self) -> Option<BatchId> {
         self.parent
     }
@@ -102,7 +101,7 @@ impl<T> Batch<T> {
         self.attempt
     }
 
-    /// What sealed the batch. Items that [overflowed](crate::Builder::overflow) have `Size` as dead letters.
+    /// What sealed the batch. Dead letters that [overflowed](crate::Builder::overflow) have `Size`.
     pub fn trigger(&self) -> Trigger {
         self.trigger
     }
@@ -142,11 +141,11 @@ impl<T> Batch<T> {
         self.fate.as_ref()?.causes.of(index)
     }
 
-    /// Says that the items in `range` are delivered, whatever else becomes of this attempt. The last word on an item counts.
+    /// Marks the items in `range` as delivered, however this attempt ends. An item's last mark counts.
     ///
     /// # Panics
     ///
-    /// When `range` reaches past the batch or ends before it begins.
+    /// When `range` reaches past the end of the batch, or ends before it starts.
     ///
     /// # Examples
     ///
@@ -165,12 +164,12 @@ impl<T> Batch<T> {
         self.contents.deliver(range);
     }
 
-    /// Sets the item at `index` aside: it is dropped, with the reason `rejected`, whatever else becomes of this attempt. The
-    /// last word on an item counts.
+    /// Sets the item at `index` aside: it is dropped, with the reason `rejected`, however this attempt ends. An item's last mark
+    /// counts.
     ///
     /// # Panics
     ///
-    /// When `index` lies past the batch.
+    /// When `index` is past the end of the batch.
     ///
     /// # Examples
     ///
@@ -179,11 +178,11 @@ impl<T> Batch<T> {
         self.contents.reject(index, error.into());
     }
 
-    /// Takes all items out, for a sink that needs to own them; what the batch derefs to is empty from then on.
+    /// Takes all items out, for a sink that needs to own them; from then on the batch derefs to an empty slice.
     ///
-    /// This attempt is the last: unless it ends in `Ok`, the items are dropped, with the reason `unconfirmed`, as there is
-    /// nothing left to try again or to bury. [`deliver`](Batch::deliver) and [`reject`](Batch::reject) still count, by the index
-    /// that an item had. Prefer to borrow or to clone.
+    /// This attempt is the last: unless it ends in `Ok`, the items are dropped, with the reason `unconfirmed`, as nothing is left
+    /// to try again or to hand to a dead-letter sink. [`deliver`](Batch::deliver) and [`reject`](Batch::reject) still count, by the
+    /// index that an item had. Prefer to borrow or to clone.
     ///
     /// # Examples
     ///
@@ -195,7 +194,7 @@ impl<T> Batch<T> {
     /// # impl Pool { async fn connection(&self) -> Result<Connection, Error> { Ok(Connection) } }
     /// # struct Connection;
     /// # impl Connection { async fn insert(&self, _: Vec<String>) -> Result<(), Error> { Ok(()) } }
-    /// /// Of a client library that wants owned rows, and answers when they are written.
+    /// /// For a client library that wants owned rows, and answers when they are written.
     /// struct Rows(Pool);
     ///
     /// #[async_trait]
@@ -211,19 +210,17 @@ impl<T> Batch<T> {
         self.contents.take()
     }
 
-    /// Takes all items back for good: they were not written, and the buffer is to have them no more. What the batch derefs to is
-    /// empty from then on.
+    /// Takes all items out of the buffer for good, without writing them; from then on the batch derefs to an empty slice.
     ///
-    /// Whatever the attempt ends in, be it `Ok`, an error or a time-out, it is the last, and they are
-    /// [`Returned`](crate::Outcome::Returned): neither delivered nor dropped. Their room is freed then, and whoever waits for one has
-    /// [`NotDelivered::Withdrawn`](crate::NotDelivered::Withdrawn). An error still says how the sink is; an
-    /// `Ok` does not, as nothing was written.
-    /// [`deliver`](Batch::deliver) and [`reject`](Batch::reject) count as for [`take`](Batch::take), after which there is nothing
-    /// to withdraw. What was withdrawn from a batch of dead letters stays dropped.
+    /// However the attempt ends, with `Ok`, an error or a time-out, it is the last, and the items are
+    /// [`Returned`](crate::Outcome::Returned): neither delivered nor dropped. Their room is freed then, and whoever waits for one
+    /// gets [`NotDelivered::Withdrawn`](crate::NotDelivered::Withdrawn). An error still says how the sink is; an `Ok` does not, as
+    /// nothing was written. [`deliver`](Batch::deliver) and [`reject`](Batch::reject) count as for [`take`](Batch::take); after a
+    /// `take` there is nothing to withdraw. What was withdrawn from a batch of dead letters stays dropped.
     ///
     /// # Examples
     ///
-    /// A sink of gauges, of which the newest value counts: it does not write old ones.
+    /// A sink of gauges, where the newest value counts: it does not write old ones.
     ///
     /// ```
     /// use std::time::Duration;
@@ -256,8 +253,8 @@ impl<T> Batch<T> {
         self.attempt += 1;
     }
 
-    /// Splits the batch in two, in order; each half is a batch of its own that knows its parent. Marks are settled before, and
-    /// what was taken.
+    /// Splits the batch in two, in order; each half is a batch of its own that knows its parent. Marked items, and taken ones, are
+    /// settled before.
     pub(crate) fn halves(mut self) -> (Self, Self) {
         let nothing = Contents::new(Vec::new(), Weights::default(), Waiters::default());
         let (first, second) = std::mem::replace(&mut self.contents, nothing).halves();
@@ -297,7 +294,7 @@ impl<T> Batch<T> {
         }
     }
 
-    /// Makes a batch of dead letters of items that never came into a batch of the worker's.
+    /// Makes a batch of dead letters of items that never reached the worker.
     pub(crate) fn of_overflow(sealed: Sealed<T>, partition: usize, buffer: Arc<str>) -> Self {
         let fate = Fate {
             reason: DropReason::Overflow,
@@ -319,7 +316,7 @@ impl<T> Batch<T> {
         (self.contents.into_items(), causes)
     }
 
-    /// Takes the items out that the sink marked; what stays is a batch of its own, with a new id.
+    /// Takes out the items that the sink marked; what stays is a batch of its own, with a new id.
     pub(crate) fn take_marked(&mut self) -> Option<Marked<T>> {
         let before = self.contents.count();
         let marked = self.contents.take_marked()?;

@@ -12,12 +12,12 @@ use crate::flush_error::FlushError;
 /// A sink: where batches go.
 ///
 /// The buffer calls [`flush`](Flush::flush) from one task for each partition, with one attempt at a time in each, under
-/// `flush_timeout`, and catches its panics. It is at-least-once: an attempt that timed out may have written its items.
+/// `flush_timeout`, and catches its panics. Delivery is at-least-once: an attempt that timed out may have written its items.
 ///
 /// A [dead-letter sink](crate::Builder::dead_letters) may see two attempts at a time in a partition: one with what its worker has
 /// dropped, and one with what [overflowed](crate::Overflow).
 ///
-/// Its `impl` needs [`#[async_trait]`](macro@crate::async_trait) above it. Without it the compiler says E0195, that lifetime
+/// Its `impl` needs [`#[async_trait]`](macro@crate::async_trait) above it. Without it the compiler reports E0195: lifetime
 /// parameters do not match the trait's. Items that are borrowed across an await must be `Sync`.
 ///
 /// # Examples
@@ -51,7 +51,7 @@ pub trait Flush<T>: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// The future is dropped when `flush_timeout` or the drain's deadline passes, at whatever await it has reached. The
-    /// items stay with the buffer. A sink that blocks its thread without an await can't be stopped so.
+    /// items stay with the buffer. A sink that blocks its thread without an await can't be stopped this way.
     async fn flush(&self, batch: &mut Batch<T>) -> Result<(), FlushError>;
 
     /// Called once, after the last batch of a close: sync a file, say goodbye. Does nothing by default.
@@ -64,8 +64,8 @@ pub trait Flush<T>: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when `flush_timeout` or the drain's deadline passes, though not before it had a second, as long as
-    /// `flush_timeout` grants it; and when the runtime dies.
+    /// The future is dropped when `flush_timeout` has passed, when the drain's deadline has passed and the future had at least a
+    /// second, or when the runtime dies.
     async fn close(&self) -> Result<(), FlushError> {
         Ok(())
     }

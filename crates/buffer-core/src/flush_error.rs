@@ -9,7 +9,7 @@ pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
 /// Why an attempt failed, as the sink judges it.
 ///
-/// It is made by the constructors alone, never by `?`: what a failure means is the sink's decision.
+/// Only its constructors make it, never `?`: what a failure means is the sink's decision.
 ///
 /// | made by | means | the buffer |
 /// |---|---|---|
@@ -28,11 +28,11 @@ pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 /// fn classify(status: u16, body: String) -> FlushError {
 ///     match status {
 ///         429 | 503 => FlushError::unavailable(body).retry_after(Duration::from_secs(5)),
-///         // The login or the URL is wrong: it is put right outside.
+///         // The login or the URL is wrong: somebody has to put it right.
 ///         401 | 403 | 404 => FlushError::unavailable(body),
-///         // Some item is, or there are too many of them.
+///         // Some item is wrong, or there are too many of them.
 ///         400 | 413 | 422 => FlushError::divisible(body),
-///         // When in doubt, not `permanent`: it costs the items at once.
+///         // When in doubt, not `permanent`: that drops the items at once.
 ///         _ => FlushError::uncertain(body),
 ///     }
 /// }
@@ -49,7 +49,7 @@ pub struct FlushError {
 ///
 /// # Examples
 ///
-/// A sink's test asks for them:
+/// A test of a sink can check them:
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -80,14 +80,14 @@ pub enum FlushErrorKind {
 }
 
 impl FlushError {
-    /// The items were not written and may be next time: tried again, up to the buffer's `retries`.
+    /// The items were not written but may be next time: they are tried again, up to the buffer's `retries`.
     pub fn transient(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(FlushErrorKind::Transient, cause.into())
     }
 
-    /// The items may have been written: tried again, up to the buffer's `retries`, the same items under the same id.
+    /// The items may have been written: the same items are tried again under the same id, up to the buffer's `retries`.
     ///
-    /// It is also what a time-out and a panic in the sink mean.
+    /// A time-out and a panic of the sink count as this, too.
     pub fn uncertain(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(FlushErrorKind::Uncertain, cause.into())
     }
@@ -101,16 +101,16 @@ impl FlushError {
     /// The batch was refused as a whole because of some items, or because it is too large: it is split in halves, in order,
     /// and each half is flushed by itself.
     ///
-    /// Nothing of it must be written yet, or writing it again must do no harm.
+    /// Use it only if none of the batch was written, or if writing it again does no harm.
     ///
-    /// So the good items are delivered and an item that is refused alone is dropped, with the reason `rejected`. Each guilty
-    /// item costs about 2·log₂ n requests. There is a bound, which is enough for 8 guilty items in a batch, wherever they
-    /// stand; what can't be tried within it is dropped, with the reason `undivided`.
+    /// This way the good items are delivered, and an item that is refused alone is dropped, with the reason `rejected`. Each guilty
+    /// item takes about 2·log₂ n requests. There is a bound, which is enough for 8 guilty items in a batch, wherever they stand; a
+    /// part that is refused beyond it is dropped, with the reason `undivided`.
     pub fn divisible(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(FlushErrorKind::Divisible, cause.into())
     }
 
-    /// The items will never be written: dropped, with the reason `permanent`.
+    /// The items will never be written: they are dropped, with the reason `permanent`.
     pub fn permanent(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(FlushErrorKind::Permanent, cause.into())
     }
@@ -143,7 +143,7 @@ impl FlushError {
     }
 }
 
-/// A server that asks for an hour is asked again before: the buffer's memory fills meanwhile.
+/// A server that asks for an hour is tried again sooner: the buffer's memory fills meanwhile.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
 impl fmt::Display for FlushError {

@@ -50,14 +50,14 @@ use crate::routing::Routing;
 /// # Limits
 ///
 /// * The keys of a batch share the time limit of its attempts. If more of them hang than there are `retries`, others may
-///   be dropped without a turn; a sink that gives each call a time limit of its own, well below `flush_timeout`, answers
-///   for each. More keys than can be written in one attempt are fine: an attempt that has written some spends no retry.
+///   be dropped without a turn. To avoid that, give each call in the sink a time limit of its own, well below
+///   `flush_timeout`. More keys than can be written in one attempt are fine: an attempt that has written some spends no retry.
 /// * The keys of a batch share its retries, too: those that fail are tried again together, with one backoff, and all that is
-///   left after the last has one error for cause.
-/// * A partition goes on when its batch is settled, so values that are inserted meanwhile wait behind a failing key, also
-///   those of other keys of its partition.
+///   left after the last retry has the same error as its cause.
+/// * A partition goes on when its batch is settled, so values that are inserted meanwhile wait behind a failing key, even
+///   those of other keys in its partition.
 /// * A failing key's attempts count as failures of the sink: three in a row hold all partitions for a backoff, like any
-///   failures.
+///   other failures.
 /// * A batch has an [id](crate::Batch::id), a list has none. If a list must not be written twice, give each value an id of
 ///   its own.
 pub struct KeyedBuffer<K, V>(Buffer<(K, V)>);
@@ -69,8 +69,8 @@ where
 {
     /// Checks the settings and starts a buffer whose sink gets one key with the list of its values at a time.
     ///
-    /// All settings are those of the buffer of pairs; the [routing](Builder::routing) is by key, whatever was set, so that a
-    /// key's values stay in order. A dead-letter sink gets pairs.
+    /// All settings are those of a buffer of pairs, except that the [routing](Builder::routing) is always by key, so that a key's
+    /// values stay in order. A dead-letter sink gets pairs.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ where
 }
 
 impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
-    /// Inserts a value, as [`Buffer::insert`].
+    /// Inserts a value, like [`Buffer::insert`].
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
         self.0.insert((key, value)).await
     }
 
-    /// Inserts a value if there is room in its key's partition, as [`Buffer::try_insert`].
+    /// Inserts a value if there is room in its key's partition, like [`Buffer::try_insert`].
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
         self.0.try_insert((key, value))
     }
 
-    /// Inserts a value, and waits for at most `limit`, as [`Buffer::insert_timeout`].
+    /// Inserts a value, and waits for at most `limit`, like [`Buffer::insert_timeout`].
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
         self.0.insert_timeout((key, value), limit).await
     }
 
-    /// Inserts a value and waits until it is settled, as [`Buffer::insert_and_wait`].
+    /// Inserts a value and waits until it is settled, like [`Buffer::insert_and_wait`].
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
         self.0.insert_and_wait((key, value)).await
     }
 
-    /// Inserts a value and returns a [`Receipt`] that tells what becomes of it, as [`Buffer::insert_with_receipt`].
+    /// Inserts a value and returns a [`Receipt`] that tells what becomes of it, like [`Buffer::insert_with_receipt`].
     ///
     /// # Errors
     ///
@@ -175,7 +175,7 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
         self.0.insert_with_receipt((key, value)).await
     }
 
-    /// Inserts a value if there is room, and returns a [`Receipt`] that tells what becomes of it, as
+    /// Inserts a value if there is room, and returns a [`Receipt`] that tells what becomes of it, like
     /// [`Buffer::try_insert_with_receipt`].
     ///
     /// # Errors
@@ -185,7 +185,7 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
         self.0.try_insert_with_receipt((key, value))
     }
 
-    /// Inserts a value from a plain thread, as [`Buffer::insert_blocking`].
+    /// Inserts a value from a plain thread, like [`Buffer::insert_blocking`].
     ///
     /// # Errors
     ///
@@ -195,7 +195,7 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
         self.0.insert_blocking((key, value))
     }
 
-    /// Closes the buffer and waits for the drain, as [`Buffer::close`].
+    /// Closes the buffer and waits for the drain, like [`Buffer::close`].
     ///
     /// # Cancel safety
     ///
@@ -204,7 +204,7 @@ impl<K: Send + 'static, V: Send + 'static> KeyedBuffer<K, V> {
         self.0.close().await
     }
 
-    /// The buffer of pairs behind it, for all else: `insert_batch`, `flush`, `ledger`, `health`, `downgrade`.
+    /// The buffer of pairs behind it, for everything else: `insert_batch`, `flush`, `ledger`, `health`, `downgrade`.
     pub fn buffer(&self) -> &Buffer<(K, V)> {
         &self.0
     }

@@ -17,17 +17,17 @@ use crate::sync::Mutex;
 
 /// A sink that takes one key with the list of its values at a time; see [`Builder::build_keyed`](crate::Builder::build_keyed).
 ///
-/// A batch comes key by key, one call after the other. All calls of an attempt share its time limit, `flush_timeout`. What
-/// a key's call comes to concerns that key:
+/// A batch arrives key by key, one call after the other. All calls of an attempt share its time limit, `flush_timeout`. The
+/// result of a call concerns its key:
 ///
 /// | the call | the key's values | the other keys of the batch |
 /// |---|---|---|
 /// | `Ok` | delivered at once, whatever becomes of the attempt | go on |
 /// | [`transient`](FlushError::transient), [`uncertain`](FlushError::uncertain), a panic | tried again, the same list | go on, and are not sent again |
 /// | [`permanent`](FlushError::permanent) | dropped, with the reason `rejected` | go on |
-/// | [`divisible`](FlushError::divisible) | the list is split in halves, down to the guilty values, which are dropped, with the reason `rejected`; past a bound, which is enough for 8 of them, a part that can't be tried is dropped as a whole, innocent values with it, with the same reason | go on |
+/// | [`divisible`](FlushError::divisible) | the list is split in halves, down to the guilty values, which are dropped, with the reason `rejected`; past a bound, which is enough for 8 of them, a part that is refused is dropped as a whole, innocent values with it, with the same reason | go on |
 /// | [`unavailable`](FlushError::unavailable) | held until the sink is back | held, too |
-/// | no answer until the attempt's time is up | tried again, behind the others | are tried in the next attempt |
+/// | no answer before the attempt's time is up | tried again, behind the others | are tried in the next attempt |
 ///
 /// A rejected value's cause is the error, as an `Arc<FlushError>`.
 ///
@@ -49,7 +49,7 @@ use crate::sync::Mutex;
 /// ```
 #[async_trait]
 pub trait FlushKey<K, V>: Send + Sync + 'static {
-    /// Writes the values of one key, which are in the order of their inserts.
+    /// Writes the values of one key, in the order in which they were inserted.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ pub trait FlushKey<K, V>: Send + Sync + 'static {
     /// As for [`Flush::flush`]: the future is dropped when the attempt's time is up, and the values stay with the buffer.
     async fn flush(&self, key: &K, values: &[&V]) -> Result<(), FlushError>;
 
-    /// Called once, after the last batch of a close, as [`Flush::close`]. Does nothing by default.
+    /// Called once, after the last batch of a close, like [`Flush::close`]. Does nothing by default.
     ///
     /// # Errors
     ///
@@ -100,10 +100,10 @@ impl<K: Sync + 'static, V: Sync + 'static, S: FlushKey<K, V> + ?Sized> FlushKey<
 pub(crate) struct KeyedSink<S> {
     sink: S,
     hasher: RandomState,
-    /// By partition, the hash of the key whose call is under way, or has ended the partition's last attempt early.
+    /// For each partition, the hash of the key whose call is under way, or ended the partition's last attempt early.
     ///
-    /// The next attempt begins behind that key, so that each attempt that is cut off costs one key its turn, and not those
-    /// behind it, however often. A hash will do, as it decides the order of the keys and nothing else.
+    /// The next attempt begins behind that key, so that an attempt that is cut off costs that key its turn, but never those
+    /// behind it. A hash will do, as it decides only the order of the keys.
     called: Mutex<HashMap<usize, u64>>,
 }
 
@@ -116,7 +116,7 @@ struct KeysFailed {
     first: FlushError,
 }
 
-/// Those of the keys that are left. Their causes are user code, and one that panics when it is dropped must not meet another.
+/// The errors of the keys that are left. Their causes are user code, and two that panic in one drop would abort the process.
 struct Errors(Vec<FlushError>);
 
 impl Drop for Errors {
@@ -134,7 +134,7 @@ impl<S> KeyedSink<S> {
         }
     }
 
-    /// The indices of each key's items, in the order in which the keys have their turn.
+    /// The indices of each key's items, in the order of the keys' turns.
     fn turns<K: Hash + Eq, V>(&self, batch: &Batch<(K, V)>) -> VecDeque<Vec<usize>> {
         let mut turns = lists(batch);
         let called = self.called.lock().get(&batch.partition()).copied();
@@ -146,7 +146,7 @@ impl<S> KeyedSink<S> {
         turns
     }
 
-    /// Flushes one key's list, and marks what that settles. An error means that the rest of the list is left.
+    /// Flushes one key's list, and marks what that settles. After an error the rest of the list is left.
     ///
     /// # Cancel safety
     ///
@@ -211,7 +211,7 @@ where
         for list in self.turns(batch) {
             match self.flush_list(batch, list).await {
                 Ok(()) => {}
-                // The others would only hear the same.
+                // The others would only get the same answer.
                 Err(error) if error.kind() == FlushErrorKind::Unavailable => return Err(error),
                 Err(error) => errors.0.push(error),
             }
@@ -239,7 +239,7 @@ fn lists<K: Hash + Eq, V>(items: &[(K, V)]) -> VecDeque<Vec<usize>> {
     lists
 }
 
-/// What the attempt answers for the keys that are left.
+/// The attempt's answer for the keys that are left.
 fn one_for_all(mut errors: Errors) -> Result<(), FlushError> {
     let Errors(errors) = &mut errors;
     let (keys, delay) = (

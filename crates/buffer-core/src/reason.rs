@@ -20,19 +20,19 @@ pub enum DropReason {
     Permanent,
     /// The sink set the item aside: [`Batch::reject`](crate::Batch::reject).
     Rejected,
-    /// The batch was refused as a whole more often than is tried to find the guilty items: [`FlushError::divisible`](crate::FlushError::divisible).
+    /// The batch was refused as a whole, and split as often as it may be without finding all guilty items:
+    /// [`FlushError::divisible`](crate::FlushError::divisible).
     Undivided,
     /// The batch used up its retries. An attempt that timed out or ended uncertainly may have written it.
     RetriesExhausted,
-    /// The sink was out for longer than [`give_up_after`](crate::Builder::give_up_after). An attempt before that, which timed out or
-    /// ended uncertainly, may have written the items.
+    /// The sink was out for longer than [`give_up_after`](crate::Builder::give_up_after). An earlier attempt that timed out or ended
+    /// uncertainly may have written the items.
     GivenUp,
-    /// The sink [took](crate::Batch::take) the items, and the attempt did not end in `Ok`. It may have written
-    /// them.
+    /// The sink [took](crate::Batch::take) the items, and the attempt did not end in `Ok`. It may have written them.
     Unconfirmed,
     /// There was no room, and [`Overflow`](crate::Overflow) says to drop.
     Overflow,
-    /// The same, and so much waited for the dead-letter sink already that these did not get there.
+    /// The same, and too many items already waited for the dead-letter sink for these to get there.
     DeadLetterFull,
     /// The drain's deadline passed and nobody waited for the close, so that the items could not be returned. An attempt that the
     /// deadline cut off, that timed out or that ended uncertainly may have written them.

@@ -8,10 +8,10 @@ use crate::batch::Batch;
 use crate::flush::{Flush, FlushFuture};
 use crate::flush_error::FlushError;
 
-/// Makes a sink of a function, for one that needs no name and nothing at its close.
+/// Makes a sink of a function, for a sink that needs no name and nothing to do at the close.
 ///
-/// The function answers with a boxed future, which may borrow the batch; what it captured it clones into it. An `async fn`
-/// that takes the batch fits too: `sink_fn(|batch| Box::pin(write(batch)))`.
+/// The function returns a boxed future, which may borrow the batch; what the function captured has to be cloned into it. An
+/// `async fn` that takes the batch fits, too: `sink_fn(|batch| Box::pin(write(batch)))`.
 ///
 /// # Examples
 ///
