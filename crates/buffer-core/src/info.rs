@@ -1,4 +1,4 @@
-//! What can be seen of a buffer from outside, without touching it.
+//! What can be seen of a buffer from outside, without changing it.
 
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl Stats {
 }
 
 impl Stats {
-    /// Adds what has happened between two looks at a part of what this sums up.
+    /// Adds what happened to one part of this sum between two readings of that part.
     pub(crate) fn advance(&mut self, before: &Self, now: &Self) {
         self.ledger.advance(&before.ledger, &now.ledger);
         self.attempts += now.attempts - before.attempts;
@@ -135,7 +135,7 @@ impl AddAssign for Stats {
 pub(crate) struct Reading {
     pub(crate) stats: Stats,
     pub(crate) pending: Size,
-    /// When the batch was opened that the oldest pending item is in.
+    /// When the oldest pending item's batch was opened.
     pub(crate) oldest: Option<Instant>,
 }
 
@@ -164,6 +164,6 @@ pub(crate) struct Reading {
 pub struct Dump<T> {
     /// Copies of the items in the open batch and in the sealed ones, in the order of each partition.
     pub items: Vec<T>,
-    /// How many more the workers have in hand, which can't be copied.
+    /// How many more items the workers have in hand; those can't be copied.
     pub in_hand: u64,
 }

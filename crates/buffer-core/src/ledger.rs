@@ -29,8 +29,8 @@ use crate::tally::{Dropped, Tally};
 /// # }
 /// ```
 ///
-/// Its `Display` names the reasons of what was dropped, too: `10 accepted: 7 delivered, 2 dropped (rejected 1, overflow 1), 0 returned,
-/// 1 pending`.
+/// Its `Display` also names the reasons for drops: `10 accepted: 7 delivered, 2 dropped (rejected 1, overflow 1), 0 returned, 1
+/// pending`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ledger {
@@ -81,7 +81,7 @@ impl Ledger {
         }
     }
 
-    /// Adds what has happened between two looks at a part of what this sums up.
+    /// Adds what happened to one part of this sum between two readings of that part.
     pub(crate) fn advance(&mut self, before: &Self, now: &Self) {
         self.accepted += now.accepted - before.accepted;
         self.delivered += now.delivered - before.delivered;
@@ -93,7 +93,7 @@ impl Ledger {
     }
 }
 
-/// Without what was tried again and what the dead-letter sink took.
+/// Leaves out retried and dead-lettered items.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = FlushReport {
@@ -200,7 +200,7 @@ impl FlushReport {
     }
 }
 
-/// What a close leaves: the final ledger, and the items that could not be delivered in time.
+/// What a close returns: the final ledger, and the items that could not be delivered in time.
 ///
 /// # Examples
 ///
@@ -221,13 +221,13 @@ impl FlushReport {
 pub struct Summary<T> {
     /// The final ledger; nothing is pending.
     pub ledger: Ledger,
-    /// The items that the drain's deadline left over, in the order of each partition. They are counted as `returned`, as are those
-    /// that the sink [withdrew](crate::Batch::withdraw), which are not here. An attempt that the deadline cut off, that timed out or
-    /// that ended uncertainly may have written them.
+    /// The items that the drain's deadline left over, in the order of each partition. An attempt that the deadline cut off, that
+    /// timed out or that ended uncertainly may have written them. They are counted as `returned`, as are items that the sink
+    /// [withdrew](crate::Batch::withdraw), which are not here.
     ///
     /// When several callers wait for one close, the first to be answered gets them.
     pub undelivered: Vec<T>,
-    /// What [`Flush::close`](crate::Flush::close) answered, if it failed; where only the dead-letter sink's did, what that answered.
+    /// The error of [`Flush::close`](crate::Flush::close), if it failed; that of the dead-letter sink, if only its close failed.
     ///
     /// When several callers wait for one close, the first to be answered gets it.
     pub sink_error: Option<FlushError>,

@@ -1,11 +1,11 @@
 //! The buffers' own metrics: their names, units and meanings.
 //!
 //! Every buffer reports itself through the [`metrics`](https://docs.rs/metrics) facade, under its name in the label `buffer`;
-//! buffers of one name are summed up. It reports with each attempt and with each batch that is settled, and not with each
-//! item, but for those that have waited for room or that it refuses when it is closed; and counters as totals, so that a recorder which is installed late, or forgets
-//! what was idle, still gets everything.
+//! buffers of one name are summed up. It reports with each attempt and with each settled batch, but not with each item, except
+//! for items that waited for room and those that it refuses because it is closed. Counters are reported as totals, so that a
+//! recorder that is installed late, or that forgets idle series, still gets everything.
 //!
-//! [`ALL`] is what `docs/metrics.md` in the repository lists, with what to alert on.
+//! `docs/metrics.md` in the repository lists what is in [`ALL`], and says what to alert on.
 //!
 //! ```
 //! for metric in buffer_core::metrics::ALL {
@@ -15,7 +15,7 @@
 
 use metrics::Unit;
 
-// Complete, as the crates that build on this one list theirs in it.
+// Complete, as the crates that build on this one make their own.
 /// One metric.
 ///
 /// # Examples
@@ -32,7 +32,7 @@ pub struct Metric {
     pub name: &'static str,
     /// What it is.
     pub kind: Kind,
-    /// What it counts or measures in: `items`, `bytes`, `batches`, `seconds` or another noun.
+    /// The unit that it counts or measures in: `items`, `bytes`, `batches`, `seconds` or another noun.
     pub unit: &'static str,
     /// The names of its labels.
     pub labels: &'static [&'static str],
@@ -56,7 +56,7 @@ pub struct Metric {
 pub enum Kind {
     /// A total that only grows.
     Counter,
-    /// A value of now.
+    /// A current value.
     Gauge,
     /// A distribution.
     Histogram,
@@ -243,8 +243,8 @@ pub const ALL: &[Metric] = &[
     BATCH_BYTES,
 ];
 
-/// Describes `metrics` to the recorder. Each buffer does so for [`ALL`] when it is built; a recorder that is installed later is
-/// told by this.
+/// Describes `metrics` to the recorder. Each buffer does so for [`ALL`] when it is built; call this for a recorder that is
+/// installed later.
 ///
 /// # Examples
 ///

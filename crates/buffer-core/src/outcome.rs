@@ -56,13 +56,13 @@ pub enum Outcome {
 pub struct Settled<'a, T> {
     /// What became of them.
     pub outcome: Outcome,
-    /// The items, in order. None where the sink [took](crate::Batch::take) or [withdrew](crate::Batch::withdraw) them.
+    /// The items, in order. Empty if the sink [took](crate::Batch::take) or [withdrew](crate::Batch::withdraw) them.
     pub items: &'a [T],
     /// The number of items.
     pub count: usize,
     /// The partition that they were in.
     pub partition: usize,
-    /// The batch that they were flushed in, if they came so far.
+    /// The batch that they were flushed in, if they got that far.
     pub batch: Option<BatchId>,
     pub(crate) bytes: u64,
     /// Why they were not delivered.
@@ -78,7 +78,8 @@ impl<T> Settled<'_, T> {
     }
 
     /// Why the item at `index` was dropped: the [`FlushError`](crate::FlushError) of its batch, or the error that it was
-    /// [rejected](crate::Batch::reject) with. None where it was delivered or returned, or time ran out.
+    /// [rejected](crate::Batch::reject) with. None if it was delivered or returned, if time ran out, if there was no room for it, or
+    /// if the sink took it and did not confirm it.
     pub fn cause(&self, index: usize) -> Option<&(dyn Error + 'static)> {
         self.causes.of(index)
     }

@@ -115,7 +115,7 @@ impl Tally {
         self
     }
 
-    /// The same without so many of the items that a drain left over.
+    /// The same without this many of the items that a drain left over.
     pub(crate) fn without_left(mut self, items: u64) -> Self {
         // They are all dropped, or all returned. What was returned otherwise, to the sink, comes last.
         let left = &mut self.dropped.0[DropReason::DrainTimeout as usize];

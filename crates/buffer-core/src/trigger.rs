@@ -28,8 +28,8 @@ use tokio::time::Instant;
 pub enum Trigger {
     /// The batch reached its size.
     Size,
-    /// The batch reached its weight, or the next item would have taken it past that, or there was no room for the next item but
-    /// what the batch took.
+    /// The batch reached its weight, the next item would have taken it past that, or the batch itself took up all the room that
+    /// the next item needed.
     Bytes,
     /// The batch reached its age.
     Interval,
@@ -74,7 +74,7 @@ impl fmt::Display for Trigger {
 pub(crate) struct Triggers {
     pub(crate) batch_size: usize,
     pub(crate) batch_size_jitter: usize,
-    /// Without a limit the largest number.
+    /// The largest number if there is no limit.
     pub(crate) batch_bytes: u64,
     pub(crate) flush_interval: Duration,
     pub(crate) flush_jitter: Duration,
@@ -90,8 +90,8 @@ pub(crate) struct Limits {
 }
 
 impl Triggers {
-    /// The limits of a partition's very first batch, which is due at a random moment of its interval: what begins at the same
-    /// time, as after a deployment, would flush in step for long otherwise. Without jitter it is due like any other.
+    /// The limits of a partition's very first batch, which is due at a random moment of its interval: otherwise partitions that
+    /// start at the same time, as after a deployment, would flush in step for long. Without jitter it is due like any other.
     pub(crate) fn draw_first(&self, first_item: Instant, rng: &mut SmallRng) -> Limits {
         let Limits { items, due } = self.draw(first_item, rng);
         let part = if self.flush_jitter.is_zero() {
