@@ -1,4 +1,4 @@
-//! Locks what one thread has nearly for itself.
+//! Locks data that one thread uses almost alone.
 
 use std::fmt;
 use std::hint::spin_loop;
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
-/// A lock for what lies at a thread's [home](crate::Router): hardly anybody else comes, and whoever holds it is mostly through at once.
+/// A lock for data at a thread's [home](crate::Router), which that thread uses almost alone and holds only briefly.
 ///
-/// It is given back by a plain store, where a lock that keeps a list of those who wait has to look at it: one atomic step less, and
-/// that is about half of an insert. The price is paid where it is taken. Whoever can go elsewhere tries and goes; whoever can't
-/// looks again a few times, lets other threads run, and then sleeps for moments, so that a holder that was preempted goes on,
-/// whatever its priority.
+/// It is given back by a plain store. A lock that keeps a list of waiters has to look at the list instead: one more atomic step,
+/// which is about half of an insert. The price is paid by a thread that finds the lock taken. One that can go elsewhere does so;
+/// one that can't looks again a few times, lets other threads run, and then sleeps briefly, so that a preempted holder can go
+/// on, whatever its priority.
 ///
-/// A panic of its holder gives it back.
+/// If its holder panics, it is given back.
 ///
 /// # Examples
 ///
@@ -32,8 +32,8 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 #[derive(Default)]
 #[repr(C)]
 pub struct HomeLock<T> {
-    /// Somebody asks for way. Relaxed throughout: it is a courtesy, and the lock itself orders what it guards. First, by `repr(C)`, so
-    /// that who comes home finds it in the lock's cache line.
+    /// Whether a thread asks others to make way. Relaxed throughout: it is a courtesy, and the lock itself orders what it guards. It
+    /// comes first, by `repr(C)`, so that a thread at home finds it in the lock's cache line.
     wanted: AtomicBool,
     value: SpinMutex<T>,
 }
@@ -55,16 +55,16 @@ pub struct HomeLock<T> {
 #[must_use = "it gives the lock back when it is dropped"]
 pub struct HomeGuard<'a, T>(SpinMutexGuard<'a, T>);
 
-/// Whether those who only try are to make way for who waits.
+/// Whether threads that only try are to make way for the one that waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asks {
     No,
     ForWay,
 }
 
-/// A holder that runs is through after some of them.
+/// After this many, a holder that runs is through.
 const LOOKS: u32 = 16;
-/// A holder that was preempted has its turn after some of them, where priorities let it.
+/// After this many, a holder that was preempted has had its turn, if priorities let it.
 const LOOKS_AND_YIELDS: u32 = LOOKS + 8;
 const SLEEP: Duration = Duration::from_micros(50);
 
@@ -77,7 +77,7 @@ impl<T> HomeLock<T> {
         }
     }
 
-    /// Takes the lock, unless it is taken; makes way before for who [asks](HomeLock::lock_first) for it, but not for long.
+    /// Takes the lock unless it is taken; first makes way, but not for long, for a thread that [asks](HomeLock::lock_first) for it.
     #[inline]
     pub fn try_lock(&self) -> Option<HomeGuard<'_, T>> {
         if self.wanted.load(Relaxed) {
@@ -86,7 +86,7 @@ impl<T> HomeLock<T> {
         self.value.try_lock().map(HomeGuard)
     }
 
-    /// Who takes the lock again and again has it so much nearer than others that these would hardly ever find it free.
+    /// A thread that takes the lock again and again has it so much nearer than others that they would hardly ever find it free.
     #[cold]
     fn make_way(&self) {
         for _ in 0..LOOKS {
@@ -95,22 +95,22 @@ impl<T> HomeLock<T> {
             }
             spin_loop();
         }
-        // Who waits was preempted, and asks again.
+        // The thread that waits was preempted, and asks again.
         self.wanted.store(false, Relaxed);
     }
 
-    /// Takes the lock, and blocks the thread until it can: for who comes as often as those who try.
+    /// Takes the lock, and blocks the thread until it can: for threads that come as often as those that try.
     ///
-    /// For ever, if this very thread holds it.
+    /// It blocks for ever if this very thread holds the lock.
     #[inline]
     pub fn lock(&self) -> HomeGuard<'_, T> {
         let taken = self.value.try_lock();
         taken.map_or_else(|| self.wait(Asks::No), HomeGuard)
     }
 
-    /// Takes the lock, and blocks the thread until it can, while whoever tries makes way: for who comes now and then.
+    /// Takes the lock, and blocks the thread until it can, while threads that try make way: for those that come now and then.
     ///
-    /// For ever, if this very thread holds it.
+    /// It blocks for ever if this very thread holds the lock.
     #[inline]
     pub fn lock_first(&self) -> HomeGuard<'_, T> {
         let taken = self.value.try_lock();
@@ -148,7 +148,7 @@ impl<T> HomeLock<T> {
             }
         };
         if asks == Asks::ForWay {
-            // Others that ask, too, ask again.
+            // Other threads that wait ask again.
             self.wanted.store(false, Relaxed);
         }
         HomeGuard(value)

@@ -16,9 +16,9 @@ pub(crate) enum Route {
 
 /// Hands threads their home partitions round-robin, and names the others in the order in which to try them.
 ///
-/// A thread stays at home, so that its partition's lock is uncontended and its batches fill up. Where home is taken or full it
-/// moves to the next partition that is neither, so that threads that got the same home part, and one that is ahead of its worker
-/// goes on with the next one. No cursor is shared between threads on the way of an item.
+/// A thread stays at home, so that its partition's lock is uncontended and its batches fill up. When its home is locked or full,
+/// it moves to the next partition that is neither. So threads with the same home part ways, and a thread that is ahead of its
+/// worker goes on with the next one. An insert uses no cursor that threads share.
 ///
 /// # Examples
 ///
@@ -36,10 +36,10 @@ pub(crate) enum Route {
 /// ```
 #[derive(Debug)]
 pub struct Router {
-    /// Tells it from the others of the process.
+    /// Tells it apart from the others in the process.
     number: usize,
     partitions: NonZeroUsize,
-    /// The turns taken by [`Routing::PerCall`], which alone touches it.
+    /// The turns taken by [`Routing::PerCall`]; nothing else touches it.
     turns: AtomicUsize,
 }
 
@@ -49,7 +49,7 @@ static ROUTERS: AtomicUsize = AtomicUsize::new(1);
 /// The number that the next thread gets.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Of how many routers a thread remembers where it is at home.
+/// The number of routers whose home a thread remembers.
 const REMEMBERED: usize = 8;
 
 thread_local! {
@@ -60,7 +60,7 @@ thread_local! {
     static HOMES: [Cell<Home>; REMEMBERED] = const { [const { Cell::new(Home { router: 0, index: 0 }) }; REMEMBERED] };
 }
 
-/// Where the thread is at home in the partitions of a router: it may have moved, and the number's division is spared.
+/// The thread's home in a router. It is remembered because the thread may have moved, and to spare a division.
 #[derive(Clone, Copy)]
 struct Home {
     router: usize,
@@ -109,8 +109,8 @@ impl Router {
         index
     }
 
-    /// Makes another partition the calling thread's home, until it moves again. It may forget that it moved when it
-    /// uses other routers.
+    /// Makes another partition the calling thread's home, until the thread moves again. A thread that uses other routers may forget
+    /// that it moved.
     ///
     /// # Panics
     ///

@@ -28,13 +28,13 @@ use std::sync::Arc;
 #[derive(Default)]
 #[non_exhaustive]
 pub enum Routing<T> {
-    /// The thread's home partition, which is another one after it was taken or full. The fastest, with the fullest batches.
+    /// The thread's home partition; when that is locked or full, the thread moves to another. The fastest, with the fullest batches.
     #[default]
     ThreadHome,
-    /// Strictly one partition after the other, from insert to insert; waits where its turn is full. The partitions are filled
-    /// evenly, and all threads share the cursor.
+    /// Strictly one partition after the other, from insert to insert; an insert waits if its partition is full. The partitions are
+    /// filled evenly, and all threads share the cursor.
     PerCall,
-    /// The partition that the item's key hashes to; waits where that is full. Items of one key leave in order.
+    /// The partition that the item's key hashes to; an insert waits if that is full. Items of one key leave in order.
     ///
     /// Made by [`Routing::by_key`] or [`Routing::by_hash`].
     ByKey(KeyHash<T>),
@@ -53,15 +53,15 @@ pub enum Routing<T> {
 pub struct KeyHash<T>(Arc<dyn Fn(&T) -> u64 + Send + Sync>);
 
 impl<T> Routing<T> {
-    /// Routes by the key that `key` finds in an item. A key that is made of several fields, or computed, goes by
+    /// Routes by the key that `key` finds in an item. For a key that is made of several fields, or computed, use
     /// [`by_hash`](Routing::by_hash).
     ///
-    /// `key` runs on the inserting thread, and must name the same key for an item every time.
+    /// `key` runs on the inserting thread, and must return the same key for an item every time.
     ///
     /// # Panics
     ///
-    /// A panic of `key` goes on to whoever inserts, and the item is dropped with it and not counted; `insert_batch` leaves all items
-    /// where they are.
+    /// A panic of `key` reaches the caller of the insert, and the item is dropped and not counted; `insert_batch` leaves all items
+    /// in its vector.
     ///
     /// # Examples
     ///
@@ -91,17 +91,17 @@ impl<T> Routing<T> {
 
     /// Routes by a hash of the item's key: items of equal hash leave in order.
     ///
-    /// `hash` runs on the inserting thread, and must come to the same for equal keys every time. The partition is its remainder by
-    /// their number.
+    /// `hash` runs on the inserting thread, and must return the same hash for equal keys every time. The partition is the hash
+    /// modulo the number of partitions.
     ///
     /// # Panics
     ///
-    /// A panic of `hash` goes on to whoever inserts, and the item is dropped with it and not counted; `insert_batch` leaves all items
-    /// where they are.
+    /// A panic of `hash` reaches the caller of the insert, and the item is dropped and not counted; `insert_batch` leaves all items
+    /// in its vector.
     ///
     /// # Examples
     ///
-    /// By two fields, of which one is compared without case:
+    /// By two fields, one of them compared without case:
     ///
     /// ```
     /// # use buffer_core::{Batch, Buffer, BuildError, Flush, FlushError, Routing, async_trait};
