@@ -41,7 +41,7 @@ impl Gate {
         Self(Arc::new(Semaphore::new(0)))
     }
 
-    /// Lets so many attempts through: first those that wait, in the order in which they came.
+    /// Lets this many attempts through: first those that wait, in the order in which they came.
     ///
     /// # Panics
     ///

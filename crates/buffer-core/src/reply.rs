@@ -50,19 +50,19 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// [Delivers](crate::Batch::deliver) the items in `range`, then replies with `then`. The sink panics where the range
-    /// reaches past the batch.
+    /// [Delivers](crate::Batch::deliver) the items in `range`, then replies with `then`. The sink panics if the range reaches past
+    /// the end of the batch.
     pub fn deliver(range: Range<usize>, then: Self) -> Self {
         Self::Deliver(range, Box::new(then))
     }
 
-    /// [Rejects](crate::Batch::reject) the item at `index`, then replies with `then`. The sink panics where the batch has no
-    /// such item.
+    /// [Rejects](crate::Batch::reject) the item at `index`, then replies with `then`. The sink panics if the batch has no such
+    /// item.
     pub fn reject(index: usize, then: Self) -> Self {
         Self::Reject(index, Box::new(then))
     }
 
-    /// Takes `delay`, then replies with `then`.
+    /// Waits for `delay`, then replies with `then`.
     pub fn after(delay: Duration, then: Self) -> Self {
         Self::After(delay, Box::new(then))
     }

@@ -20,8 +20,8 @@ use crate::trigger::Trigger;
 
 /// A sink that answers by a script, and keeps what it saw and what it delivered.
 ///
-/// Its clones are the same sink: one goes to the buffer, the test looks at the other. It serves as a dead-letter sink as
-/// well, and says then why items were dropped.
+/// Its clones are the same sink: give one to the buffer, and look at the other in the test. It also serves as a dead-letter
+/// sink, and then shows why items were dropped.
 ///
 /// # Examples
 ///
@@ -46,7 +46,7 @@ pub struct ScriptedSink<T> {
     script: Arc<Script<T>>,
     gate: Option<Gate>,
     seen: Arc<Mutex<Seen<T>>>,
-    /// Wakes who waits for an attempt.
+    /// Wakes whoever waits for an attempt.
     attempted: Arc<Notify>,
 }
 
@@ -80,7 +80,7 @@ pub struct Attempt<T> {
     pub items: Vec<T>,
     /// The batch's id.
     pub id: BatchId,
-    /// The id of the batch that these items are the rest of, if they are one.
+    /// The id of the batch that these items were in before, if any.
     pub parent: Option<BatchId>,
     /// The attempt's number in its batch, counted from 1.
     pub number: u32,
@@ -92,8 +92,8 @@ pub struct Attempt<T> {
     pub at: Instant,
     /// Why the items were dropped, if these are dead letters.
     pub drop_reason: Option<DropReason>,
-    /// What stands behind the drop, if these are dead letters: for each item the text of its error and of all its causes,
-    /// joined by `: `.
+    /// What caused the drop, if these are dead letters: for each item the text of its error and of all its causes, joined by
+    /// `: `.
     pub drop_causes: Vec<String>,
 }
 
@@ -107,7 +107,7 @@ struct Seen<T> {
 const SCRIPTED: &str = "scripted";
 
 impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
-    /// A sink that makes one reply after the other, an attempt each, of whichever partition, and then [`Reply::Ok`].
+    /// A sink that gives one of these replies to each attempt, in order and whichever the partition, and then [`Reply::Ok`].
     pub fn new(script: impl IntoIterator<Item = Reply>) -> Self {
         let replies = Mutex::new(script.into_iter().collect::<VecDeque<_>>());
         Self::answering(move |_| replies.lock().pop_front().unwrap_or(Reply::Ok))
@@ -169,7 +169,7 @@ impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
         self.seen.lock().delivered.clone()
     }
 
-    /// The attempts that have begun, those that wait at the gate or are cut off included.
+    /// The attempts that have begun, including those that wait at the gate or were cut off.
     pub fn attempts(&self) -> Vec<Attempt<T>> {
         self.seen.lock().attempts.clone()
     }
@@ -179,9 +179,9 @@ impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
         self.seen.lock().closed
     }
 
-    /// Waits until so many attempts have begun since the sink was made.
+    /// Waits until this many attempts have begun since the sink was made.
     ///
-    /// With paused time it lets the clock run on to whatever the buffer waits for, the end of an interval or of a backoff.
+    /// With paused time, the clock meanwhile runs on to whatever the buffer waits for: the end of an interval or of a backoff.
     ///
     /// # Cancel safety
     ///
@@ -212,7 +212,7 @@ impl<T: Clone + Send + Sync + 'static> ScriptedSink<T> {
         };
         self.seen.lock().attempts.push(attempt);
         self.attempted.notify_waiters();
-        // Outside of the lock, and last: it is the test's code, and may panic.
+        // Outside the lock, and last: it is the test's code, and may panic.
         (self.script)(batch)
     }
 }

@@ -21,7 +21,7 @@ use crate::weights::Weights;
 
 /// A batch that a test hands to a sink, without a buffer, attempt by attempt.
 ///
-/// It derefs to the [`Batch`]: the items that no attempt has settled, their id, the number of attempts made.
+/// It derefs to the [`Batch`]: the items that no attempt has settled, their id, and the number of attempts made.
 ///
 /// # Examples
 ///
@@ -60,7 +60,7 @@ pub struct TestBatch<T> {
     flush_timeout: Duration,
 }
 
-/// What one attempt made of a [`TestBatch`].
+/// What became of a [`TestBatch`] in one attempt.
 ///
 /// # Examples
 ///
@@ -69,7 +69,7 @@ pub struct TestBatch<T> {
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() {
-/// let sink = ScriptedSink::new([Reply::reject(0, Reply::Ok)]); // here stands yours
+/// let sink = ScriptedSink::new([Reply::reject(0, Reply::Ok)]); // your sink goes here
 /// let flushed = TestBatch::new([1, 2]).flush(&sink).await;
 /// assert_eq!(flushed.delivered, [2]);
 /// assert!(flushed.error.is_none());
@@ -100,7 +100,7 @@ pub struct Flushed<T> {
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() {
-/// let sink = ScriptedSink::new([Reply::reject(0, Reply::Ok)]); // here stands yours
+/// let sink = ScriptedSink::new([Reply::reject(0, Reply::Ok)]); // your sink goes here
 /// let flushed = TestBatch::new([1, 2]).flush(&sink).await;
 /// assert_eq!((flushed.rejected[0].item, flushed.rejected.len()), (1, 1));
 /// # }
@@ -137,7 +137,7 @@ impl<T> TestBatch<T> {
         }
     }
 
-    /// The same batch after so many attempts: the next is one more. Default: 0.
+    /// The same batch after this many attempts: the next one has the next number. Default: 0.
     #[must_use]
     pub fn after_attempts(mut self, attempts: u32) -> Self {
         for _ in 0..attempts {
@@ -153,7 +153,7 @@ impl<T> TestBatch<T> {
         self
     }
 
-    /// The same items as dead letters: for the test of a [dead-letter sink](crate::Builder::dead_letters).
+    /// The same items as dead letters, to test a [dead-letter sink](crate::Builder::dead_letters).
     ///
     /// # Examples
     ///
@@ -163,7 +163,7 @@ impl<T> TestBatch<T> {
     ///
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
-    /// let cemetery = ScriptedSink::new([]); // here stands yours
+    /// let cemetery = ScriptedSink::new([]); // your sink goes here
     /// let mut dead = TestBatch::new([1, 2]).dropped(DropReason::Permanent, FlushError::permanent("the row is malformed"));
     /// assert_eq!(dead.flush(&cemetery).await.delivered, [1, 2]);
     /// assert_eq!(cemetery.attempts()[0].drop_reason, Some(DropReason::Permanent));
@@ -186,11 +186,11 @@ impl<T> TestBatch<T> {
     ///
     /// # Panics
     ///
-    /// When the sink does, unlike a buffer, so that an assertion in it fails the test.
+    /// When the sink panics. A buffer would catch that; here an assertion in the sink fails the test.
     ///
     /// # Cancel safety
     ///
-    /// Safe: the items stay, with the marks that the sink has made; the next attempt's answer tells of them.
+    /// Safe: the items stay, with the marks that the sink has made; the next attempt reports them.
     pub async fn flush(&mut self, sink: &(impl Flush<T> + ?Sized)) -> Flushed<T> {
         self.batch.begin_attempt();
         let limit = self.flush_timeout;

@@ -1,4 +1,4 @@
-//! What a test of your own sink, or of your own settings, needs. Behind the feature `test-util`.
+//! What you need to test your own sink or your own settings. Behind the feature `test-util`.
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -6,7 +6,7 @@
 //! tokio = { version = "1", features = ["macros", "rt", "test-util"] }
 //! ```
 //!
-//! * [`TestBatch`] hands a batch to your sink without a buffer, and shows what it made of each item.
+//! * [`TestBatch`] hands a batch to your sink without a buffer, and shows what became of each item.
 //! * [`ScriptedSink`] stands in for your sink: it answers by a script of [replies](Reply), so that a test sees what your
 //!   settings, and your program, make of an outage.
 //! * A [`Gate`] holds its attempts back until the test lets them through.
@@ -15,7 +15,7 @@
 //!
 //! # Examples
 //!
-//! A service's own builder, held against an outage longer than any backoff:
+//! A service's own settings, tested against an outage longer than any backoff:
 //!
 //! ```
 //! use std::time::Duration;
