@@ -1,4 +1,4 @@
-//! The way of items to their partitions: weighed, routed, admitted, and what becomes of them where there is no room.
+//! The way of items to their partitions: weighed, routed, admitted, and what becomes of them if there is no room.
 
 use tokio::time::Instant;
 
@@ -22,8 +22,8 @@ use crate::weights::in_bytes;
 pub(crate) struct Oversized;
 
 impl<T> Shared<T> {
-    /// Admits an item about which nothing has to be asked: it may go home, and nothing but its place there has to change. Hands it
-    /// back where there is more to do. It is the way of most items.
+    /// Admits an item that needs no checks: it may go home, and only its place there has to change. Hands it back if there is more
+    /// to do. Most items take this way.
     #[inline]
     pub(crate) fn admit_unchecked(&self, item: T) -> Result<(), T> {
         if self.is_plain {
@@ -43,19 +43,19 @@ impl<T> Shared<T> {
         }
     }
 
-    /// The same for many items at once, of which none is left then. Says whether they were admitted.
+    /// The same for many items at once: all of them, or none. Says whether they were admitted.
     #[inline]
     pub(crate) fn admit_many_unchecked(&self, items: &mut Vec<T>) -> bool {
         self.is_plain && self.partitions[self.router.home()].admit_many_unchecked(items)
     }
 
     /// Whether an inserting task is to give way before it goes on: it would begin another batch before the worker has come to take
-    /// some full ones. A worker that a task has woken may wait behind that very task, where no other thread gets at it.
+    /// some full ones. A worker that a task has woken may wait behind that very task, where no other thread can take it over.
     pub(crate) fn is_ahead(&self, route: Route) -> bool {
         self.overflow == Overflow::Wait && self.partitions[self.one_of(route)].is_ahead()
     }
 
-    /// Weighs an item, if this buffer does.
+    /// Weighs an item, if this buffer weighs.
     pub(crate) fn weigh(&self, item: &T) -> Result<Option<usize>, Oversized> {
         let Some(weigh) = &self.weigh else { return Ok(None) };
         let bytes = Some(weigh(item));
@@ -94,7 +94,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Admits an item that home, which is locked or full, has no room for, and moves home to where it was answered.
+    /// Admits an item when home is locked or full, and moves home to the partition that answered.
     #[cold]
     fn admit_elsewhere(
         &self,
@@ -130,7 +130,7 @@ impl<T> Shared<T> {
         Err(Refused::Full(item))
     }
 
-    /// Admits an item; where there is no room, drops what the overflow policy says. Full means that it says to wait.
+    /// Admits an item; if there is no room, drops what the overflow policy says. Full means that it says to wait.
     pub(crate) fn admit_or_drop(
         &self,
         route: Route,
@@ -145,7 +145,7 @@ impl<T> Shared<T> {
             };
             match self.overflow {
                 Overflow::Wait => return Err(Refused::Full(item)),
-                // Others may take the room that this makes, and then it is made anew.
+                // Others may take the room that this makes; then it is made again.
                 Overflow::DropOldest => self.evict(route, bytes),
                 Overflow::DropNewest => {
                     let mut newcomer = vec![item];
@@ -171,7 +171,7 @@ impl<T> Shared<T> {
         admitted
     }
 
-    /// The same; where there is room for none, drops what the overflow policy says. Full means that it says to wait.
+    /// The same; if there is room for none, drops what the overflow policy says. Full means that it says to wait.
     pub(crate) fn admit_many_or_drop(
         &self,
         route: Route,
@@ -187,7 +187,7 @@ impl<T> Shared<T> {
                 Overflow::Wait => return Err(Refused::Full(())),
                 Overflow::DropOldest => self.evict(route, parcel.next_bytes()),
                 Overflow::DropNewest => {
-                    // Of weighed items a lighter one may find room behind it.
+                    // If items are weighed, a lighter one behind it may find room.
                     let count = if parcel.is_weighed() { 1 } else { count };
                     let bytes = in_bytes(parcel.next_bytes());
                     let mut newcomers = parcel.split(count);
@@ -203,7 +203,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Admits one batch of the next `count` items where nothing is pending on their route; the others stay.
+    /// Admits one batch of the next `count` items in a partition on their route that has nothing pending; the others stay.
     pub(crate) fn admit_when_idle(
         &self,
         route: Route,
@@ -263,7 +263,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Drops items that there is no room for; they stay where they are if the buffer is closed.
+    /// Drops items for which there is no room; if the buffer is closed, they stay where they are.
     fn drop_newcomers(&self, route: Route, newcomers: &mut Vec<T>, bytes: u64, waiter: Option<Waiter>) {
         let index = self.one_of(route);
         let Some(placed) = self.partitions[index].drop_newcomers(newcomers.len()) else {
@@ -290,7 +290,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Wakes who waits for room on a route.
+    /// Wakes whoever waits for room on a route.
     pub(crate) fn room(&self, route: Route) -> &Notify {
         match route {
             Route::Anywhere => &self.room,
@@ -298,8 +298,8 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Says which parts of `items` share a route, in order. By key, items of one partition are brought together, each key's in
-    /// their order.
+    /// Says which parts of `items` share a route, in order. By key, the items of one partition are brought together, and each key's
+    /// items keep their order.
     pub(crate) fn route_many(&self, items: &mut [T]) -> Vec<(Route, usize)> {
         let Some(first) = items.first() else {
             return Vec::new();
@@ -308,7 +308,7 @@ impl<T> Shared<T> {
             return vec![(self.router.route(&self.routing, first), items.len())];
         };
         let mut counts = vec![0; self.partitions.len()];
-        // Of two items or more each is asked for its partition once, so the counts are those of what is sorted.
+        // With two items or more, each is asked for its partition exactly once, so the counts fit the sorted items.
         items.sort_by_cached_key(|item| {
             let index = self.router.partition_of(hash, item);
             counts[index] += 1;
@@ -321,7 +321,7 @@ impl<T> Shared<T> {
             .collect()
     }
 
-    /// Weighs all of `items`, if this buffer does, in their order; or names the first that is too heavy, for which all are refused.
+    /// Weighs all of `items` in order, if this buffer weighs; or names the first that is too heavy, for which all are refused.
     pub(crate) fn weigh_many(&self, items: &[T]) -> Result<Vec<usize>, usize> {
         let mut weights = Vec::new();
         for (index, item) in items.iter().enumerate() {

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use crate::caught::waiting_in_line;
 use crate::tally::Tally;
 
-/// The end that lies in the queue.
+/// The end of a barrier that lies in the queue.
 pub(crate) struct Barrier(watch::Sender<Passage>);
 
 /// What is known of a barrier.
@@ -13,13 +13,13 @@ pub(crate) struct Barrier(watch::Sender<Passage>);
 struct Passage {
     /// The tally when the worker got there.
     reached: Option<Tally>,
-    /// The tally when an item from behind the barrier was first dropped for want of room. What is dropped so from then on
-    /// does not belong to those who wait.
+    /// The tally when an item from behind the barrier was first dropped because there was no room. What is dropped for that reason
+    /// from then on does not belong to those who wait.
     passed_over: Option<Tally>,
 }
 
 impl Passage {
-    /// What those who wait here are to see of a tally.
+    /// The part of a tally that those who wait here are to see.
     fn cut(&self, tally: Tally) -> Tally {
         match &self.passed_over {
             Some(then) => tally.with_overflow_of(then),
@@ -40,7 +40,7 @@ impl Barrier {
             .send_modify(|passage| passage.reached = Some(passage.cut(tally)));
     }
 
-    /// From now on items are dropped that came after it. Wakes nobody.
+    /// From now on, items that came after it are dropped. Wakes nobody.
     pub(crate) fn pass_over(&self, tally: Tally) {
         self.0.send_if_modified(|passage| {
             passage.passed_over.get_or_insert(tally);
@@ -48,7 +48,7 @@ impl Barrier {
         });
     }
 
-    /// One more who waits here.
+    /// One more wait at this barrier.
     pub(crate) fn wait(&self) -> Wait {
         Wait(self.0.subscribe())
     }
@@ -59,7 +59,7 @@ impl Barrier {
     }
 }
 
-/// The end of one who waits.
+/// The end of a barrier that somebody waits at.
 #[derive(Clone)]
 pub(crate) struct Wait(watch::Receiver<Passage>);
 
@@ -67,7 +67,7 @@ pub(crate) struct Wait(watch::Receiver<Passage>);
 pub(crate) struct WorkerEnded;
 
 impl Wait {
-    /// What of a tally belongs to those who wait: all of it until the worker got there, and nothing that overflowed behind.
+    /// The part of a tally that belongs to those who wait: all of it until the worker got there, and nothing that overflowed behind.
     pub(crate) fn cut(&self, tally: Tally) -> Tally {
         let passage = self.0.borrow();
         passage.reached.unwrap_or_else(|| passage.cut(tally))

@@ -1,4 +1,4 @@
-//! Lets items into a partition: as many as there is room for, and, where others have to go for that, the oldest out.
+//! Lets items into a partition: as many as there is room for; if others have to go for that, it drops the oldest.
 
 use crate::open::Sealed;
 use crate::outcome::Outcome;
@@ -18,7 +18,7 @@ pub(crate) enum Refused<T> {
     Closed(T),
 }
 
-/// Why an item was not admitted by who does not wait for the lock.
+/// Why an item was not admitted without waiting for the lock.
 #[derive(Debug)]
 pub(crate) enum TryRefused<T> {
     /// Another thread holds the lock.
@@ -26,13 +26,13 @@ pub(crate) enum TryRefused<T> {
     Refused(Refused<T>),
 }
 
-/// How many full batches wait where an inserting task gives way, at most. One would make it change the thread with each batch: the
-/// thread that is woken for the worker finds the task that gave way first.
+/// An inserting task gives way once this many full batches wait, or fewer if the capacity is small. With one, the task would change
+/// threads with each batch: the thread that is woken for the worker first finds the task that gave way.
 const AHEAD: u64 = 4;
 
 impl<T> Partition<T> {
-    /// Admits an item that is neither weighed nor waited for, and about which nothing has to be looked at; hands it back where
-    /// something has. It is the way of most items.
+    /// Admits an item that is neither weighed nor waited for, if no checks are needed; otherwise hands it back. Most items take
+    /// this way.
     #[inline]
     pub(crate) fn admit_unchecked(&self, item: T) -> Result<(), T> {
         self.state.join_unchecked(item)
@@ -43,7 +43,7 @@ impl<T> Partition<T> {
         self.state.join_weighed_unchecked(item, bytes)
     }
 
-    /// The same for many items at once that were not weighed, of which none is left then. Says whether they were admitted.
+    /// The same for many unweighed items at once: all of them, or none. Says whether they were admitted.
     #[inline]
     pub(crate) fn admit_many_unchecked(&self, items: &mut Vec<T>) -> bool {
         self.state.join_many_unchecked(items)
@@ -147,8 +147,8 @@ impl<T> Partition<T> {
         Ok(())
     }
 
-    /// Admits what makes one batch of the next `count` items of a parcel, and seals it at once; the others stay. Full means that
-    /// something is pending here.
+    /// Admits one batch of the next `count` items of a parcel, and seals it at once; the others stay. Full means that something is
+    /// pending here.
     pub(crate) fn admit_when_idle(
         &self,
         parcel: &mut Parcel<'_, T>,
@@ -164,7 +164,7 @@ impl<T> Partition<T> {
         // A whole batch finds room: the capacity holds one at least.
         let before = parcel.len();
         if !parcel.is_weighed() {
-            // So many fit into any batch, and need no look at each.
+            // This many fit into any batch, and need no check of each.
             let Triggers {
                 batch_size,
                 batch_size_jitter,
@@ -190,12 +190,12 @@ impl<T> Partition<T> {
         Ok(())
     }
 
-    /// Makes room for an item by dropping the oldest batches that the worker does not have in hand, which are counted; none if
-    /// there is room by now.
+    /// Makes room for an item by dropping, and counting, the oldest batches that the worker does not have in hand; none if there is
+    /// room by now.
     pub(crate) fn evict(&self, bytes: Option<usize>) -> Vec<(DropReason, Sealed<T>)> {
         let mut state = self.state.lock();
         let mut evicted = Vec::new();
-        // For an insert that will find it closed nothing has to go.
+        // Nothing has to go for an insert that will find it closed.
         while !state.closed && !state.has_room(bytes, &self.capacity) {
             let Some(sealed) = state.take_oldest() else { break };
             let items = sealed.items.len();
@@ -214,8 +214,8 @@ impl<T> Partition<T> {
         evicted
     }
 
-    /// Counts items that there is no room for as accepted and dropped at once. Says how many of them, from the first on, have a
-    /// place on the way to the dead-letter sink, or would have if there were one; none if the buffer is closed, and nothing is counted.
+    /// Counts items for which there is no room as accepted and dropped at once. Says how many of them, from the first on, have a
+    /// place on the way to the dead-letter sink, or all if there is no such sink. If the buffer is closed, counts nothing; says none.
     pub(crate) fn drop_newcomers(&self, items: usize) -> Option<usize> {
         let mut state = self.state.lock();
         if state.closed {
@@ -232,10 +232,10 @@ impl<T> Partition<T> {
         Some(placed)
     }
 
-    /// Whether a new batch would begin here while the worker has not come to take some full ones. Not where the lock is taken, or
-    /// all room: the item goes elsewhere then; nor where it is closed.
+    /// Whether a new batch would begin here while the worker has not come to take some full ones. It is false if the lock or all room
+    /// is taken, as the item then goes elsewhere, and if the partition is closed.
     pub(crate) fn is_ahead(&self) -> bool {
-        // Before all room is taken, however little that is.
+        // Early enough that some room is left, however small the capacity is.
         let half = self.capacity.items / self.triggers.batch_size as u64 / 2;
         let ahead = AHEAD.min(half).max(1) as usize;
         self.state.try_lock().is_some_and(|state| {

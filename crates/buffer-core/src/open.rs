@@ -15,7 +15,7 @@ pub(crate) struct OpenBatch<T> {
     waiters: Waiters,
     /// Set with the first item.
     first: Option<First>,
-    /// The size of the batch before: the next one is likely to need as much.
+    /// The size of the previous batch: the next one is likely to need as much.
     expected: usize,
     expected_weights: usize,
     /// Whether this is the partition's very first batch.
@@ -74,7 +74,7 @@ impl<T> OpenBatch<T> {
         }
     }
 
-    /// Whether somebody waits for one of its items who does not sit out the interval.
+    /// Whether it has an item that somebody waits for and that does not sit out the interval.
     pub(crate) fn is_urgent(&self) -> bool {
         self.waiters.are_urgent()
     }
@@ -110,7 +110,7 @@ impl<T> OpenBatch<T> {
         limits.items
     }
 
-    /// Joins an item to it; says whether it is full now, and of what.
+    /// Adds an item to it; says whether it is full now, and by which trigger.
     pub(crate) fn join(
         &mut self,
         item: T,
@@ -133,20 +133,20 @@ impl<T> OpenBatch<T> {
         }
     }
 
-    /// Joins an item to it that does not fill it.
+    /// Adds an item that does not fill it.
     #[inline]
     pub(crate) fn join_unchecked(&mut self, item: T, bytes: Option<usize>) {
         self.items.push(item);
         self.weights.push(bytes);
     }
 
-    /// Joins items to it that were not weighed, and do not fill it.
+    /// Adds items that were not weighed and do not fill it.
     #[inline]
     pub(crate) fn join_many_unchecked(&mut self, items: &mut Vec<T>) {
         self.items.append(items);
     }
 
-    /// Up to what size it is not full; nothing while it is empty, as the first item draws the limits.
+    /// The largest size at which it is not full; nothing while it is empty, as the first item draws the limits.
     pub(crate) fn before_full(&self, triggers: &Triggers) -> Size {
         self.first.map_or(Size::default(), |First { limits, .. }| Size {
             items: limits.items.saturating_sub(1) as u64,
@@ -154,7 +154,7 @@ impl<T> OpenBatch<T> {
         })
     }
 
-    /// Joins as many of `items`, which were not weighed, as it takes; says whether it is full now.
+    /// Adds as many of `items`, which were not weighed, as it takes; says whether it is full now.
     pub(crate) fn join_many(
         &mut self,
         items: &mut impl Iterator<Item = T>,

@@ -1,9 +1,9 @@
 //! Many items on their way into one buffer, each with its weight.
 
-/// A caller's items, turned around so that they can be taken from the end, and turned back when it is dropped.
+/// A caller's items, reversed so that they can be taken from the end, and reversed back when it is dropped.
 pub(crate) struct Parcel<'a, T> {
     items: &'a mut Vec<T>,
-    /// Turned around too; empty where nothing is weighed.
+    /// Reversed, too; empty if nothing is weighed.
     weights: Vec<usize>,
 }
 
@@ -28,26 +28,26 @@ impl<'a, T> Parcel<'a, T> {
         self.weights.last().copied()
     }
 
-    /// Takes the next item, and its weight off.
+    /// Takes the next item, and removes its weight.
     pub(crate) fn next(&mut self) -> Option<T> {
         self.weights.pop();
         self.items.pop()
     }
 
-    /// Takes the next `count` items, of a parcel that is not weighed.
+    /// Takes the next `count` items of a parcel that is not weighed.
     pub(crate) fn take(&mut self, count: usize) -> impl ExactSizeIterator<Item = T> {
         let first = self.items.len() - count;
         self.items.drain(first..).rev()
     }
 
-    /// Parts the next `count` items from it, in their order.
+    /// Splits off the next `count` items, in their order.
     pub(crate) fn split(&mut self, count: usize) -> Vec<T> {
         let first = self.items.len() - count;
         self.weights.truncate(first);
         self.items.drain(first..).rev().collect()
     }
 
-    /// Puts items back that were parted from it, to be handed back to the caller.
+    /// Puts back items that were split off, to be handed back to the caller.
     pub(crate) fn put_back(&mut self, items: Vec<T>) {
         self.items.extend(items.into_iter().rev());
     }

@@ -1,12 +1,12 @@
-//! One lane of a buffer: the open batch, the queue of sealed ones, and what became of the items, all under one lock.
+//! A part of a buffer: an open batch, a queue of sealed ones, and what became of the items, all under one lock.
 //!
 //! Invariants
-//! 1. Sealed batches are queued in the step that seals them, and the open batch is taken only where the queue is empty: items
+//! 1. Sealed batches are queued in the step that seals them, and the open batch is taken only when the queue is empty: items
 //!    leave in the order in which they were admitted.
 //! 2. `closed` is set, and the open batch sealed, in one step: no item can be admitted after the worker saw the end.
 //! 3. An item is pending from the step that stores it to the step that counts its outcome.
-//! 4. Items may join the open batch unchecked only as long as a look at everything would have let them. They are counted
-//!    before anything else is done.
+//! 4. Items may join the open batch unchecked only as long as all checks would let them in. They are counted before anything
+//!    else is done.
 //! 5. A full partition that drops its oldest batches has one to drop: the worker has at most one in hand, and the capacity is two
 //!    at least.
 
@@ -30,14 +30,14 @@ use crate::sync::Notify;
 use crate::tally::Tally;
 use crate::trigger::{Trigger, Triggers};
 
-/// A lane: many threads admit, one worker takes.
+/// A part of a buffer: many threads admit, one worker takes.
 pub(crate) struct Partition<T> {
     pub(crate) state: Locked<T>,
     /// Wakes the worker: something was sealed, or there is a first item to time.
     pub(crate) wake: Notify,
-    /// Wakes who waits for room in this very partition.
+    /// Wakes whoever waits for room in this very partition.
     pub(crate) room: Notify,
-    /// Where what overflowed waits for the dead-letter sink, if there is one. Boxed, as it is large and most have none.
+    /// Where items that overflowed wait for the dead-letter sink, if there is one. Boxed, as it is large and most have none.
     pub(crate) slot: Option<Box<Slot<T>>>,
     /// The same for all partitions.
     pub(crate) triggers: Arc<Triggers>,
@@ -56,9 +56,9 @@ pub(crate) enum Next<T> {
     End,
 }
 
-/// One who waits until everything that was admitted before is settled.
+/// A wait until everything that was admitted before is settled.
 pub(crate) struct Waiting {
-    /// None where the worker has ended.
+    /// None if the worker has ended.
     pub(crate) wait: Option<Wait>,
     /// The tally when the wait began.
     pub(crate) before: Tally,
@@ -105,7 +105,7 @@ impl<T> Partition<T> {
         waiting
     }
 
-    /// Closes the partition behind `last`, which is admitted whatever the capacity. Returns it where the worker is gone.
+    /// Admits `last`, whatever the capacity, and closes the partition behind it. If the worker is gone, returns what is queued.
     pub(crate) fn close(&self, last: Vec<(T, Option<usize>)>) -> Vec<Sealed<T>> {
         let mut state = self.state.lock();
         for (item, bytes) in last {
@@ -155,7 +155,7 @@ impl<T> Partition<T> {
                 Entry::Barrier(barrier) => reached.push(barrier),
             }
         }
-        // Somebody who waits does not sit out the interval.
+        // An item that somebody waits for does not sit out the interval.
         let is_urgent = state.open.is_urgent();
         if let Some(due) = state.open.due()
             && due > now
@@ -180,7 +180,7 @@ impl<T> Partition<T> {
             return Next::End;
         }
         state.sleep = Sleep::Sound;
-        // What a burst took is given back.
+        // Gives back the memory that a burst took.
         state.queue = VecDeque::new();
         Next::Wait
     }
@@ -201,15 +201,15 @@ impl<T> Partition<T> {
         self.wake.notified()
     }
 
-    /// Counts items as settled, then wakes who waits for their room.
+    /// Counts items as settled, then wakes whoever waits for their room.
     pub(crate) fn settle(&self, outcome: Outcome, size: Size) {
         self.state.lock().settle(outcome, size);
         // After the count, or the woken one could find the partition full and sleep on.
         self.wake_for_room(&self.room);
     }
 
-    /// Wakes one of those who wait for room; one that gets in wakes the next. Where bytes are bounded, all of them: the one might
-    /// be too heavy for the room, and another one not.
+    /// Wakes one of those that wait for room; one that gets in wakes the next. If bytes are bounded, wakes all of them: one might be
+    /// too heavy for the room, and another might not.
     pub(crate) fn wake_for_room(&self, room: &Notify) {
         match self.capacity.bytes {
             u64::MAX => room.notify_one(),
@@ -258,7 +258,7 @@ impl<T> Partition<T> {
         }
     }
 
-    /// What is reported of it, under one lock: producers want it, too.
+    /// What is reported of it, read under a single lock, as inserting threads want that, too.
     pub(crate) fn reading(&self) -> Reading {
         let state = self.state.lock();
         Reading {
@@ -268,8 +268,8 @@ impl<T> Partition<T> {
         }
     }
 
-    /// Copies the items that the worker does not have in hand into `copies`; says how many it has. An item that can't be
-    /// copied, as its `clone` panics, is left out.
+    /// Copies the items that the worker does not have in hand into `copies`; says how many it has. An item whose `clone` panics is
+    /// left out.
     pub(crate) fn copy(&self, copies: &mut Vec<T>) -> u64
     where
         T: Clone,
@@ -285,11 +285,11 @@ impl<T> Partition<T> {
     }
 }
 
-/// The batches of a queue that the worker takes nothing from any more.
+/// The batches of a queue that no worker takes from any more.
 fn sealed<T>(queue: VecDeque<Entry<T>>) -> Vec<Sealed<T>> {
     let sealed = queue.into_iter().filter_map(|entry| match entry {
         Entry::Sealed(sealed) => Some(sealed),
-        // Who waits at a barrier that is dropped waits for the end of the drain instead.
+        // Whoever waits at a barrier that is dropped waits for the end of the drain instead.
         Entry::Barrier(_) => None,
     });
     sealed.collect()

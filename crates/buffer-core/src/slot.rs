@@ -8,7 +8,7 @@ use crate::sync::{AtomicUsize, Notify, Ordering, Queue};
 /// Takes what inserting threads drop, for the one task that buries it: at most `most` items at a time.
 pub(crate) struct Slot<T> {
     queue: Queue<Letters<T>>,
-    /// The items in the queue and those that have a place in it.
+    /// The number of items that are in the queue or have a place in it.
     places: AtomicUsize,
     most: usize,
     filled: Notify,
@@ -31,7 +31,7 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Takes as many of `items` places as are free, which a `fill` is to follow; says how many.
+    /// Takes as many of `items` places as are free; says how many. A `fill` is to follow.
     pub(crate) fn reserve(&self, items: usize) -> usize {
         let mut reserved = 0;
         // Relaxed: the number alone is what is agreed on; the queue publishes the items. Never an error, as it never says no.
@@ -44,7 +44,7 @@ impl<T> Slot<T> {
         reserved
     }
 
-    /// Takes `items` places, if so many are free.
+    /// Takes `items` places, if that many are free.
     pub(crate) fn reserve_all(&self, items: usize) -> bool {
         // Relaxed: as in `reserve`.
         let reserved = self
@@ -57,11 +57,11 @@ impl<T> Slot<T> {
 
     /// Whether nothing is in it, and nothing on its way.
     pub(crate) fn is_empty(&self) -> bool {
-        // Relaxed: who fills it wakes up who looks, and the wake-up publishes.
+        // Relaxed: whoever fills it wakes up whoever looks, and the wake-up publishes.
         self.places.load(Ordering::Relaxed) == 0
     }
 
-    /// Wakes up who waits at it.
+    /// Wakes up whoever waits at it.
     pub(crate) fn poke(&self) {
         self.filled.notify_one();
     }

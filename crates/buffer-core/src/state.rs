@@ -18,7 +18,7 @@ use crate::trigger::{Trigger, Triggers};
 use crate::waiters::Waiter;
 use crate::weights::in_bytes;
 
-/// The lock, which is taken in no other way than with right counts, or to let items join unchecked.
+/// The lock, which is taken only with right counts, or to let items join unchecked.
 pub(crate) struct Locked<T>(CachePadded<HomeLock<State<T>>>);
 
 impl<T> Locked<T> {
@@ -26,14 +26,14 @@ impl<T> Locked<T> {
         Self(CachePadded::new(HomeLock::new(State::new())))
     }
 
-    /// For those who come now and then, above all the worker.
+    /// For threads that come now and then, above all the worker.
     pub(crate) fn lock(&self) -> HomeGuard<'_, State<T>> {
         let mut state = self.0.lock_first();
         state.count_unchecked();
         state
     }
 
-    /// For those who insert.
+    /// For threads that insert.
     pub(crate) fn lock_to_insert(&self) -> HomeGuard<'_, State<T>> {
         let mut state = self.0.lock();
         state.count_unchecked();
@@ -46,8 +46,8 @@ impl<T> Locked<T> {
         Some(state)
     }
 
-    /// Stores an item for which nothing has to be looked at; hands it back where something has. Items that are waited for do not
-    /// come here, and those that are weighed have a way of their own.
+    /// Stores an item if no checks are needed; otherwise hands it back. Items that are waited for do not come here, and those that
+    /// are weighed have a way of their own.
     #[inline]
     pub(crate) fn join_unchecked(&self, item: T) -> Result<(), T> {
         match self.0.try_lock() {
@@ -64,7 +64,7 @@ impl<T> Locked<T> {
         }
     }
 
-    /// The same for many items at once: all of them or none. Says which.
+    /// The same for many items at once: all of them, or none. Says which.
     #[inline]
     pub(crate) fn join_many_unchecked(&self, items: &mut Vec<T>) -> bool {
         let state = self.0.try_lock();
@@ -75,16 +75,16 @@ impl<T> Locked<T> {
 /// The open batch, the sealed ones, and the counts.
 pub(crate) struct State<T> {
     pub(crate) open: OpenBatch<T>,
-    /// Up to what the open batch may grow before anything else has to be looked at: it is not empty, nothing of that fills it, and
-    /// there is room for all of it. Whatever makes that untrue sets it to zero. Items that are not weighed leave the bytes alone.
+    /// The size up to which the open batch may grow unchecked: it is not empty, no size up to that fills it, and there is room for all
+    /// of it. Whatever makes that untrue sets it to zero. Items that are not weighed leave the bytes alone.
     unchecked: Size,
-    /// What the open batch was when the counts were right: what has joined since is not in them.
+    /// The size of the open batch when the counts were last right: what has joined since is not in them.
     counted: Size,
     pub(crate) queue: VecDeque<Entry<T>>,
     pub(crate) sleep: Sleep,
     /// Whether the worker has let others join the open batch, in which somebody waits for an item.
     pub(crate) has_gathered: bool,
-    /// When the batch was opened that the worker has in hand.
+    /// When the batch that the worker has in hand was opened.
     pub(crate) in_hand: Option<Instant>,
     /// Every item that was ever accepted: what is pending and what is settled.
     pub(crate) accepted: u64,
@@ -142,16 +142,15 @@ impl<T> State<T> {
             && self.pending.bytes.saturating_add(in_bytes(bytes)) <= capacity.bytes
     }
 
-    /// Makes way for an item that there is room for: seals the open batch if that would be too heavy with it. Says whether it
-    /// did.
+    /// Makes way for an item for which there is room: seals the open batch if that would be too heavy with it. Says whether it did.
     #[inline]
     pub(crate) fn part_from_heavy(&mut self, bytes: Option<usize>, triggers: &Triggers) -> bool {
         let is_heavy = self.open.bytes().saturating_add(in_bytes(bytes)) > triggers.batch_bytes;
         is_heavy && self.seal(Trigger::Bytes)
     }
 
-    /// Makes way for an item that there is no room for: seals the open batch if that takes all the room, as nothing else would
-    /// free it before its time. Says whether it did.
+    /// Makes way for an item for which there is no room: seals the open batch if that takes all the room, as nothing else would
+    /// free the room before the batch is due. Says whether it did.
     pub(crate) fn flush_for_room(&mut self) -> bool {
         let all_is_open = self.pending.items == self.open.len();
         all_is_open && self.seal(Trigger::Bytes)
@@ -204,7 +203,7 @@ impl<T> State<T> {
         self.let_join(Size::default());
     }
 
-    /// Looks ahead, so that the next items need no look.
+    /// Looks ahead, so that the next items need no checks.
     pub(crate) fn look_ahead(&mut self, capacity: &Size, triggers: &Triggers) {
         let (open, before_full) = (self.open.size(), self.open.before_full(triggers));
         let with_all_room =
@@ -220,7 +219,7 @@ impl<T> State<T> {
         });
     }
 
-    /// Stores an item, and seals the open batch if that is full with it; says whether it was.
+    /// Stores an item, and seals the open batch if the item fills it; says whether it did.
     pub(crate) fn join(
         &mut self,
         item: T,
@@ -271,8 +270,8 @@ impl<T> State<T> {
         self.pending.bytes -= size.bytes.min(self.pending.bytes);
     }
 
-    /// Takes the oldest sealed batch out of the queue, or the open one where none is sealed. Barriers before it are passed over
-    /// by that; those where nobody waits any more go with it, or they would pile up in front.
+    /// Takes the oldest sealed batch out of the queue, or the open one if none is sealed. That passes over the barriers before it;
+    /// those at which nobody waits any more go with it, or they would pile up in front.
     pub(crate) fn take_oldest(&mut self) -> Option<Sealed<T>> {
         let mut passed = Vec::new();
         let oldest = loop {
@@ -300,8 +299,8 @@ impl<T> State<T> {
         std::mem::take(&mut self.queue)
     }
 
-    /// Marks the place behind all that was admitted. Where nothing came behind the last mark, that one serves: who asks again
-    /// and again in an outage takes no memory. Where newcomers are what is dropped, whatever overflows comes from behind.
+    /// Marks the place behind all that was admitted. If nothing came behind the last mark, that one serves: asking again and again in
+    /// an outage takes no memory. If newcomers are what is dropped, whatever overflows comes from behind.
     pub(crate) fn place_barrier(&mut self, newcomers_overflow: bool) -> Wait {
         self.seal(Trigger::Request);
         if let Some(Entry::Barrier(barrier)) = self.queue.back() {
@@ -336,7 +335,7 @@ impl<T> State<T> {
         }
     }
 
-    /// When the batch was opened that the oldest pending item is in.
+    /// When the oldest pending item's batch was opened.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         let open = self.open.len();
         let has_in_hand = self.pending.items > open + self.sealed_items();

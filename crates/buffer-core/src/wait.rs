@@ -27,7 +27,7 @@ pub(crate) async fn with_room<R>(
         notified.as_mut().enable();
         if let Some(result) = attempt() {
             if since.is_some() {
-                // There may be more room: the next one looks, and is the last to be woken if there is none.
+                // There may be more room: the next waiter looks, and if there is none it is the last to be woken.
                 room.notify_one();
             }
             return (result, since.map(|since| since.elapsed()));

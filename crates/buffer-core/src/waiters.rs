@@ -8,7 +8,7 @@ use crate::not_delivered::NotDelivered;
 /// What becomes of an item that somebody waits for; the channel closes without one when a drain leaves the item over.
 pub(crate) type Answer = Result<(), NotDelivered>;
 
-/// The one end of the wait.
+/// One end of the wait: the sender.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     sender: oneshot::Sender<Answer>,
@@ -57,26 +57,26 @@ impl Waiters {
         self.0.iter().any(|(_, waiter)| waiter.is_urgent())
     }
 
-    /// Takes all of them, who are to have the same answer.
+    /// Takes all of them, each with the same answer.
     pub(crate) fn take(&mut self, answer: &Answer) -> Answers {
         let waiters = self.0.drain(..);
         Answers(waiters.map(|(_, waiter)| (waiter, answer.clone())).collect())
     }
 
-    /// Drops them without an answer, from which each learns that its item is left over. A waker is user code, and one that panics
-    /// must not meet another.
+    /// Drops them without an answer, which tells each that its item is left over. A waker is user code, and two that panic in one drop
+    /// would abort the process.
     pub(crate) fn leave(self) {
         drop_caught(self.0);
     }
 
-    /// Takes those of the items from `index` on, counted from there.
+    /// Takes the waiters of the items from `index` on, counted from there.
     pub(crate) fn split_off(&mut self, index: usize) -> Self {
         let at = self.0.partition_point(|(own, _)| *own < index);
         let behind = self.0.split_off(at).into_iter();
         Self(behind.map(|(own, waiter)| (own - index, waiter)).collect())
     }
 
-    /// Takes those whose item has an answer, and renumbers the others, whose items close ranks.
+    /// Takes the waiters whose item has an answer, and renumbers the others, whose items close ranks.
     pub(crate) fn take_answered(&mut self, answers: impl Iterator<Item = Option<Answer>>) -> Answers {
         let mut answered = Vec::new();
         if self.0.is_empty() {

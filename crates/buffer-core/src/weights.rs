@@ -54,7 +54,7 @@ impl Weights {
     }
 }
 
-/// The weight of an item, which is nothing where it was not weighed.
+/// The weight of an item, which is nothing if it was not weighed.
 pub(crate) fn in_bytes(weighed: Option<usize>) -> u64 {
     weighed.map_or(0, |bytes| bytes as u64)
 }
