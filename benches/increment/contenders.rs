@@ -106,7 +106,7 @@ impl Counter for Stat {
     fn take(&self) {}
 
     fn total(&self) -> i64 {
-        self.runtime.block_on(self.stats.close());
+        let _ = self.runtime.block_on(self.stats.close());
         self.total.load(Relaxed)
     }
 }

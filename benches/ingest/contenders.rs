@@ -87,7 +87,7 @@ pub(crate) fn buffer<T: Item>(load: Load<'_>) -> f64 {
         Err(TryInsertError::Full(item)) => buffer.insert_blocking(item).expect("open"),
         Err(error) => unreachable!("{error:?}"),
     });
-    load.runtime.block_on(buffer.close());
+    let _ = load.runtime.block_on(buffer.close());
     total.check::<T>(load);
     cost
 }

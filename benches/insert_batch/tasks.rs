@@ -44,7 +44,7 @@ pub(crate) fn buffer(load: Load<'_>) -> f64 {
         .build(Arc::clone(&total))
         .expect("the settings make sense");
     let cost = timed(load, &buffer);
-    load.runtime.block_on(buffer.close());
+    let _ = load.runtime.block_on(buffer.close());
     total.check(load.items);
     cost
 }

@@ -46,7 +46,7 @@ pub(crate) fn buffer(load: Load<'_>) -> f64 {
         Err(TryInsertBatchError::Full) => load.runtime.block_on(buffer.insert_batch(part)).expect("open"),
         Err(error) => unreachable!("{error:?}"),
     });
-    load.runtime.block_on(buffer.close());
+    let _ = load.runtime.block_on(buffer.close());
     total.check(load.items);
     cost
 }

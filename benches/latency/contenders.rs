@@ -43,7 +43,7 @@ pub(crate) fn buffer(load: Load<'_>) -> Latencies {
         .build(Arc::clone(&total))
         .expect("the settings make sense");
     let latencies = timed(load, |_, item| buffer.try_insert(item).expect("there is room"));
-    load.runtime.block_on(buffer.close());
+    let _ = load.runtime.block_on(buffer.close());
     total.check(load.items);
     latencies
 }

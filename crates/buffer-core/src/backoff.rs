@@ -20,8 +20,8 @@ impl Backoff {
         }
     }
 
-    /// Delays of at least half their ceiling: after a long outage those who wait come back spread over a time of their own,
-    /// and none as early as full jitter would send it.
+    /// Delays of at least half their ceiling: after a long outage the waiting clients come back spread over time, and none as
+    /// early as full jitter could send it.
     pub(crate) fn long_delays(&self) -> Delays {
         Delays {
             least: 0.5,
@@ -38,7 +38,7 @@ impl Backoff {
 pub(crate) struct Delays {
     ceiling: Duration,
     longest: Duration,
-    /// The part of the ceiling that a delay has at least.
+    /// The least delay, as a part of the ceiling.
     least: f64,
 }
 

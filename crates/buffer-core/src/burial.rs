@@ -18,7 +18,7 @@ use crate::trigger::Trigger;
 use crate::waiters::Waiters;
 use crate::weights::Weights;
 
-/// What was dropped in one partition and is still to be buried. It is counted already.
+/// What was dropped and counted in one partition, and is still to be buried.
 pub(crate) struct Burial<T> {
     shared: Arc<Shared<T>>,
     flusher: Arc<Flusher<T>>,
@@ -52,7 +52,7 @@ impl<T: Send + 'static> Burial<T> {
     /// Safe: a batch stays until its attempt has ended.
     pub(crate) async fn bury(&mut self) -> ControlFlow<OutOfTime> {
         while let Some(dead) = self.dead.front_mut() {
-            // A sink that took them in an attempt which was cut off has left nothing to try again.
+            // If the sink took them in an attempt that was cut off, nothing is left to try again.
             let buried = if dead.contents.were_taken() || dead.is_empty() {
                 None
             } else {
@@ -85,7 +85,7 @@ impl<T: Send + 'static> Burial<T> {
         let shared = Arc::clone(&self.shared);
         let partition = &shared.partitions[self.index];
         let Some(slot) = &partition.slot else { return };
-        // In a box, as it is large, and there is rarely anything to bury.
+        // Boxed, as it is large, and there is rarely anything to bury.
         while Box::pin(self.bury_overflowed()).await.is_continue()
             && !(partition.is_closed() && slot.is_empty())
         {

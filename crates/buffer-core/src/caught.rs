@@ -29,25 +29,25 @@ pub(crate) fn caught<R>(call: impl FnOnce() -> R) -> Result<R, Panicked> {
 /// Drops what a panic brings, which is user code, too.
 fn drop_payload(panic: Box<dyn Any + Send>) {
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        // It might bring yet another, without an end.
+        // Its own drop might panic again, and so on without end.
         std::mem::forget(another);
     }
 }
 
-/// Drops values whose destructors are user code, each of them, whichever panic.
+/// Drops values whose destructors are user code: all of them, even if some panic.
 pub(crate) fn drop_caught<T>(values: Vec<T>) {
     let mut values = values.into_iter();
     // A value that panics is through, and the next call goes on behind it.
     while caught(|| values.by_ref().for_each(drop)).is_err() {}
 }
 
-/// Drives a future that holds user code, and drops it: its panics are caught, also one when it is dropped because this very future
-/// is.
+/// Drives a future that holds user code, and drops it: its panics are caught, even one in its drop when this very future is
+/// dropped.
 ///
 /// # Cancel safety
 ///
 /// As safe as the future is.
-// By hand, as an idle worker's task holds it: an async function takes four times the room.
+// Written by hand, as an idle worker's task holds it: an async function takes four times the room.
 pub(crate) struct Caught<'a, F>(Pin<&'a mut Option<F>>);
 
 impl<'a, F: Future> Caught<'a, F> {
@@ -76,8 +76,8 @@ impl<F> Drop for Caught<'_, F> {
     }
 }
 
-/// Drives a future that a user's task waits in and that stands in one list with others. A waker that panics is caught where it is woken:
-/// tokio's lists forget who stands behind one that panics.
+/// Drives a future that a user's task waits in, and that stands in one list with others. If its waker panics, that is caught where it
+/// is woken: tokio's lists forget whoever stands behind one that panics.
 ///
 /// # Cancel safety
 ///

@@ -1,4 +1,4 @@
-//! Limits how long somebody waits, whichever runtime it is in, or none.
+//! Limits how long a caller waits, in whichever runtime or in none.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tokio::time::{Sleep, sleep};
 
 use crate::caught::{Caught, caught, waiting_in_line};
 
-/// Keeps time by the runtime that it is asked in, or else by the buffer's.
+/// Keeps time by the runtime that it is called in, or else by the buffer's.
 pub(crate) struct Clock {
     /// Has a timer.
     buffer: Handle,
-    /// Has none, as far as was seen last.
+    /// Has none: the runtime where that was seen last.
     timeless: Mutex<Option<Id>>,
 }
 
@@ -26,7 +26,7 @@ impl Clock {
         }
     }
 
-    /// Drives `future` for at most `limit`; none where it has not ended by then. One that ends at once needs no timer.
+    /// Drives `future` for at most `limit`; none if it has not ended by then. One that ends at once needs no timer.
     ///
     /// # Cancel safety
     ///
@@ -41,8 +41,8 @@ impl Clock {
 
     async fn elapsed(&self, limit: Duration) {
         let mut timer = pin!(Some(self.timer(limit)));
-        // The timer of a runtime that has ended panics. The time is up then, as nobody would tell when it is. That of another runtime wakes
-        // on its thread, which a waker's panic would cost.
+        // The timer of a runtime that has ended panics. Then the time is up, as nobody would tell when it is. The timer of another runtime
+        // wakes on that runtime's thread, which a panic of the waker would end.
         let _ = waiting_in_line(Caught::new(timer.as_mut())).await;
     }
 
@@ -58,7 +58,7 @@ impl Clock {
         if *self.timeless.lock() == Some(here) {
             return None;
         }
-        // One without a timer panics, which must not cost what the caller holds, and is said once.
+        // A runtime without a timer panics here: the caller must lose nothing by that, and the message must come only once.
         let timer = caught(|| sleep(limit)).ok();
         if timer.is_none() {
             *self.timeless.lock() = Some(here);

@@ -24,9 +24,9 @@ pub(crate) struct Contents<T> {
 #[derive(Debug)]
 enum Items<T> {
     Here(Vec<T>),
-    /// The sink has so many of them, and is to say what it did with them.
+    /// The sink has this many of them, and is to say what it did with them.
     Taken(usize),
-    /// The sink has so many of them for good.
+    /// The sink has this many of them for good.
     Withdrawn(usize),
 }
 
@@ -82,7 +82,7 @@ impl<T> Contents<T> {
         }
     }
 
-    /// The items, but for those that the sink has taken out.
+    /// The items, except those that the sink has taken out.
     pub(crate) fn items(&self) -> &[T] {
         match &self.items {
             Items::Here(items) => items,
@@ -94,7 +94,7 @@ impl<T> Contents<T> {
         self.weights.sum()
     }
 
-    /// The number of items, those included that the sink has taken out.
+    /// The number of items, including those that the sink has taken out.
     pub(crate) fn count(&self) -> usize {
         self.items.count()
     }
@@ -139,7 +139,7 @@ impl<T> Contents<T> {
         self.items.take(Items::Withdrawn)
     }
 
-    /// Splits it in two, in order. Marks are settled before, and what was taken.
+    /// Splits it in two, in order. Marked items, and taken ones, are settled before.
     pub(crate) fn halves(mut self) -> (Self, Self) {
         let mut items = self.items.take(|_| Items::Here(Vec::new()));
         let middle = items.len() / 2;
@@ -157,7 +157,7 @@ impl<T> Contents<T> {
         (self.take_all(), answers)
     }
 
-    /// Takes everything out, and those who wait for an item: they learn that it was left over when they are dropped.
+    /// Takes everything out, with those that wait for an item: they learn that it was left over when they are dropped.
     pub(crate) fn take_left(&mut self) -> (Group<T>, Waiters) {
         let waiters = std::mem::take(&mut self.waiters);
         (self.take_all(), waiters)
@@ -191,7 +191,7 @@ impl<T> Contents<T> {
         matches!(self.items, Items::Withdrawn(_)).then(|| self.settle(&Err(NotDelivered::Withdrawn)))
     }
 
-    /// Takes the items out that the sink marked, if it marked any.
+    /// Takes out the items that the sink marked, if it marked any.
     pub(crate) fn take_marked(&mut self) -> Option<Marked<T>> {
         if self.marks.is_empty() {
             return None;
@@ -211,7 +211,7 @@ impl<T> Contents<T> {
         let mut items = items.into_iter();
         let (mut open, mut left) = (0, Vec::new());
         for (index, mark) in self.marks.drain(..).enumerate() {
-            // None where the sink has it.
+            // None if the sink has it.
             let item = items.next();
             let bytes = weights.of(index);
             match mark {
@@ -254,7 +254,7 @@ pub(crate) struct Marked<T> {
 
 /// Items that leave a batch together.
 pub(crate) struct Group<T> {
-    /// None where the sink has them.
+    /// Empty if the sink has them.
     pub(crate) items: Vec<T>,
     pub(crate) count: usize,
     pub(crate) bytes: u64,

@@ -18,12 +18,12 @@ use crate::sync::{Mutex, Notify};
 /// The state of the end.
 pub(crate) struct Drain<T> {
     end: Mutex<End<T>>,
-    /// Wakes who waits for the begin, the deadline, the end or a claim.
+    /// Wakes whoever waits for the start, the deadline, the end or a claim.
     changed: Notify,
 }
 
 struct End<T> {
-    /// Set by the begin.
+    /// Set when the drain begins.
     deadline: Option<Instant>,
     /// Whether the deadline is by the clock of the rescues.
     is_restarted: bool,
@@ -34,7 +34,7 @@ struct End<T> {
     finished: bool,
 }
 
-/// What a deadline comes to.
+/// What setting a deadline does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begin {
     /// It is the drain's first.
@@ -51,8 +51,8 @@ pub(crate) struct TimeForRescue {
     pub(crate) limit: Duration,
     /// Whether the buffer has not begun to drain.
     pub(crate) is_open: bool,
-    /// The deadline to set anew, by whichever worker runs first. One that is rescued later would move it past the time for which the first
-    /// is waited for.
+    /// The deadline to set anew, by whichever worker runs first. One that is rescued later would move it past the time for which the
+    /// first is waited for.
     pub(crate) restarts: Option<Instant>,
 }
 
@@ -143,7 +143,7 @@ impl<T> Drain<T> {
         }
     }
 
-    /// The time that the rescue of a worker has: what is left for somebody who waits, the whole of `drain_timeout` for nobody.
+    /// The time that the rescue of a worker has: what is left if somebody waits, or else the whole of `drain_timeout`.
     pub(crate) fn time_for_rescue(&self, drain_timeout: Duration) -> TimeForRescue {
         let mut end = self.end.lock();
         // That of an open buffer will be by the rescue's clock.
@@ -159,7 +159,7 @@ impl<T> Drain<T> {
         }
     }
 
-    /// Sets the deadline `seen` anew, by the clock of the rescue's runtime. Another one was set meanwhile, and holds.
+    /// Sets the deadline `seen` anew, by the clock of the rescue's runtime. If another one was set meanwhile, that one holds.
     pub(crate) fn restart(&self, seen: Instant, deadline: Instant) {
         let mut end = self.end.lock();
         if end.deadline != Some(seen) {
@@ -171,7 +171,7 @@ impl<T> Drain<T> {
         self.changed.notify_waiters();
     }
 
-    /// Whether somebody waits for the end, who has a claim to what is left.
+    /// Whether somebody waits for the end, and so has a claim to what is left.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.end.lock().waiting > 0
     }
@@ -192,7 +192,7 @@ impl<T> Drain<T> {
         end.working == 0
     }
 
-    /// What comes after its worker is left over, too. Returns the leftovers that nobody waits for, counted by `count`.
+    /// What comes after its worker has gone is left over, too. Returns the leftovers that nobody waits for, counted by `count`.
     pub(crate) fn add(&self, left: Left<T>, count: impl FnOnce(&[Left<T>])) -> Vec<Left<T>> {
         let mut end = self.end.lock();
         end.left.push(left);
@@ -220,7 +220,7 @@ impl<T> Drain<T> {
         self.end.lock().waiting += 1;
     }
 
-    /// A waiter goes. Returns the leftovers that now nobody waits for, counted by `count`.
+    /// A waiter goes. Returns the leftovers that nobody waits for now, counted by `count`.
     pub(crate) fn unregister(&self, count: impl FnOnce(&[Left<T>])) -> Vec<Left<T>> {
         let unclaimed = {
             let mut end = self.end.lock();

@@ -1,4 +1,4 @@
-//! Keeps a buffer that drops much from filling the log: one line a second for each reason, with all that it stands for.
+//! Keeps a buffer that drops much from filling the log: one line a second for each reason, with the number of items.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! Keeps account of runtimes that die: whose guards are left, what is rescued from them, and which buffer closes next.
+//! Keeps account of runtimes that die: which guards are left, what is rescued from them, and which buffer closes next.
 //!
-//! A buffer whose last handle is gone drains. Another one is still open: its handles lie in a static, in a thread of the program's
-//! own, or in the sink of a buffer that feeds it. It stays open until those that drain are through, as what they drop may be its
-//! last handle. Then what is open still is closed, the buffer that was built last first: a sink is built after the buffer
-//! that it feeds. A worker whose time is up is not waited for any longer: its sink may block the thread for ever.
+//! A buffer whose last handle is gone drains. Another may still be open: its handles are in a static, in a thread of the program,
+//! or in the sink of a buffer that feeds it. It stays open until the draining ones are through, as they may drop its last handle.
+//! Then the buffers that are still open are closed, the one that was built last first: a sink is built after the buffer that it
+//! feeds. A worker whose time is up is not waited for any longer: its sink may block the thread for ever.
 //!
 //! Invariants
 //! 1. A guard is counted from before its task is spawned until it is dropped, and its rescue from before that.
@@ -23,13 +23,13 @@ use tokio::sync::Notify;
 /// All runtimes that buffers run on, and what is rescued from those that died.
 pub(crate) struct Runtimes<R> {
     state: Mutex<State<R>>,
-    /// Wakes who waits for the last guard of a runtime.
+    /// Wakes whoever waits for the last guard of a runtime.
     died: Notify,
 }
 
 struct State<R> {
     runtimes: Vec<Runtime<R>>,
-    /// The rescued workers whose buffers are open, each with what wakes who waits for its turn.
+    /// The rescued workers whose buffers are open, each with what wakes the task that waits for its turn.
     open: BTreeMap<WorkerId, Arc<Notify>>,
     /// Those whose buffers drain.
     draining: BTreeSet<WorkerId>,
@@ -45,7 +45,7 @@ struct Runtime<R> {
     rescues: Vec<R>,
 }
 
-/// Names a rescued worker; in the order in which buffers are built.
+/// Names a rescued worker; ordered as the buffers were built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WorkerId {
     buffer: u64,
@@ -132,7 +132,7 @@ impl<R> Runtimes<R> {
         state.wake_next();
     }
 
-    /// Waits until the last guard of a runtime is gone: then all that is rescued from it is known.
+    /// Waits until the last guard of a runtime is gone: from then on, all that is rescued from it is known.
     ///
     /// # Cancel safety
     ///
@@ -148,8 +148,8 @@ impl<R> Runtimes<R> {
         }
     }
 
-    /// Waits until it is for the worker's buffer to close: no other drains, and no open one was built after it, whichever runtimes
-    /// they are rescued from. One that has left does not wait.
+    /// Waits until it is the turn of the worker's buffer to close: no other drains, and no open one was built after it, whichever
+    /// runtimes they are rescued from. A worker that has left does not wait.
     ///
     /// # Cancel safety
     ///
@@ -175,7 +175,7 @@ impl<R> State<R> {
         WorkerId { buffer, number }
     }
 
-    /// Whether it is for `buffer` to close.
+    /// Whether it is the turn of `buffer` to close.
     fn has_turn(&self, buffer: u64) -> bool {
         let is_last = self
             .open

@@ -87,11 +87,11 @@ pub(crate) enum Verdict {
     Dropped { reason: DropReason, error: FlushError },
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 pub(crate) struct Attempted {
     pub(crate) result: AttemptResult,
     pub(crate) verdict: Verdict,
-    /// What it shows of the sink.
+    /// What it shows about the sink.
     pub(crate) sign: Sign,
 }
 
@@ -167,8 +167,7 @@ impl<T: Send + 'static> Flusher<T> {
         }
     }
 
-    /// One attempt: what is to become of the batch, and what it shows of the sink. What the sink marked is still in the
-    /// batch.
+    /// One attempt: what is to become of the batch, and what it shows about the sink. What the sink marked is still in the batch.
     ///
     /// # Cancel safety
     ///
@@ -196,8 +195,8 @@ impl<T: Send + 'static> Flusher<T> {
         let result = result(&error);
         // The cause is the sink's code too.
         let sign = caught(|| sign(&error)).unwrap_or(Sign::Nothing);
-        // What was settled before the time was up is gained: slow calls, item by item or key by key, must not use up the
-        // retries of a sink that is well. As each such attempt settles an item, they come to an end.
+        // What was settled before the time was up is progress: slow calls, item by item or key by key, must not use up the
+        // retries of a sink that is well. As each such attempt settles an item, there is an end to them.
         let free = is::<TimedOut>(&error) && (self.policy.free_timeouts || batch.contents.are_marked());
         let verdict = match error.kind() {
             FlushErrorKind::Divisible => Verdict::Divide { error },
@@ -265,7 +264,7 @@ fn result(error: &FlushError) -> AttemptResult {
     }
 }
 
-/// What an error shows of the sink as a whole.
+/// What an error shows about the sink as a whole.
 fn sign(error: &FlushError) -> Sign {
     let cause = error.source().map(ToString::to_string);
     let reason = cause.unwrap_or_else(|| error.to_string());

@@ -15,7 +15,7 @@ pub(crate) struct Hand<T> {
     splits_left: u32,
 }
 
-/// With so many guilty items in a batch, wherever they stand, the search still finds each of them.
+/// With this many guilty items in a batch, wherever they stand, the search still finds each of them.
 const GUILTY_ITEMS: u32 = 8;
 
 /// The search for the guilty items has used up its requests.
@@ -45,7 +45,7 @@ impl<T> Hand<T> {
         self.parts.pop_front();
     }
 
-    /// Gives back the room of what it held.
+    /// Gives back the memory of what it held.
     pub(crate) fn shrink(&mut self) {
         self.parts.shrink_to_fit();
     }
@@ -76,7 +76,7 @@ impl<T> Hand<T> {
     }
 }
 
-/// How often so many items may be split, before the search for the guilty ones is given up.
+/// How often this many items may be split before the search for the guilty ones is given up.
 pub(crate) fn most_splits(items: usize) -> u32 {
     // Each guilty item costs at most one split for each time that the items can be halved.
     GUILTY_ITEMS * items.next_power_of_two().ilog2()

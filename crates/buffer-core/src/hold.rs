@@ -4,9 +4,9 @@
 //! 1. While held, at most one attempt begins at a time: that of the partition that has the right to probe.
 //! 2. The right goes to the waiting partition that comes next after the one that had it last, so that one bad batch can't keep
 //!    the others from finding out that the sink is back.
-//! 3. Who has the right gives it back by `report` or `leave`.
-//! 4. An outage is counted once: only its begin and its probes draw a delay. What was under way when it began found the same outage,
-//!    and as many attempts as there are partitions would otherwise make a long one of it.
+//! 3. The partition that has the right gives it back by `report` or `leave`.
+//! 4. An outage is counted once: only its start and its probes draw a delay. Attempts that were under way at its start found the
+//!    same outage; if each drew a delay, many partitions would make a long outage of a short one.
 
 use std::time::{Duration, SystemTime};
 
@@ -48,7 +48,7 @@ pub enum Health {
     Well,
     /// The sink is out: batches are held, and one probe at a time is sent.
     Held {
-        /// The begin of the outage, by the system's clock.
+        /// The start of the outage, by the system's clock.
         since: SystemTime,
         /// What the sink said last.
         reason: String,
@@ -59,7 +59,7 @@ pub enum Health {
 pub(crate) struct Hold {
     backoff: Backoff,
     state: Mutex<State>,
-    /// Wakes who waits to pass.
+    /// Wakes whoever waits to pass.
     pub(crate) changed: Notify,
 }
 
@@ -111,10 +111,10 @@ pub(crate) enum Pass {
     Ask,
 }
 
-/// So many failures in a row, of whichever partitions, are the sink's fault and not a batch's.
+/// This many failures in a row, whichever the partitions, are the sink's fault and not a batch's.
 const FAILURES_IN_A_ROW: usize = 3;
 
-/// So much of the delay that a sink asks for is drawn on top of it, at most.
+/// At most this part of the delay that a sink asks for is added to it at random.
 const SPREAD_OF_REQUESTED_DELAYS: f64 = 0.2;
 
 /// The partitions that waited begin within this time after the release.
@@ -162,7 +162,7 @@ impl Hold {
         Pass::Now
     }
 
-    /// Tells what an attempt of partition `index`, which began then, showed. Says whether it holds the partitions.
+    /// Reports what an attempt of partition `index`, which began at `began`, showed. Says whether it holds the partitions.
     pub(crate) fn report(&self, index: usize, sign: Sign, began: Instant, now: Instant) -> bool {
         let mut state = self.state.lock();
         let probed = state.give_back(index);
@@ -185,7 +185,7 @@ impl Hold {
                 state.failures_in_a_row += 1;
                 let holds = state.held.is_some() || state.failures_in_a_row >= FAILURES_IN_A_ROW;
                 if holds {
-                    // Its delays go on where those of a batch are that has failed so often.
+                    // Its delays go on from where those of a batch that failed as often are.
                     let gone = if state.hurries { 0 } else { FAILURES_IN_A_ROW - 1 };
                     let new = || {
                         let mut delays = self.backoff.long_delays();
@@ -204,7 +204,7 @@ impl Hold {
         holds
     }
 
-    /// A partition that waited or probed goes without an answer.
+    /// A partition that waited or probed leaves without an answer.
     pub(crate) fn leave(&self, index: usize) {
         let mut state = self.state.lock();
         state.waiting[index] = false;
@@ -213,8 +213,8 @@ impl Hold {
         self.changed.notify_waiters();
     }
 
-    /// Lets a probe go at once, and starts over with short delays, as there is time until `deadline` only. A delay that the sink asked for
-    /// is kept where it ends before that.
+    /// Lets a probe go at once, and starts over with short delays, as there is time only until `deadline`. A delay that the sink asked
+    /// for is kept if it ends before that.
     pub(crate) fn hurry(&self, now: Instant, deadline: Instant) {
         let mut state = self.state.lock();
         state.hurries = true;
@@ -287,7 +287,7 @@ impl Held {
         })
     }
 
-    /// An attempt found the sink out, which is news if it was a probe.
+    /// An attempt found the sink out, which is new only if it was a probe.
     fn go_on(&mut self, probed: bool, at_least: Duration, reason: String, now: Instant) {
         // Whoever was sent away at the same time was asked for the same delay.
         let spread = at_least.mul_f64(SPREAD_OF_REQUESTED_DELAYS * rand::rng().random_range(0.0..=1.0));

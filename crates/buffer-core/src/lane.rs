@@ -28,17 +28,17 @@ use crate::pass::{OutOfTime, Waited, wait_to_pass};
 use crate::reason::DropReason;
 use crate::shared::Shared;
 
-/// The way of one partition's batches. All its state lies in this struct and none in its futures.
+/// The path of one partition's batches through the sink. All its state lies in this struct and none in its futures.
 pub(crate) struct Lane<T> {
     pub(crate) shared: Arc<Shared<T>>,
     pub(crate) flusher: Arc<Flusher<T>>,
     pub(crate) index: usize,
     hand: Hand<T>,
-    /// Of what it has dropped, before it goes on. None where nothing was dropped.
+    /// The burial of what it has dropped, before it goes on. None if nothing was dropped.
     burial: Option<Box<Burial<T>>>,
 }
 
-/// Of the batch that an attempt was made at.
+/// Says that the batch of an attempt is still there.
 const STAYS_IN_HAND: &str = "a batch stays in hand until it is settled";
 
 /// Why a lane has nothing to do.
@@ -76,10 +76,10 @@ impl<T: Send + 'static> Lane<T> {
     /// Safe: a second call goes on where the first was dropped.
     pub(crate) async fn flush_all(&mut self) -> ControlFlow<OutOfTime> {
         loop {
-            // In a box, as it is large, and a lane that has nothing to do needs none.
+            // Boxed, as it is large, and a lane that has nothing to do needs none.
             let rest = Box::pin(self.flush_what_is_there()).await?;
             match rest {
-                // Who sealed, or came first, since the lane has looked has left a permit.
+                // Whoever sealed a batch, or inserted the first item, since the lane looked has left a permit.
                 Rest::Waits => self.partition().woken().await,
                 Rest::Ended => return ControlFlow::Continue(()),
             }
@@ -93,7 +93,7 @@ impl<T: Send + 'static> Lane<T> {
     /// Safe, as for [`flush_all`](Lane::flush_all).
     async fn flush_what_is_there(&mut self) -> ControlFlow<OutOfTime, Rest> {
         loop {
-            // A sink that is always ready would keep other tasks off this thread, and so would who asks for flush after flush.
+            // A sink that is always ready would keep other tasks off this thread, and so would a caller that asks for flush after flush.
             tokio::task::consume_budget().await;
             self.flush_hand().await?;
             match self.partition().next(Instant::now()) {
@@ -208,7 +208,7 @@ impl<T: Send + 'static> Lane<T> {
         }
     }
 
-    /// Sleeps between two attempts. The begin of a drain since the last one ends the sleep: it may be longer than the drain has time.
+    /// Sleeps between two attempts. If a drain began since the last one, that ends the sleep, which may be longer than the drain has.
     async fn back_off(&mut self, delay: Duration, draining: bool) -> ControlFlow<OutOfTime> {
         let drain = &self.shared.drain;
         tokio::select! {
@@ -343,7 +343,7 @@ impl<T: Send + 'static> Lane<T> {
         true
     }
 
-    /// Settles the items that the sink has taken out of the batch in hand, and not said to be delivered; says whether there are any.
+    /// Settles the items that the sink took out of the batch in hand and did not confirm; says whether there are any.
     fn settle_unconfirmed(&mut self, id: BatchId) -> bool {
         let unconfirmed = self
             .hand
@@ -420,7 +420,7 @@ impl<T: Send + 'static> Lane<T> {
     }
 }
 
-/// Calls `tell` when `future` does not end at once: of an attempt that does, its end is reported.
+/// Calls `tell` when `future` does not end at once: if an attempt does, its end is reported anyway.
 ///
 /// # Cancel safety
 ///
@@ -439,8 +439,8 @@ async fn at_first_wait<F: Future>(future: F, tell: impl FnOnce()) -> F::Output {
     .await
 }
 
-/// Polls `future` in `span`. The subscriber is user code: what it does at the begin and the end of a poll, and at the span's own end, costs
-/// neither the poll nor its result.
+/// Polls `future` in `span`. The subscriber is user code: a panic in it, at the start or the end of a poll or at the span's own end,
+/// costs neither the poll nor its result.
 ///
 /// # Cancel safety
 ///
@@ -456,7 +456,7 @@ async fn in_span<F: Future>(span: Span, future: F) -> F::Output {
     .await
 }
 
-/// A span at whose end, which is the subscriber's, a panic is caught.
+/// A span whose end runs code of the subscriber: a panic there is caught.
 struct EndsCaught(Span);
 
 impl Drop for EndsCaught {

@@ -3,8 +3,8 @@
 //! Invariants
 //! 1. Counters go out as totals, never as differences: a recorder that is installed late, or has forgotten an idle series, has
 //!    everything after the next report.
-//! 2. No recorder runs under a lock, so reports may overtake each other. Whoever has reported looks whether something has changed
-//!    since, and reports again if so: what is reported last is the latest.
+//! 2. No recorder runs under a lock, so reports may overtake each other. Whoever has reported checks whether something has changed
+//!    since, and if so reports again: what is reported last is the latest.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -32,7 +32,7 @@ const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, S
 pub(crate) struct Meter {
     named: Arc<Named>,
     capacity: u64,
-    /// What was reported of each partition, and whether the buffer was held.
+    /// What was reported about each partition, and whether the buffer was held.
     reported: Mutex<Reported>,
 }
 
@@ -50,7 +50,7 @@ struct Named {
     sum: Mutex<Sum>,
     /// When each buffer's oldest batch was opened, with the number of buffers. It is locked under `sum`.
     opened: Mutex<BTreeMap<Instant, usize>>,
-    // Relaxed: numbers that nothing else depends on.
+    // Relaxed: nothing else depends on these numbers.
     refused: [AtomicU64; RefusalReason::ALL.len()],
     in_flight: AtomicU64,
 }
@@ -61,14 +61,14 @@ struct Sum {
     version: u64,
     stats: Stats,
     pending: u64,
-    // Wide, as weights and capacities are whatever somebody says.
+    // Wide, as weights and capacities can be any number.
     pending_bytes: u128,
     capacity: u128,
     held: u64,
     oldest: Duration,
 }
 
-/// Sums stay for as long as the process, as counters do.
+/// Sums stay until the process ends, as counters do.
 static NAMED: LazyLock<Mutex<HashMap<Arc<str>, Arc<Named>>>> = LazyLock::new(Mutex::default);
 
 impl Meter {
@@ -107,7 +107,7 @@ impl Meter {
         }
     }
 
-    /// An insert waited for room for so long, if it did.
+    /// An insert waited this long for room, if it did.
     pub(crate) fn waited(&self, waited: Option<Duration>) {
         let Some(waited) = waited else { return };
         self.named.record(|recorder, keys| {
@@ -133,7 +133,7 @@ impl Meter {
         });
     }
 
-    /// An attempt took so long.
+    /// An attempt took this long.
     pub(crate) fn attempt(&self, outcome: BatchOutcome, took: Duration) {
         self.named.record(|recorder, keys| {
             let histogram = recorder.register_histogram(&keys.flush_duration[outcome as usize], &METADATA);
@@ -141,7 +141,7 @@ impl Meter {
         });
     }
 
-    /// Reports the buffer: what was read of partitions, whether it is held, and the age of its oldest item as far as that is
+    /// Reports the buffer: what was read from partitions, whether it is held, and the age of its oldest item as far as that is
     /// known. Says whether it is held now and was not before, or the other way round.
     pub(crate) fn report(
         &self,
@@ -210,7 +210,7 @@ impl Named {
         let _ = caught(|| metrics::with_recorder(|recorder| record(recorder, &self.keys)));
     }
 
-    /// A buffer's oldest batch is another one; returns when the oldest of all buffers was opened.
+    /// A buffer's oldest batch may be another one now; returns when the oldest batch of all buffers was opened.
     fn oldest(&self, before: Option<Instant>, now: Option<Instant>) -> Option<Instant> {
         let mut opened = self.opened.lock();
         if let Some(now) = now {
@@ -308,7 +308,7 @@ impl Keys {
     fn new(buffer: &Arc<str>) -> Self {
         let buffer = || Label::new("buffer", SharedString::from_shared(Arc::clone(buffer)));
         let key = |metric: Metric| Key::from_parts(metric.name, vec![buffer()]);
-        // The second label is the metric's own.
+        // The second label belongs to the metric itself.
         let keys = |metric: Metric, values: &[&'static str]| -> Vec<Key> {
             let label = |value: &&'static str| Label::from_static_parts(metric.labels[1], value);
             let values = values.iter();

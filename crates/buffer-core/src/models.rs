@@ -18,8 +18,8 @@ use crate::size::Size;
 use crate::slot::{Letters, Slot};
 use crate::trigger::Triggers;
 
-/// Checks every interleaving with at most three preemptions, which is where the known bugs of such machines show; without a
-/// bound three threads take hours.
+/// Checks every interleaving with at most three preemptions, which is enough to show the known bugs of such machines; without a
+/// bound, three threads take hours.
 fn check(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);

@@ -16,11 +16,11 @@ pub(crate) struct OutOfTime;
 pub(crate) enum Waited {
     /// The attempt may begin.
     Pass,
-    /// The sink has been out for longer than a batch is held.
+    /// The sink has been out for longer than a batch may be held.
     TooLong,
 }
 
-/// Waits while the partitions are held, for at most so long after the hold and the batch began. The begin of a drain lets a
+/// Waits while the partitions are held, for at most `patience` after the hold and the batch began. The start of a drain lets a
 /// probe go at once, unless the sink asked for a delay that the drain has the time for.
 pub(crate) async fn wait_to_pass<T>(
     shared: &Shared<T>,
@@ -64,7 +64,7 @@ pub(crate) async fn wait_to_pass<T>(
     }
 }
 
-/// Never ends without a moment.
+/// Never ends if there is no moment to wait for.
 async fn sleep_until_some(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,

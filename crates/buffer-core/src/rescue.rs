@@ -1,8 +1,8 @@
 //! Keeps the workers' promise when their runtime dies under them: what they leave is drained on a runtime of its own.
 //!
-//! At the end of `main` the runtime drops every worker where it stands. A guard that lives in the worker's task notices,
-//! hands the worker to the process's one rescue runtime, where it goes on at once beside the others, and the last guard of
-//! the dying runtime blocks until all of them are through or out of time.
+//! At the end of `main` the runtime drops every worker where it stands. A guard that lives in the worker's task notices, and
+//! hands the worker to the process's one rescue runtime, where it goes on at once beside the others. The last guard of the
+//! dying runtime blocks until all of them are through or out of time.
 
 use std::cmp::Reverse;
 use std::future::poll_fn;
@@ -66,7 +66,7 @@ struct Rescue {
     through: mpsc::Receiver<()>,
     /// The number of its buffer.
     buffer: u64,
-    /// Whether the buffer was open, and closes in its turn.
+    /// Whether the buffer was open and closes when its turn comes.
     is_open: bool,
     begun: std::time::Instant,
     limit: Duration,
@@ -85,7 +85,7 @@ impl Rescue {
                 );
                 shared.close_by(deadline_in(shared.drain_timeout));
                 worker.abandon();
-                // The sink goes with it, whose destructor is user code.
+                // The sink goes with it, and its destructor is user code.
                 drop_caught(vec![worker]);
                 return None;
             }
@@ -97,7 +97,7 @@ impl Rescue {
             restarts,
         } = shared.drain.time_for_rescue(shared.drain_timeout);
         let id = if is_open {
-            // What is there need not wait for its interval, nor for the buffer's turn.
+            // The items that are there need not wait for the interval, nor for the buffer's turn.
             shared.partitions.iter().for_each(Partition::seal_on_request);
             RUNTIMES.stay_open(shared.number)
         } else {
@@ -121,7 +121,7 @@ impl Rescue {
             let deadline = deadline_in(limit);
             shared.hold.hurry(Instant::now(), deadline);
             if let Some(seen) = restarts {
-                // By this runtime's clock: that of the dead one may have been a paused one.
+                // By this runtime's clock: that of the dead one may have been paused.
                 shared.drain.restart(seen, deadline);
             }
             worker.run().await;
@@ -151,15 +151,15 @@ impl Rescue {
                     true => (rescue.limit / SHARE_OF_THE_NEXT + GRACE).saturating_sub(turn.elapsed()),
                     false => Duration::ZERO,
                 };
-                // Through or out of time, which comes to the same here.
+                // Through or out of time: it makes no difference here.
                 let _ = rescue.through.recv_timeout(left.max(least));
             }
         }
     }
 }
 
-/// Polls `future` as what may block its thread: another thread takes over the tasks that wait for this one, and the timers. They would be
-/// stuck behind it otherwise. Where no other thread can be started, they wait.
+/// Polls a `future` that may block its thread: another thread takes over the timers and the tasks that wait for this one, which would
+/// otherwise be stuck behind it. If no other thread can be started, they wait.
 async fn where_it_may_block(future: impl Future<Output = ()>) {
     let mut future = pin!(future);
     poll_fn(|context| {
@@ -171,7 +171,7 @@ async fn where_it_may_block(future: impl Future<Output = ()>) {
     .await;
 }
 
-/// Waits until the worker's buffer closes, or closes it when it is for it to close. Either way it ends while it is waited for.
+/// Waits until the worker's buffer closes, or closes it when its turn comes. Either way it ends while it is waited for.
 async fn close_in_turn<T>(shared: Arc<Shared<T>>, id: WorkerId, dead: Id, limit: Duration) {
     /// A task that never ends keeps its guard, and nobody knows whether there is more to rescue.
     const AT_MOST: Duration = Duration::from_secs(1);
@@ -191,33 +191,33 @@ async fn close_in_turn<T>(shared: Arc<Shared<T>>, id: WorkerId, dead: Id, limit:
         deadline.saturating_duration_since(Instant::now()),
         id,
     ));
-    // Whoever waits has set the time. A handle's drop has the whole of it begin anew, for which nobody would wait here.
+    // A caller that waits has set the deadline. After a handle's drop the whole time starts anew, and nobody here would wait that long.
     if !shared.drain.is_waited_for() {
         shared.close_by(deadline);
     }
 }
 
-/// Lets others have their turn when the time of a worker's drain is up: its sink may never let go of its thread, and its runtime may
-/// have a guard that never leaves, so that nobody waits.
+/// Lets others have their turn when the time of a worker's drain is up: its sink may never let go of its thread, and if its runtime
+/// has a guard that never leaves, nobody waits for it.
 async fn give_up_after(limit: Duration, id: WorkerId) {
     sleep(limit + GRACE).await;
     RUNTIMES.through(id);
 }
 
-/// A buffer whose turn comes when its time is nearly up has this part of it all the same, and no more: of many buffers that hang, each
-/// may be the next.
+/// A buffer whose turn comes when its time is nearly up still has this part of it, but no more: if many buffers hang, each may be the
+/// next.
 const SHARE_OF_THE_NEXT: u32 = 4;
 
 /// A drain keeps its deadline by itself; this is for the last steps after it.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The runtime of all rescues, started when it is first needed. It has a thread of its own, starts others for what may block theirs, and is
-/// of the kind that knows `block_in_place`.
+/// The runtime of all rescues, started when it is first needed. It has one thread, starts others for what may block theirs, and is of
+/// the kind that supports `block_in_place`.
 fn runtime() -> Result<&'static Runtime, &'static io::Error> {
     static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
     let start = || {
         let mut builder = Builder::new_multi_thread();
-        // Of several, only some might start, and tokio would wait for the end of those without an end.
+        // Of several threads only some might start, and tokio would wait for ever for those to end.
         builder
             .worker_threads(1)
             .thread_name("buffer-rescue")
@@ -227,7 +227,7 @@ fn runtime() -> Result<&'static Runtime, &'static io::Error> {
     RUNTIME.get_or_init(start).as_ref()
 }
 
-/// Starts a runtime. That a thread can't be started is no error for tokio but a panic.
+/// Starts a runtime. If a thread can't be started, tokio does not return an error but panics.
 fn start(builder: &mut Builder) -> io::Result<Runtime> {
     caught(|| builder.build()).unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
 }
@@ -248,7 +248,7 @@ mod tests {
         assert!(error.to_string().contains("thread"), "{error}");
     }
 
-    /// Fails when the panic of `block_in_place` costs what it was to poll. On this kind of runtime, too, it has no other thread.
+    /// Fails when the panic of `block_in_place` costs the future that it was to poll. This kind of runtime has no other thread either.
     #[tokio::test]
     async fn what_may_block_is_polled_without_another_thread() {
         let (mut polls, sum) = (0, Arc::new(AtomicU32::new(0)));

@@ -22,7 +22,7 @@ pub(crate) fn able(given: Option<Handle>) -> Result<Handle, BuildError> {
     Ok(runtime)
 }
 
-/// A runtime that was shut down drops a task in the moment in which it is spawned; on any other this one stays.
+/// A runtime that was shut down drops a task as soon as it is spawned; on any other this one stays.
 fn is_gone(runtime: &Handle) -> bool {
     let task = runtime.spawn(std::future::pending::<()>());
     let gone = task.is_finished();
@@ -30,8 +30,8 @@ fn is_gone(runtime: &Handle) -> bool {
     gone
 }
 
-/// A timer can't be asked for but by making one, which panics where there is none. tokio's message, which the panic hook
-/// prints, is the price; without this check each worker would pay it, and again and again.
+/// The only way to ask for a timer is to make one, which panics if there is none. The price is tokio's message, which the panic
+/// hook prints; without this check every worker would pay it, again and again.
 fn has_timer(runtime: &Handle) -> bool {
     let _inside = runtime.enter();
     caught(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()

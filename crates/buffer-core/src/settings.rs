@@ -10,7 +10,7 @@ use crate::overflow::Overflow;
 use crate::size::Size;
 use crate::trigger::Triggers;
 
-/// What a builder is told, unchecked; each is explained at the builder's method of its name.
+/// A builder's settings, unchecked; each is explained at the builder's method of the same name.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) partitions: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Settings {
 /// Settings that make sense together.
 pub(crate) struct Checked {
     pub(crate) partitions: NonZeroUsize,
-    /// Of each partition.
+    /// The capacity of each partition.
     pub(crate) capacity: Size,
     pub(crate) triggers: Triggers,
     pub(crate) policy: Policy,
@@ -73,7 +73,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks the settings of a buffer that weighs its items, or does not.
+    /// Checks the settings; `weighs` says whether the buffer weighs its items.
     pub(crate) fn check(&self, weighs: bool) -> Result<Checked, BuildError> {
         let Some(partitions) = NonZeroUsize::new(self.partitions) else {
             return Err(BuildError::Zero {

@@ -26,7 +26,7 @@ use crate::routing::Routing;
 use crate::slot::Letters;
 use crate::sync::{Mutex, Notify};
 
-/// Asked once, before the drain, for items that were kept outside of the buffer until then.
+/// Called once, before the drain, for items that were kept outside the buffer until then.
 pub(crate) type LastItems<T> = Box<dyn FnOnce() -> Vec<T> + Send>;
 
 /// Sees every outcome.
@@ -50,7 +50,7 @@ pub(crate) struct Shared<T> {
     /// The most that an item may weigh.
     pub(crate) heaviest: u64,
     pub(crate) overflow: Overflow,
-    /// Wakes who waits for room in whichever partition.
+    /// Wakes whoever waits for room in any partition.
     pub(crate) room: Notify,
     pub(crate) hold: Hold,
     pub(crate) drain: Drain<T>,
@@ -61,21 +61,20 @@ pub(crate) struct Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// Settles items: counts them, frees their room, tells the hook. What an attempt comes to ends here; what a drain leaves over is counted
-    /// where it is claimed.
+    /// Settles items: counts them, frees their room, tells the hook. The outcome of every attempt ends here; what a drain leaves over is
+    /// counted where it is claimed.
     pub(crate) fn settle(&self, settled: &Settled<'_, T>) {
         if settled.count == 0 {
             return;
         }
         let partition = &self.partitions[settled.partition];
         partition.settle(settled.outcome, settled.size());
-        // As the partition does for those who wait for it alone.
+        // As the partition does for those that wait for that partition alone.
         partition.wake_for_room(&self.room);
         self.tell(settled);
     }
 
-    /// Tells of items that overflowed, which are counted, and passes them on to where they are buried, if they have a place
-    /// there.
+    /// Reports items that overflowed, which are counted, and passes them on to be buried, if they have a place there.
     pub(crate) fn overflowed(&self, partition: usize, reason: DropReason, letters: Letters<T>) {
         if letters.items.is_empty() {
             return;
@@ -129,7 +128,7 @@ impl<T> Shared<T> {
         self.report_some(0..self.partitions.len());
     }
 
-    /// Reports what has changed in one partition, and leaves the locks of the others to those who insert there.
+    /// Reports what has changed in one partition, and leaves the locks of the others to those that insert there.
     pub(crate) fn report_partition(&self, index: usize) {
         self.report_some(index..index + 1);
     }
@@ -167,7 +166,7 @@ impl<T> Shared<T> {
     pub(crate) fn close_by(&self, deadline: Instant) {
         let begin = self.drain.begin(deadline);
         if begin != Begin::Unchanged {
-            // A drain has no time to lose, nor for a delay that fitted into a longer one.
+            // A drain has no time to lose, and a shorter one none for a delay that fitted into a longer one.
             self.hold.hurry(Instant::now(), deadline);
         }
         if begin != Begin::Begun {
@@ -187,7 +186,7 @@ impl<T> Shared<T> {
         self.room.notify_waiters();
     }
 
-    /// Divides items among the partitions, as their routes say; what may go anywhere is dealt out in batches.
+    /// Divides items among the partitions, as their routes say; items that may go anywhere are dealt out in batches.
     fn divide(&self, items: Vec<T>) -> Vec<Vec<(T, Option<usize>)>> {
         let mut divided: Vec<Vec<_>> = self.partitions.iter().map(|_| Vec::new()).collect();
         let mut dealt = 0;
@@ -244,7 +243,7 @@ impl<T> Shared<T> {
         self.report();
     }
 
-    /// Somebody waits for the end no more.
+    /// Somebody stops waiting for the end.
     pub(crate) fn give_up_claim(&self) {
         let left = self.drain.unregister(|left| self.count(DROPPED, left));
         self.drop_counted(left);
@@ -309,7 +308,7 @@ impl<T> Drop for Shared<T> {
 /// What becomes of the leftovers that nobody waits for.
 const DROPPED: Outcome = Outcome::Dropped(DropReason::DrainTimeout);
 
-/// `duration` from now, or as good as never where that can't be expressed.
+/// `duration` from now, or as good as never if that can't be expressed.
 pub(crate) fn deadline_in(duration: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     Instant::now() + duration.min(NEVER)

@@ -24,7 +24,7 @@ mod model {
 
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
-    /// What it is made of is its crate's to prove, and how it waits shows in no order of steps.
+    /// The lock itself is its crate's to prove, and how it waits changes no order of steps.
     pub(crate) type HomeLock<T> = Mutex<T>;
     pub(crate) type HomeGuard<'a, T> = MutexGuard<'a, T>;
 
@@ -78,7 +78,7 @@ mod model {
         }
     }
 
-    /// tokio's Notify as far as its permit and its calls to all who wait go; a `Notified` blocks the model's thread.
+    /// tokio's Notify, reduced to its permit and its calls to all that wait; a `Notified` blocks the model's thread.
     pub(crate) struct Notify(loom::sync::Mutex<Calls>, loom::sync::Condvar);
 
     #[derive(Clone, Copy)]

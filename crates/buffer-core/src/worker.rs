@@ -14,7 +14,7 @@ use crate::shared::{Shared, deadline_in};
 /// dies can go on elsewhere. A worker that waits is small: what it needs for its work comes with the work.
 pub(crate) struct Worker<T> {
     lane: Lane<T>,
-    /// Of what overflows, where there is a slot for it.
+    /// The burial of what overflows, if there is a slot for it.
     overflow: Option<Box<Burial<T>>>,
     stage: Stage,
 }
@@ -42,14 +42,14 @@ impl<T: Send + 'static> Worker<T> {
         &self.lane.shared
     }
 
-    /// Works until the partition is closed and drained, or the drain's deadline has passed; through panics of user code that
-    /// nothing nearer has caught.
+    /// Works until the partition is closed and drained, or the drain's deadline has passed. It goes on after panics of user code
+    /// that nothing nearer has caught.
     ///
     /// # Cancel safety
     ///
     /// Safe: a second call goes on where the first was dropped.
     pub(crate) async fn run(&mut self) {
-        /// A worker that panics so often without settling an item won't get any further.
+        /// A worker that panics this often without settling an item won't get any further.
         const PANICS_AT_MOST: u32 = 10;
         let (mut panics, mut settled) = (0, 0);
         while panics < PANICS_AT_MOST {
@@ -135,7 +135,7 @@ impl<T: Send + 'static> Worker<T> {
         let items = self.lane.partition().pending().items;
         if items > 0 {
             let limit = shared.drain_timeout;
-            // The end of the process waits for it. The subscriber is user code.
+            // Logged as the end of the process waits for it. The subscriber is user code.
             let _ = caught(|| {
                 tracing::info!(
                     buffer = &*shared.name,
