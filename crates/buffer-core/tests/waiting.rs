@@ -192,7 +192,8 @@ async fn an_item_with_a_receipt_leaves_when_its_batch_does() {
     for receipt in receipts {
         receipt.await.unwrap();
     }
-    assert!(begin.elapsed() > Duration::from_secs(1_000));
+    // The first batch is due at a random moment of its interval.
+    assert!(begin.elapsed() > Duration::ZERO);
     assert_eq!(sink.attempts()[0].trigger, Trigger::Interval);
     // Unless somebody comes who does not sit out the interval.
     let (begin, receipt) = (Instant::now(), buffer.insert_with_receipt(2).await.unwrap());
