@@ -170,7 +170,7 @@ impl<T: Send + 'static> Buffer<T> {
     pub fn try_insert(&self, item: T) -> Result<(), TryInsertError<T>> {
         match self.shared().admit_unchecked(item) {
             Ok(()) => Ok(()),
-            Err(item) => self.try_insert_checked(item, &mut None),
+            Err(item) => self.try_insert_checked(item),
         }
     }
 
@@ -204,12 +204,17 @@ impl<T: Send + 'static> Buffer<T> {
     /// ```
     pub fn try_insert_with_receipt(&self, item: T) -> Result<Receipt, TryInsertError<T>> {
         let (waiter, answer) = Waiter::patient();
-        self.try_insert_checked(item, &mut Some(waiter))?;
+        self.try_insert_with(item, &mut Some(waiter))?;
         Ok(Receipt::new(answer))
     }
 
+    /// Apart, as room for a waiter would keep the short way from being inlined.
     #[inline(never)]
-    fn try_insert_checked(&self, item: T, waiter: &mut Option<Waiter>) -> Result<(), TryInsertError<T>> {
+    fn try_insert_checked(&self, item: T) -> Result<(), TryInsertError<T>> {
+        self.try_insert_with(item, &mut None)
+    }
+
+    fn try_insert_with(&self, item: T, waiter: &mut Option<Waiter>) -> Result<(), TryInsertError<T>> {
         let shared = self.shared();
         let Ok(bytes) = shared.weigh(&item) else {
             shared.meter.refused(RefusalReason::Oversized, 1);
