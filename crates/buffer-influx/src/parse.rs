@@ -104,6 +104,7 @@ pub(crate) fn parse_begun(known: Option<(&Point, usize)>, text: &str) -> Result<
     }
     Ok(point)
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
