@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 const CLOSED: &str = "the buffer is closed; the items that it did not accept are still in the vector";
+const OVERSIZED: &str = "is heavier than a batch may be; raise batch_bytes or capacity_bytes, or take it out; all items are still in the vector";
 
 /// Why [`Buffer::insert_batch`](crate::Buffer::insert_batch) stopped; what it did not accept is still in the caller's `Vec`.
 ///
@@ -26,9 +27,7 @@ pub enum InsertBatchError {
     #[error("{CLOSED}")]
     Closed,
     /// An item is heavier than a batch may be. None of the items was accepted.
-    #[error(
-        "the item at index {index} is heavier than a batch may be; raise batch_bytes or capacity_bytes, or take it out; all items are still in the vector"
-    )]
+    #[error("the item at index {index} {OVERSIZED}")]
     Oversized {
         /// Its index in the caller's vector.
         index: usize,
@@ -61,9 +60,7 @@ pub enum TryInsertBatchError {
     #[error("{CLOSED}")]
     Closed,
     /// An item is heavier than a batch may be. None of the items was accepted.
-    #[error(
-        "the item at index {index} is heavier than a batch may be; raise batch_bytes or capacity_bytes, or take it out; all items are still in the vector"
-    )]
+    #[error("the item at index {index} {OVERSIZED}")]
     Oversized {
         /// Its index in the caller's vector.
         index: usize,

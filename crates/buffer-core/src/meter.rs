@@ -280,7 +280,7 @@ impl Named {
     }
 }
 
-/// The keys of one name, made once: a report allocates nothing.
+/// The keys of one name, made once and not for each report.
 struct Keys {
     accepted: Key,
     refused: Vec<Key>,
