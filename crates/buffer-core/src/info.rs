@@ -133,6 +133,8 @@ impl AddAssign for Stats {
 /// One partition, as it is reported.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Reading {
+    /// Counts the partition's readings: a later one has a greater number.
+    pub(crate) number: u64,
     pub(crate) stats: Stats,
     pub(crate) pending: Size,
     /// When the oldest pending item's batch was opened.

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::future::poll_fn;
+use std::iter;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::attempt::{AttemptResult, BatchOutcome};
 use crate::batch::Batch;
 use crate::batch_id::BatchId;
 use crate::burial::{Burial, forget};
-use crate::caught::{caught, drop_caught};
+use crate::caught::{caught, drop_caught, emptied_caught};
 use crate::causes::{Causes, Fate};
 use crate::contents::{Group, Marked};
 use crate::drain::Left;
@@ -34,6 +35,8 @@ pub(crate) struct Lane<T> {
     pub(crate) flusher: Arc<Flusher<T>>,
     pub(crate) index: usize,
     hand: Hand<T>,
+    /// The memory of the batch before, for a later one.
+    spare: Vec<T>,
     /// The burial of what it has dropped, before it goes on. None if nothing was dropped.
     burial: Option<Box<Burial<T>>>,
 }
@@ -56,6 +59,7 @@ impl<T: Send + 'static> Lane<T> {
             flusher,
             index,
             hand: Hand::empty(),
+            spare: Vec::new(),
             burial: None,
         }
     }
@@ -96,7 +100,8 @@ impl<T: Send + 'static> Lane<T> {
             // A sink that is always ready would keep other tasks off this thread, and so would a caller that asks for flush after flush.
             tokio::task::consume_budget().await;
             self.flush_hand().await?;
-            match self.partition().next(Instant::now()) {
+            let report = |reading| self.shared.report_read(iter::once((self.index, reading)));
+            match self.shared.partitions[self.index].next(Instant::now(), &mut self.spare, report) {
                 Next::Flush(sealed) => {
                     let batch = Batch::new(sealed, self.index, Arc::clone(&self.shared.name));
                     self.shared.meter.batch(batch.len(), batch.bytes());
@@ -108,6 +113,7 @@ impl<T: Send + 'static> Lane<T> {
                 },
                 Next::Wait => {
                     self.hand.shrink();
+                    self.spare = Vec::new();
                     return ControlFlow::Continue(Rest::Waits);
                 }
                 Next::Gather => tokio::task::yield_now().await,
@@ -161,9 +167,8 @@ impl<T: Send + 'static> Lane<T> {
             let holds = self.shared.hold.report(self.index, sign, began, now);
             let (outcome, again) = self.settle(verdict);
             self.shared.meter.attempt(outcome, now - began);
-            match result {
-                AttemptResult::Ok => self.shared.report_partition(self.index),
-                _ => self.shared.report(),
+            if result != AttemptResult::Ok {
+                self.shared.report();
             }
             if let Some(delay) = again
                 && !holds
@@ -358,7 +363,7 @@ impl<T: Send + 'static> Lane<T> {
     }
 
     /// Settles what the sink keeps: it is delivered, or returned.
-    fn settle_kept(&self, id: BatchId, outcome: Outcome, group: Group<T>) {
+    fn settle_kept(&mut self, id: BatchId, outcome: Outcome, group: Group<T>) {
         let Group { items, count, bytes } = group;
         self.shared.settle(&Settled {
             outcome,
@@ -369,7 +374,12 @@ impl<T: Send + 'static> Lane<T> {
             batch: Some(id),
             causes: &Causes::None,
         });
-        drop_caught(items);
+        // A later batch is likely to need as much.
+        let fits = items.len() >= items.capacity() / 2;
+        let memory = emptied_caught(items);
+        if fits {
+            self.spare = memory;
+        }
     }
 
     fn settle_dropped(&mut self, id: BatchId, group: Group<T>, reason: DropReason, causes: Causes) {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::attempt::{AttemptResult, BatchOutcome, RefusalReason};
 use crate::caught::caught;
+use crate::hold::Health;
 use crate::info::{Reading, Stats};
 use crate::metrics::{
     ACCEPTED, ALL, ATTEMPTS, BATCH_BYTES, BATCH_ITEMS, CAPACITY, DEAD_LETTERED, DELIVERED, DROPPED,
@@ -142,19 +143,25 @@ impl Meter {
     }
 
     /// Reports the buffer: what was read from partitions, whether it is held, and the age of its oldest item as far as that is
-    /// known. Says whether it is held now and was not before, or the other way round.
+    /// known. Says how it is if it is held now and was not before, or the other way round.
     pub(crate) fn report(
         &self,
         readings: impl Iterator<Item = (usize, Reading)>,
-        is_held: bool,
+        health: impl FnOnce() -> Health,
         now: Instant,
-    ) -> bool {
+    ) -> Option<Health> {
         let mut reported = self.reported.lock();
+        // Asked under the lock, or an older answer might be the last to be reported.
+        let health = health();
         // A buffer that is through holds nothing back.
         let is_retired = reported.is_retired;
-        let (held_before, is_held) = (reported.is_held, is_held && !is_retired);
+        let (held_before, is_held) = (reported.is_held, health != Health::Well && !is_retired);
         let mut sum = self.named.sum.lock();
         for (index, read) in readings {
+            // A report of later numbers came first.
+            if read.number < reported.partitions[index].number {
+                continue;
+            }
             let before = std::mem::replace(&mut reported.partitions[index], read);
             sum.stats.advance(&before.stats, &read.stats);
             sum.pending = sum.pending + read.pending.items - before.pending.items;
@@ -171,7 +178,7 @@ impl Meter {
         drop(sum);
         drop(reported);
         self.named.publish();
-        is_held != held_before && !is_retired
+        (is_held != held_before && !is_retired).then_some(health)
     }
 
     /// The buffer is through.
@@ -338,5 +345,24 @@ impl Keys {
             batch_items: key(BATCH_ITEMS),
             batch_bytes: key(BATCH_BYTES),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_that_a_later_one_has_overtaken_is_left_out() {
+        let meter = Meter::new(&"overtaken".into(), 1, 10);
+        for (number, accepted) in [(1, 1), (3, 5), (2, 3)] {
+            let mut reading = Reading {
+                number,
+                ..Reading::default()
+            };
+            reading.stats.ledger.accepted = accepted;
+            meter.report([(0, reading)].into_iter(), || Health::Well, Instant::now());
+        }
+        assert_eq!(meter.named.sum.lock().stats.ledger.accepted, 5);
     }
 }

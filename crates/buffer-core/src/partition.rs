@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::time::Instant;
 
@@ -43,6 +44,9 @@ pub(crate) struct Partition<T> {
     pub(crate) triggers: Arc<Triggers>,
     pub(crate) capacity: Size,
     overflow: Overflow,
+    /// How many attempts have ended, by their result. Counted without the lock, which inserting threads want, and boxed, as a partition
+    /// takes whole pairs of cache lines.
+    attempts: Box<[AtomicU64; AttemptResult::ALL.len()]>,
 }
 
 /// What the worker is to do next.
@@ -81,6 +85,7 @@ impl<T> Partition<T> {
             triggers,
             capacity,
             overflow,
+            attempts: Default::default(),
         }
     }
 
@@ -132,13 +137,19 @@ impl<T> Partition<T> {
         self.state.lock().closed
     }
 
-    /// What the worker, which has nothing in hand, does next.
-    pub(crate) fn next(&self, now: Instant) -> Next<T> {
+    /// What the worker, which has nothing in hand, does next. It brings memory for a later batch, which it keeps if there is some already.
+    ///
+    /// The partition is read for a report in the same step, as inserting threads want the lock, too. It is reported before anybody who
+    /// waits at a barrier goes on.
+    pub(crate) fn next(&self, now: Instant, spare: &mut Vec<T>, report: impl FnOnce(Reading)) -> Next<T> {
         let mut reached = Vec::new();
         let mut state = self.state.lock();
+        state.open.keep(spare);
         let next = Self::next_locked(&mut state, now, &mut reached);
+        let reading = self.read(&mut state);
         let tally = state.tally;
         drop(state);
+        report(reading);
         // Under the lock a waker, which is user code, might call back.
         for barrier in reached {
             barrier.reach(tally);
@@ -175,13 +186,14 @@ impl<T> Partition<T> {
         if let Some(Entry::Sealed(sealed)) = state.queue.pop_front() {
             return Next::Flush(state.hand_out(sealed));
         }
+        // Gives back the memory that a burst took.
+        state.queue = VecDeque::new();
+        state.open.shrink();
         if state.closed {
             state.ended = true;
             return Next::End;
         }
         state.sleep = Sleep::Sound;
-        // Gives back the memory that a burst took.
-        state.queue = VecDeque::new();
         Next::Wait
     }
 
@@ -218,7 +230,8 @@ impl<T> Partition<T> {
     }
 
     pub(crate) fn count_attempt(&self, result: AttemptResult) {
-        self.state.lock().attempts[result as usize] += 1;
+        // Relaxed: whoever sees what the attempt settled has come by the lock behind it.
+        self.attempts[result as usize].fetch_add(1, Relaxed);
     }
 
     pub(crate) fn count_dead_lettered(&self, items: usize) {
@@ -238,7 +251,19 @@ impl<T> Partition<T> {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.state.lock().stats()
+        self.stats_of(&self.state.lock())
+    }
+
+    fn stats_of(&self, state: &State<T>) -> Stats {
+        let ended = self.attempts.each_ref().map(|attempts| attempts.load(Relaxed));
+        let attempts = ended.iter().sum();
+        Stats {
+            ledger: state.ledger(),
+            attempts,
+            failed_attempts: attempts - ended[AttemptResult::Ok as usize],
+            ended,
+            sealed: state.seals,
+        }
     }
 
     pub(crate) fn pending(&self) -> Size {
@@ -258,11 +283,16 @@ impl<T> Partition<T> {
         }
     }
 
-    /// What is reported of it, read under a single lock, as inserting threads want that, too.
+    /// What is reported of it.
     pub(crate) fn reading(&self) -> Reading {
-        let state = self.state.lock();
+        self.read(&mut self.state.lock())
+    }
+
+    fn read(&self, state: &mut State<T>) -> Reading {
+        state.readings += 1;
         Reading {
-            stats: state.stats(),
+            number: state.readings,
+            stats: self.stats_of(state),
             pending: state.pending,
             oldest: state.oldest(),
         }
@@ -322,7 +352,7 @@ mod tests {
 
     /// Takes the next batch and delivers it.
     fn deliver(partition: &Partition<u32>) -> Vec<u32> {
-        let Next::Flush(sealed) = partition.next(Instant::now()) else {
+        let Next::Flush(sealed) = partition.next(Instant::now(), &mut Vec::new(), drop) else {
             return Vec::new();
         };
         let size = Size {
@@ -359,6 +389,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_memory_of_a_settled_batch_serves_a_later_one() {
+        let partition = partition(2, 10);
+        (0..3).for_each(|item| admit(&partition, item));
+        let mut spare = deliver(&partition);
+        let memory = spare.as_ptr();
+        spare.clear();
+        assert!(matches!(
+            partition.next(Instant::now(), &mut spare, drop),
+            Next::WaitUntil(_)
+        ));
+        assert_eq!(spare.capacity(), 0);
+        (3..5).for_each(|item| admit(&partition, item));
+        assert_eq!(partition.state.lock().open.items().as_ptr(), memory);
+    }
+
+    #[test]
+    fn a_partition_that_rests_keeps_no_memory() {
+        let partition = partition(2, 10);
+        let mut spare = Vec::with_capacity(2);
+        assert!(matches!(
+            partition.next(Instant::now(), &mut spare, drop),
+            Next::Wait
+        ));
+        assert_eq!(spare.capacity(), 0, "it was handed over");
+        let mut another = Vec::with_capacity(2);
+        partition.state.lock().open.keep(&mut another);
+        assert_eq!(another.capacity(), 0, "nothing was kept, so this is");
+    }
+
     /// Its insert finds the partition closed, so what it dropped would be dropped for nothing.
     #[tokio::test]
     async fn nothing_is_dropped_for_an_insert_that_met_a_close() {
@@ -385,7 +445,7 @@ mod tests {
     async fn a_barrier_that_is_passed_over_counts_what_was_before_it_alone() {
         let partition = partition(2, 6);
         (0..2).for_each(|item| admit(&partition, item));
-        let Next::Flush(in_hand) = partition.next(Instant::now()) else {
+        let Next::Flush(in_hand) = partition.next(Instant::now(), &mut Vec::new(), drop) else {
             unreachable!("it is full")
         };
         (2..4).for_each(|item| admit(&partition, item));

@@ -1,7 +1,6 @@
 //! What the handles and the workers of one buffer share: its partitions, and the places where items are settled.
 
 use std::error::Error;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::drain::{Begin, Drain, Left};
 use crate::drop_log::DropLog;
 use crate::flush_error::FlushError;
 use crate::hold::{Health, Hold};
+use crate::info::Reading;
 use crate::ledger::Ledger;
 use crate::meter::Meter;
 use crate::open::Sealed;
@@ -125,21 +125,14 @@ impl<T> Shared<T> {
 
     /// Reports the buffer as it is to the metrics recorder, and to the log when a hold has begun or ended.
     pub(crate) fn report(&self) {
-        self.report_some(0..self.partitions.len());
+        let partitions = self.partitions.iter().enumerate();
+        self.report_read(partitions.map(|(index, partition)| (index, partition.reading())));
     }
 
-    /// Reports what has changed in one partition, and leaves the locks of the others to those that insert there.
-    pub(crate) fn report_partition(&self, index: usize) {
-        self.report_some(index..index + 1);
-    }
-
-    fn report_some(&self, indexes: Range<usize>) {
-        let health = self.hold.health();
-        let readings = indexes.map(|index| (index, self.partitions[index].reading()));
-        let has_turned = self
-            .meter
-            .report(readings, health != Health::Well, Instant::now());
-        if has_turned {
+    /// Reports what was read from some partitions.
+    pub(crate) fn report_read(&self, readings: impl Iterator<Item = (usize, Reading)>) {
+        let turned = self.meter.report(readings, || self.hold.health(), Instant::now());
+        if let Some(health) = turned {
             // The subscriber is user code.
             let _ = caught(|| match &health {
                 Health::Well => tracing::info!(buffer = &*self.name, "the sink is back"),

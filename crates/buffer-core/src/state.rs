@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use crossbeam_utils::CachePadded;
 use tokio::time::Instant;
 
-use crate::attempt::AttemptResult;
 use crate::barrier::{Barrier, Wait};
-use crate::info::{Ends, Seals, Stats};
+use crate::info::Seals;
 use crate::ledger::Ledger;
 use crate::open::{OpenBatch, Sealed};
 use crate::outcome::Outcome;
@@ -91,7 +90,8 @@ pub(crate) struct State<T> {
     pub(crate) pending: Size,
     pub(crate) tally: Tally,
     pub(crate) seals: Seals,
-    pub(crate) attempts: Ends,
+    /// How often the partition was read to be reported.
+    pub(crate) readings: u64,
     pub(crate) closed: bool,
     /// The worker is gone: nobody takes from the queue any more.
     pub(crate) ended: bool,
@@ -129,7 +129,7 @@ impl<T> State<T> {
             pending: Size::default(),
             tally: Tally::default(),
             seals: Seals::default(),
-            attempts: Ends::default(),
+            readings: 0,
             closed: false,
             ended: false,
         }
@@ -322,17 +322,6 @@ impl<T> State<T> {
             "{ledger:?}"
         );
         ledger
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        let attempts = self.attempts.iter().sum();
-        Stats {
-            ledger: self.ledger(),
-            attempts,
-            failed_attempts: attempts - self.attempts[AttemptResult::Ok as usize],
-            ended: self.attempts,
-            sealed: self.seals,
-        }
     }
 
     /// When the oldest pending item's batch was opened.
