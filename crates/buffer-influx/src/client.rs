@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 
 use crate::answer_body::AnswerBody;
@@ -13,7 +13,7 @@ use crate::encoder::Encoder;
 use crate::error::{ClientError, WriteError};
 use crate::line::Line;
 use crate::login::Login;
-use crate::response;
+use crate::response::{self, ERROR_HEADER};
 use crate::target::Target;
 
 /// A client of one database or bucket on one server.
@@ -159,7 +159,9 @@ impl Client {
         if gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let answer = self.send(request.body(bytes), WRITE_ANSWER_BYTES).await?;
+        let mut answer = self.send(request.body(bytes), WRITE_ANSWER_BYTES).await?;
+        // Whatever its status: a page that is shown instead may repeat the URL, too.
+        target.login().remove_from(&mut answer.body);
         response::judge(&answer).map_err(WriteError::Refused)
     }
 
@@ -196,10 +198,17 @@ impl Client {
     }
 }
 
-/// VictoriaMetrics repeats the URL of a request that it refuses, and with it a login in that URL.
+/// VictoriaMetrics repeats the URL of a request that it refuses, and with it a login in that URL. What a query returns stays as it is.
 fn without_secrets(mut answer: Answer, login: &Login) -> Answer {
     if !answer.status.is_success() {
         login.remove_from(&mut answer.body);
+    }
+    if let Some(error) = answer.headers.get_mut(ERROR_HEADER) {
+        let mut words = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        login.remove_from(&mut words);
+        if let Ok(words) = HeaderValue::from_str(&words) {
+            *error = words;
+        }
     }
     answer
 }

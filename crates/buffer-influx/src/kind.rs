@@ -21,10 +21,14 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     let Evidence {
         status,
         message,
-        in_form: _,
+        in_form,
         has_code,
         names_lines,
     } = *evidence;
+    // Another server answers, such as one that shows each caller a page or repeats the request, whose lines may hold any words.
+    if status.is_success() && !in_form {
+        return Some(RefusalKind::Misconfigured);
+    }
     // What follows repeats lines, which may hold any words. VictoriaMetrics repeats the rest of the body.
     let (message, _) = message
         .split_once("incorrect influx line \"")
@@ -48,7 +52,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         return Some(RefusalKind::PartialWrite);
     }
     if status.is_success() {
-        // InfluxDB's cloud has stored some lines. Anything else comes from another server, such as one that shows each caller a page.
+        // InfluxDB's cloud has stored some lines. Anything else comes from another server.
         return Some(match names_lines || has_code {
             true => RefusalKind::PartialWrite,
             false => RefusalKind::Misconfigured,

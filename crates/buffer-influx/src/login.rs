@@ -65,7 +65,16 @@ impl Login {
         };
         let mut url = Url::parse("http://localhost").expect("a URL");
         url.query_pairs_mut().append_pair("p", password);
-        for parameter in [url.query().unwrap_or_default(), &format!("p={password}")] {
+        let parameter = url.query().unwrap_or_default().to_owned();
+        // The URL as a parameter of another, such as of the page for a login.
+        url.query_pairs_mut().clear().append_key_only(&parameter);
+        let encoded = url.query().unwrap_or_default();
+        for parameter in [
+            &*parameter,
+            &format!("p={password}"),
+            encoded,
+            &encoded.replacen("%3D", "%3d", 1),
+        ] {
             for and in ["&", ";", "26"] {
                 let shown = format!("{and}{parameter}");
                 if text.contains(&shown) {
@@ -141,6 +150,8 @@ mod tests {
             r"/write?u=user\x26p=hid+den\x26db=db",
             "%2Fwrite%3Fu=user%26p=hid+den%26db=db",
             "u=user&p=hid den",
+            "%2Fwrite%3Fu%3Duser%26p%3Dhid%2Bden%26db%3Ddb",
+            "%2fwrite%3fu%3duser%26p%3dhid%2Bden%26db%3ddb",
         ] {
             let mut text = format!("{url} or {url}");
             login.remove_from(&mut text);

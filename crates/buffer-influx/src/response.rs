@@ -8,7 +8,10 @@ use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use crate::answer_body::AnswerBody;
 use crate::connections::{Answer, End};
 use crate::kind::{Evidence, kind, split_dropped};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalKind};
+
+/// In which InfluxDB repeats its words.
+pub(crate) const ERROR_HEADER: &str = "x-influxdb-error";
 
 impl Refusal {
     /// What an answer to a write means that did not come through a [`Client`](crate::Client); none if the lines are taken.
@@ -69,6 +72,12 @@ pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
         return Ok(());
     };
     let dropped = split_dropped(&message).1;
+    // The words of another server are not shown: an echo holds the whole request, with the login in its header.
+    let is_foreign = answer.status.is_success() && kind == RefusalKind::Misconfigured;
+    let message = match is_foreign {
+        true => "the answer is not what InfluxDB answers to a write; check the URL".to_owned(),
+        false => message,
+    };
     Err(Refusal {
         kind,
         status: answer.status.as_u16(),
@@ -91,7 +100,7 @@ fn influx_words(answer: &Answer, message: Option<String>) -> Option<String> {
     if message.is_some() {
         return message;
     }
-    match answer.headers.get("x-influxdb-error") {
+    match answer.headers.get(ERROR_HEADER) {
         Some(error) => Some(String::from_utf8_lossy(error.as_bytes()).into_owned()),
         None => answer.body.strip_prefix(r#"{"error":""#).map(str::to_owned),
     }
@@ -123,7 +132,6 @@ mod tests {
     use reqwest::header::HeaderName;
 
     use super::*;
-    use crate::refusal::RefusalKind;
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Answer {
         let headers = headers

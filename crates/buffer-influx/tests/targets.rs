@@ -214,6 +214,52 @@ async fn a_password_in_the_url_does_not_come_back_from_a_server_that_repeats_it(
     }
 }
 
+/// A page for a login repeats the URL, and an echo the whole request.
+#[tokio::test]
+async fn a_login_does_not_come_back_from_another_server_that_answers_200() {
+    let targets: [Target; 5] = [
+        V1::new("db").basic_auth("user", "hidden").into(),
+        V1::new("db").query_auth("user", "hidden").into(),
+        V1::new("db").token("hidden").into(),
+        V2::new("org", "bucket", "hidden").into(),
+        V3::new("db", "hidden").into(),
+    ];
+    for target in targets {
+        let server = ScriptedServer::by(|request| {
+            let login = request.header("authorization").unwrap_or_default();
+            let login = login.replace("dXNlcjpoaWRkZW4=", "hidden");
+            json(200, "", &format!("<a href=\"{}\">{login}</a>", request.line))
+        });
+        let client = client(&server, target);
+        let line = client
+            .encoder()
+            .encode(&Point::new("m").field("v", "partial write"))
+            .expect("a valid point");
+        let error = client.write(&[line]).await.expect_err("a page");
+        let WriteError::Refused(refusal) = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(refusal.kind(), RefusalKind::Misconfigured);
+        let text = chain(&error);
+        assert!(text.contains("check the URL") && !text.contains("hidden"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_in_the_url_does_not_come_back_in_a_header() {
+    let server = ScriptedServer::by(|request| {
+        let header = format!("X-Influxdb-Error: no {}\r\n", request.line);
+        json(400, &header, "")
+    });
+    let client = client(&server, V1::new("db").query_auth("user", "hidden"));
+    let line = client
+        .encoder()
+        .encode(&Point::new("m").field("v", 1))
+        .expect("a valid point");
+    let text = chain(&client.write(&[line]).await.expect_err("a refusal"));
+    assert!(text.contains("p=***") && !text.contains("hidden"), "{text}");
+}
+
 /// It has failed on a client that takes what follows any `p=` for the password.
 #[tokio::test]
 async fn a_line_that_holds_what_is_the_password_in_the_url_is_found_by_its_name() {
