@@ -52,8 +52,8 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         return Some(RefusalKind::PartialWrite);
     }
     if status.is_success() {
-        // InfluxDB's cloud has stored some lines. Anything else comes from another server.
-        return Some(match names_lines || has_code {
+        // InfluxDB's cloud has stored some lines. Anything else comes from another server: a gateway may have a code for its success.
+        return Some(match names_lines || has_code && says(&["line protocol"]) {
             true => RefusalKind::PartialWrite,
             false => RefusalKind::Misconfigured,
         });

@@ -291,6 +291,7 @@ mod tests {
             (200, "<html>It works!</html>", Some(Misconfigured)),
             (200, r#"{"error":"no such page"}"#, Some(Misconfigured)),
             (200, r#"{"message":"welcome"}"#, Some(Misconfigured)),
+            (200, r#"{"code":"0","message":"ok"}"#, Some(Misconfigured)),
             (
                 500,
                 r#"{"code":"internal error","message":"failure writing points to database: partial write: points beyond retention policy dropped=5 for database: X for retention policy: autogen"}"#,

@@ -300,6 +300,8 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
             r#"{"error": "Authorization header was malformed, the request was not in the form of 'Authorization: <auth-scheme> <token>'"}"#,
         ),
         json(500, "", r#"{"error":"retention policy not found: nope"}"#),
+        // A gateway's way to say that all is well.
+        json(200, "", r#"{"code":"0","message":"ok"}"#),
         json(400, "", "Client sent an HTTP request to an HTTPS server."),
         json(301, "Location: https://example.org/\r\n", ""),
         json(
