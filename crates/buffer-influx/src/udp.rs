@@ -9,6 +9,7 @@ use tokio::net::{UdpSocket, lookup_host};
 use crate::dialect::Dialect;
 use crate::encoder::Encoder;
 use crate::line::Line;
+use crate::point_error::PointError;
 
 /// A UDP listener for line protocol, as in InfluxDB 1, Telegraf and VictoriaMetrics; a target for a [`UdpWriter`](crate::UdpWriter).
 ///
@@ -107,6 +108,13 @@ impl Flush<Line> for UdpSink {
         let mut first = 0;
         while first < batch.len() {
             let (datagram, end) = pack(&batch[first..], target.datagram_bytes);
+            if datagram.len() > target.datagram_bytes {
+                // A line of another encoder: to try it again would hold up the lines behind it, and then cost them, too.
+                let (bytes, most) = (datagram.len(), target.datagram_bytes);
+                batch.reject(first, PointError::LineTooLong { bytes, most });
+                first += 1;
+                continue;
+            }
             send(&socket, &datagram).await.map_err(judge)?;
             let end = first + end;
             batch.deliver(first..end);
@@ -130,7 +138,7 @@ async fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// As many lines as fit, and their number: at least one, as the encoder has refused lines that don't fit even alone.
+/// As many lines as fit, and their number. A line that does not fit even alone is alone.
 fn pack(lines: &[Line], most_bytes: usize) -> (Vec<u8>, usize) {
     let mut datagram = Vec::with_capacity(most_bytes);
     let mut packed = 0;

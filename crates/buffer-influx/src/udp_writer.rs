@@ -190,7 +190,7 @@ impl UdpWriter {
 
     /// Sends a line of the writer's [encoder](UdpWriter::encoder), and waits while the buffer is full.
     ///
-    /// A line of another encoder is taken as well, even if it does not fit into a datagram.
+    /// A line of another encoder is taken as well; one that does not fit into a datagram is then dropped as rejected.
     ///
     /// # Errors
     ///

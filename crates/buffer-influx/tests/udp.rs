@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use buffer_core::{Health, Settled};
+use buffer_core::{DropReason, Health, Settled};
 use buffer_influx::{
     Dialect, Encoder, Line, Point, PointError, TryWritePointError, Udp, UdpBuildError, UdpSummary, UdpWriter,
     WritePointError,
@@ -83,6 +83,28 @@ async fn a_line_that_fits_into_no_datagram_is_refused_at_the_door() {
     writer.try_write(point(1)).expect("a good point");
     assert_eq!(writer.flush().await.sent, 1);
     assert_eq!(received(&listener), "m,t=a v=1i 1");
+}
+
+/// It has failed on a sink that tried to send it: no line of the batch was sent.
+#[tokio::test]
+async fn a_finished_line_that_fits_into_no_datagram_costs_no_other() {
+    let listener = listener();
+    let writer = UdpWriter::builder(target(&listener).datagram_bytes(65_507))
+        .buffer(|buffer| buffer.partitions(1).flush_interval(Duration::from_secs(60)).retries(0))
+        .build()
+        .expect("valid settings");
+    let long = Point::new("m").field("v", "x".repeat(65_507)).timestamp_ns(2);
+    let other = Encoder::new(Dialect::Influx2);
+    writer.write(point(1)).await.expect("a good point");
+    writer
+        .write_line(other.encode(&long).expect("a valid point"))
+        .await
+        .expect("room");
+    writer.write(point(3)).await.expect("a good point");
+    let sent = writer.flush().await;
+    assert_eq!((sent.sent, sent.dropped.count(DropReason::Rejected)), (2, 1), "{sent:?}");
+    assert_eq!(received(&listener), "m v=1i 1");
+    assert_eq!(received(&listener), "m v=3i 3");
 }
 
 #[tokio::test]
