@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::vec;
 
 use buffer_core::{Batch, Flush, FlushError, async_trait};
 use tokio::net::{UdpSocket, lookup_host};
@@ -68,14 +70,50 @@ impl Udp {
         Encoder::new(self.dialect).longest_line(self.datagram_bytes)
     }
 
-    /// A socket for one batch: one that lived longer would stop working when its runtime dies.
-    async fn socket(&self) -> io::Result<UdpSocket> {
-        first_socket(lookup_host(&self.address).await?).await
+    /// The way for one batch: a socket that lived longer would stop working when its runtime dies.
+    async fn way(&self) -> io::Result<Way> {
+        let addresses: Vec<_> = lookup_host(&self.address).await?.collect();
+        Way::to(addresses).await
+    }
+}
+
+/// A socket to one of the listener's addresses, and those that were not tried yet.
+struct Way {
+    socket: UdpSocket,
+    others: vec::IntoIter<SocketAddr>,
+    /// Whether a host said that nobody listens at its last address.
+    is_refused: bool,
+}
+
+impl Way {
+    async fn to(addresses: Vec<SocketAddr>) -> io::Result<Self> {
+        let mut others = addresses.into_iter();
+        Ok(Self {
+            socket: first_socket(&mut others).await?,
+            others,
+            is_refused: false,
+        })
+    }
+
+    /// Hands a datagram to the network, and to the next address if a host says that nobody listens at this one: `localhost` may have
+    /// an address of IPv6 for a listener that has only one of IPv4. What was sent to the last address is sent all the same.
+    async fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        while let Err(refused) = send(&self.socket, datagram).await {
+            if refused.kind() != ErrorKind::ConnectionRefused {
+                return Err(refused);
+            }
+            let Ok(socket) = first_socket(&mut self.others).await else {
+                self.is_refused = true;
+                return Ok(());
+            };
+            self.socket = socket;
+        }
+        Ok(())
     }
 }
 
 /// A socket to the first address that this host can send to. A name may have addresses of a family that the host lacks.
-async fn first_socket(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<UdpSocket> {
+async fn first_socket(addresses: &mut impl Iterator<Item = SocketAddr>) -> io::Result<UdpSocket> {
     let mut failed = io::Error::new(ErrorKind::NotFound, "the host has no address");
     for address in addresses {
         match socket_to(address).await {
@@ -97,14 +135,27 @@ async fn socket_to(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// The sink: packs the lines of a batch into datagrams.
-pub(crate) struct UdpSink(pub(crate) Udp);
+pub(crate) struct UdpSink {
+    target: Udp,
+    /// Whether nobody listened to the last batch. Relaxed: it keeps the log short, and publishes nothing.
+    is_refused: AtomicBool,
+}
+
+impl UdpSink {
+    pub(crate) fn new(target: Udp) -> Self {
+        Self {
+            target,
+            is_refused: AtomicBool::new(false),
+        }
+    }
+}
 
 #[async_trait]
 impl Flush<Line> for UdpSink {
     /// What was sent is marked at once, so a failure midway repeats only what was not.
     async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
-        let Self(target) = self;
-        let socket = target.socket().await.map_err(FlushError::unavailable)?;
+        let Self { target, is_refused } = self;
+        let mut way = target.way().await.map_err(FlushError::unavailable)?;
         let mut first = 0;
         while first < batch.len() {
             let (datagram, end) = pack(&batch[first..], target.datagram_bytes);
@@ -115,27 +166,32 @@ impl Flush<Line> for UdpSink {
                 first += 1;
                 continue;
             }
-            send(&socket, &datagram).await.map_err(judge)?;
+            way.send(&datagram).await.map_err(judge)?;
             let end = first + end;
             batch.deliver(first..end);
             first = end;
+        }
+        if is_refused.swap(way.is_refused, Relaxed) < way.is_refused {
+            let address = &target.address;
+            tracing::warn!(%address, "nobody listens for the datagrams, which are lost; check that the listener runs and the address");
         }
         Ok(())
     }
 }
 
-/// Hands a datagram to the network.
+/// Hands a datagram to the network. Fails with `ConnectionRefused` if the host says that nobody listens.
 ///
-/// A refusal by the host answers an earlier datagram, for which nobody listened, and comes instead of the sending of this one. So
-/// this one is sent once more; if another such answer has come meanwhile, this one is lost like those.
+/// Such a word that comes instead of the sending answers an earlier datagram. So this one is sent once more, or it would be lost
+/// although somebody may listen by now. On the same host the word is there as soon as the datagram is sent.
 async fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<()> {
-    for _ in 0..2 {
-        match socket.send(datagram).await {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-            sent => return sent.map(drop),
-        }
+    match socket.send(datagram).await {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => socket.send(datagram).await?,
+        sent => sent?,
+    };
+    match socket.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// As many lines as fit, and their number. A line that does not fit even alone is alone.
@@ -186,12 +242,31 @@ mod tests {
     async fn an_address_that_the_host_can_t_send_to_is_passed_over() {
         let unreachable: SocketAddr = "[fe80::1]:9".parse().expect("an address");
         let good: SocketAddr = "127.0.0.1:9".parse().expect("an address");
-        let socket = first_socket([unreachable, good].into_iter())
+        let socket = first_socket(&mut [unreachable, good].into_iter())
             .await
             .expect("a socket");
         assert_eq!(socket.peer_addr().expect("connected"), good);
-        assert!(first_socket([unreachable].into_iter()).await.is_err());
-        let none = first_socket([].into_iter()).await.expect_err("no address");
+        assert!(first_socket(&mut [unreachable].into_iter()).await.is_err());
+        let none = first_socket(&mut [].into_iter()).await.expect_err("no address");
         assert_eq!(none.kind(), ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_listens_for_goes_to_the_next_address() {
+        let bound = || std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let (nobody, listener) = (bound(), bound());
+        let addresses = [&nobody, &listener].map(|socket| socket.local_addr().expect("a bound socket"));
+        drop(nobody);
+        let mut way = Way::to(addresses.to_vec()).await.expect("a socket");
+        way.send(b"m v=1 1").await.expect("sent");
+        assert_eq!(way.socket.peer_addr().expect("connected"), addresses[1]);
+        assert!(!way.is_refused);
+        let mut datagram = [0; 20];
+        assert_eq!(listener.recv(&mut datagram).expect("a datagram"), 7);
+        drop(listener);
+        for _ in 0..2 {
+            way.send(b"m v=1 2").await.expect("sent all the same");
+        }
+        assert!(way.is_refused);
     }
 }

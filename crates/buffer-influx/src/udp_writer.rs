@@ -304,7 +304,7 @@ impl UdpWriterBuilder {
         // An encoder put in the place of the target's knows nothing of datagrams.
         let writer = self.writer.encoder(|encoder| encoder.longest_line(bytes));
         Ok(UdpWriter {
-            writer: writer.build(UdpSink(self.target))?,
+            writer: writer.build(UdpSink::new(self.target))?,
         })
     }
 }

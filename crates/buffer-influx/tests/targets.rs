@@ -241,7 +241,10 @@ async fn a_login_does_not_come_back_from_another_server_that_answers_200() {
         };
         assert_eq!(refusal.kind(), RefusalKind::Misconfigured);
         let text = chain(&error);
-        assert!(text.contains("check the URL") && !text.contains("hidden"), "{text}");
+        assert!(
+            text.contains("check the URL") && !text.contains("hidden"),
+            "{text}"
+        );
     }
 }
 

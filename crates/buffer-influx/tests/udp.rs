@@ -90,7 +90,12 @@ async fn a_line_that_fits_into_no_datagram_is_refused_at_the_door() {
 async fn a_finished_line_that_fits_into_no_datagram_costs_no_other() {
     let listener = listener();
     let writer = UdpWriter::builder(target(&listener).datagram_bytes(65_507))
-        .buffer(|buffer| buffer.partitions(1).flush_interval(Duration::from_secs(60)).retries(0))
+        .buffer(|buffer| {
+            buffer
+                .partitions(1)
+                .flush_interval(Duration::from_secs(60))
+                .retries(0)
+        })
         .build()
         .expect("valid settings");
     let long = Point::new("m").field("v", "x".repeat(65_507)).timestamp_ns(2);
@@ -102,7 +107,11 @@ async fn a_finished_line_that_fits_into_no_datagram_costs_no_other() {
         .expect("room");
     writer.write(point(3)).await.expect("a good point");
     let sent = writer.flush().await;
-    assert_eq!((sent.sent, sent.dropped.count(DropReason::Rejected)), (2, 1), "{sent:?}");
+    assert_eq!(
+        (sent.sent, sent.dropped.count(DropReason::Rejected)),
+        (2, 1),
+        "{sent:?}"
+    );
     assert_eq!(received(&listener), "m v=1i 1");
     assert_eq!(received(&listener), "m v=3i 3");
 }
