@@ -214,7 +214,11 @@ fn pack(lines: &[Line], most_bytes: usize) -> (Vec<u8>, usize) {
 
 fn judge(error: io::Error) -> FlushError {
     match error.kind() {
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => FlushError::unavailable(error),
+        // A firewall of the host's own denies the permission.
+        ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::NetworkDown
+        | ErrorKind::PermissionDenied => FlushError::unavailable(error),
         _ => FlushError::transient(error),
     }
 }
@@ -249,6 +253,21 @@ mod tests {
         assert!(first_socket(&mut [unreachable].into_iter()).await.is_err());
         let none = first_socket(&mut [].into_iter()).await.expect_err("no address");
         assert_eq!(none.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn datagrams_are_held_while_there_is_no_way_to_the_listener() {
+        let shown = |kind: ErrorKind| format!("{:?}", judge(kind.into()));
+        let held = |kind: ErrorKind| format!("{:?}", FlushError::unavailable(io::Error::from(kind)));
+        for kind in [
+            ErrorKind::HostUnreachable,
+            ErrorKind::NetworkUnreachable,
+            ErrorKind::NetworkDown,
+            ErrorKind::PermissionDenied,
+        ] {
+            assert_eq!(shown(kind), held(kind));
+        }
+        assert_ne!(shown(ErrorKind::Other), held(ErrorKind::Other));
     }
 
     #[tokio::test]
