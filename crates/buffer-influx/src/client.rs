@@ -8,7 +8,7 @@ use reqwest::{RequestBuilder, Url};
 
 use crate::answer_body::AnswerBody;
 use crate::body::{Body, Gzip};
-use crate::connections::{Answer, Connections, Lost, send};
+use crate::connections::{Answer, Connections, End, Lost, send};
 use crate::encoder::Encoder;
 use crate::error::{ClientError, WriteError};
 use crate::line::Line;
@@ -162,7 +162,11 @@ impl Client {
         let mut answer = self.send(request.body(bytes), WRITE_ANSWER_BYTES).await?;
         // Whatever its status: a page that is shown instead may repeat the URL, too.
         target.login().remove_from(&mut answer.body);
-        response::judge(&answer).map_err(WriteError::Refused)
+        match answer.end {
+            // The rest may have said that lines were dropped.
+            End::Lost(error) if answer.status.is_success() => Err(Lost::Midway(error).into()),
+            _ => response::judge(&answer).map_err(WriteError::Refused),
+        }
     }
 
     pub(crate) fn pool(&self) -> Result<reqwest::Client, Lost> {

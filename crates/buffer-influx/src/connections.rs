@@ -131,7 +131,7 @@ pub(crate) enum End {
     Whole,
     /// It went on, and was not read any further.
     Cut,
-    /// The connection was lost. The status counts all the same: a server that never read the request closes at once.
+    /// The connection was lost. The status of a refusal counts all the same: a server that never read the request closes at once.
     Lost(reqwest::Error),
 }
 

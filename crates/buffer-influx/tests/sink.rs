@@ -257,6 +257,18 @@ async fn a_lost_answer_is_tried_again_up_to_the_retries() {
     );
 }
 
+/// What is missing of it may have said that lines were dropped.
+#[tokio::test]
+async fn a_success_whose_body_is_lost_is_written_again() {
+    for status in [200, 201, 204] {
+        let cut = format!("HTTP/1.1 {status} Something\r\nContent-Length: 100\r\n\r\n");
+        let (ledger, requests) = settled([Step::AnswerAndHangUp(cut)]).await;
+        // A 204 has no body, whatever its header says.
+        let expected = if status == 204 { 1 } else { 2 };
+        assert_eq!((ledger.delivered, requests), (5, expected), "{status}");
+    }
+}
+
 /// More of each answer than there are retries, and the batch is still delivered.
 #[tokio::test]
 async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
