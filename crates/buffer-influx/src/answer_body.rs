@@ -23,6 +23,13 @@ impl AnswerBody {
         let Ok(Value::Object(mut body)) = serde_json::from_str(body) else {
             return Self::default();
         };
+        // Web frameworks have an `error`, too, such as "Bad Request" from whatever stands in front of the server.
+        let is_a_framework_s = ["status", "statusCode", "timestamp"]
+            .iter()
+            .any(|key| body.contains_key(*key));
+        if is_a_framework_s && body.contains_key("error") {
+            return Self::default();
+        }
         let mut text = |key: &str| match body.get_mut(key).map(Value::take) {
             Some(Value::String(text)) => Some(text),
             _ => None,
@@ -125,6 +132,12 @@ mod tests {
             (r#"{"error":"no","data":null}"#, Some("no")),
             (r#"{"error":"no","data":"and this"}"#, Some("no: and this")),
             (r#"{"error":null}"#, None),
+            (r#"{"error":"Bad Request","statusCode":400,"message":"no"}"#, None),
+            (r#"{"timestamp":7,"error":"Bad Request","path":"/write"}"#, None),
+            (
+                r#"{"error":"Bad Request","status":400,"code":"no","message":"no"}"#,
+                None,
+            ),
             (r#"{"message":"no"}"#, None),
             (r#"{"code":3,"message":"no"}"#, None),
             (r#"{"error":{"code":3}}"#, None),

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use serde::de::IgnoredAny;
 
 use crate::answer_body::AnswerBody;
 use crate::connections::{Answer, End};
@@ -102,7 +103,11 @@ fn influx_words(answer: &Answer, message: Option<String>) -> Option<String> {
     }
     match answer.headers.get(ERROR_HEADER) {
         Some(error) => Some(String::from_utf8_lossy(error.as_bytes()).into_owned()),
-        None => answer.body.strip_prefix(r#"{"error":""#).map(str::to_owned),
+        None => {
+            let cut = answer.body.strip_prefix(r#"{"error":""#);
+            let is_cut = || serde_json::from_str::<IgnoredAny>(&answer.body).is_err();
+            cut.filter(|_| is_cut()).map(str::to_owned)
+        }
     }
 }
 

@@ -322,6 +322,16 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
             r#"{"error":"Content-Type header is not supported","status":406}"#,
         ),
         json(400, "", r#"{"message":"Bad Request"}"#),
+        json(
+            400,
+            "",
+            r#"{"statusCode":400,"error":"Bad Request","message":"the body is not JSON"}"#,
+        ),
+        json(
+            400,
+            "",
+            r#"{"error":"Bad Request","status":400,"timestamp":"2026-01-01T00:00:00Z","path":"/write"}"#,
+        ),
         json(200, "", "<html>It works!</html>"),
         json(200, "", r#"{"status":"ok"}"#),
         Step::Silence,
