@@ -125,6 +125,10 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     {
         return Some(RefusalKind::Rejected);
     }
+    // InfluxDB 3 says this in plain text, too.
+    if wrapped && status == StatusCode::INTERNAL_SERVER_ERROR {
+        return Some(RefusalKind::Failed);
+    }
     Some(kind_by_status(evidence))
 }
 
@@ -151,10 +155,10 @@ fn kind_by_status(evidence: &Evidence<'_>) -> RefusalKind {
     match evidence.status.as_u16() {
         401 | 403 => RefusalKind::Unauthorized,
         413 => RefusalKind::TooLarge,
-        425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => RefusalKind::Busy,
-        408 | 500 => RefusalKind::Failed,
+        // Something in front of the server has not got the request in time.
+        408 | 425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => RefusalKind::Busy,
         400 | 422 if evidence.in_form => RefusalKind::Rejected,
-        501..=599 if evidence.in_form => RefusalKind::Failed,
+        500..=599 if evidence.in_form => RefusalKind::Failed,
         // A wrong path, or the words of another server, such as one that speaks TLS, or of a proxy: no line is to blame.
         _ => RefusalKind::Misconfigured,
     }

@@ -339,6 +339,8 @@ mod tests {
                 Some(Misconfigured),
             ),
             (503, "write buffer error: the buffer is full", Some(Busy)),
+            (500, "write buffer error: error from wal: no", Some(Failed)),
+            (500, "<html>500 Internal Server Error</html>", Some(Misconfigured)),
             (
                 500,
                 "write buffer error: cannot write to a compactor-only server",
@@ -392,9 +394,8 @@ mod tests {
             let (in_form, in_another) = match status {
                 401 | 403 => (Unauthorized, Unauthorized),
                 413 => (TooLarge, TooLarge),
-                408 | 500 => (Failed, Failed),
-                425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => (Busy, Busy),
-                501..=599 => (Failed, Misconfigured),
+                408 | 425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => (Busy, Busy),
+                500..=599 => (Failed, Misconfigured),
                 400 | 422 => (Rejected, Misconfigured),
                 _ => (Misconfigured, Misconfigured),
             };

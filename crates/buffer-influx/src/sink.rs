@@ -19,7 +19,7 @@ use crate::rejected_line::RejectedLine;
 /// |---|---|
 /// | no connection, no answer in time, a wrong login, no such database or retention policy, a wrong name or URL | holds the lines until it is put right |
 /// | the server or a proxy is overloaded (429, 502, 503, 504, ...) | holds the lines, for as long as a `Retry-After` asks, or five minutes if that is less |
-/// | the server failed (500), or its connection was lost | tries again, up to `retries`; what is stored already is overwritten |
+/// | the server itself failed (500 in its own words), or its connection was lost | tries again, up to `retries`; what is stored already is overwritten |
 /// | single lines are refused by name or number | drops these with a [`RejectedLine`], the others are delivered |
 /// | lines are dropped without a name, others are stored | resends parts until the guilty lines are found, and drops these |
 /// | the batch is refused as a whole, or too large | has it split in halves, down to the guilty lines, and drops these |

@@ -276,6 +276,8 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
         json(503, "", "request throttled, queue full\n"),
         json(429, "Retry-After: 0\r\n", "{}"),
         json(502, "", "<html>"),
+        json(500, "", "<html>"),
+        json(408, "", "<html>"),
         json(521, "", "<html>"),
         json(402, "", ""),
         json(501, "", ""),
