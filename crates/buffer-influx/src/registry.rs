@@ -84,6 +84,8 @@ impl Registry {
         if let Some(series) = self.tables.read().find(key) {
             return Found::Own(series);
         }
+        // As it came: names are cleaned and default tags are added below, and may hide or make up the own buffer's name.
+        let is_own = self.is_own(key);
         let key = self.settings.canonical(key);
         if let Some(series) = self.tables.read().find(&key) {
             return Found::Own(series);
@@ -92,7 +94,7 @@ impl Registry {
             tracing::debug!(%key, %error, "a metric can't be written");
             return Found::Refused;
         }
-        let found = self.begin(key);
+        let found = self.begin(key, is_own);
         // After the lock, as the log's subscriber may count it as a metric.
         if !matches!(found, Found::Own(_)) && !self.is_full.swap(true, Relaxed) {
             let series = self.limits.series;
@@ -105,8 +107,7 @@ impl Registry {
     }
 
     /// Begins a series, or finds the one that stands for it if there is no place.
-    fn begin<S: Kind>(&self, key: Key) -> Found<S> {
-        let is_own = self.is_own(&key);
+    fn begin<S: Kind>(&self, key: Key, is_own: bool) -> Found<S> {
         let begin = |tables: &mut Tables, key, place| {
             let reporter = Reporter {
                 updates: Arc::clone(&self.updates),
@@ -225,6 +226,11 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Dialect;
+    use crate::encoder::Encoder;
+    use crate::gauge::GaugeSeries;
+    use crate::series::Series;
+    use crate::series_settings::{Counters, Gauges};
 
     /// It has failed on stamps of a clock that may go back.
     #[test]
@@ -236,5 +242,39 @@ mod tests {
         };
         assert_eq!(turn.stamp(), last + POINTS_AT_MOST);
         assert_eq!(turn.stamp(), last + 2 * POINTS_AT_MOST);
+    }
+
+    fn registry(encoder: Encoder, own_buffer: &str) -> Registry {
+        let settings = SeriesSettings {
+            encoder,
+            prefix: String::new(),
+            counters: Counters::Deltas,
+            gauges: Gauges::WhenChanged,
+            quantiles: Vec::new(),
+        };
+        let limits = Limits {
+            own_buffer: own_buffer.to_owned(),
+            series: 10,
+            idle_timeout: Duration::ZERO,
+        };
+        Registry::new(settings, limits)
+    }
+
+    fn is_own(registry: &Registry, key: Key) -> bool {
+        match registry.find::<GaugeSeries>(&key) {
+            Found::Own(series) => series.is_own(),
+            Found::Shared(_) | Found::Refused => panic!("there is room"),
+        }
+    }
+
+    #[test]
+    fn own_metrics_are_known_by_the_name_that_the_buffer_was_given() {
+        let labels = |buffer| vec![metrics::Label::new(BUFFER_LABEL, buffer)];
+        let tabbed = registry(Encoder::new(Dialect::Influx1), "edge\t");
+        assert!(is_own(&tabbed, Key::from_parts("pending", labels("edge\t"))));
+        assert!(!is_own(&tabbed, Key::from_parts("pending", labels("other"))));
+        let tagged = Encoder::new(Dialect::Influx1).default_tag(BUFFER_LABEL, "edge");
+        let tagged = registry(tagged, "edge");
+        assert!(!is_own(&tagged, Key::from_name("requests")));
     }
 }
