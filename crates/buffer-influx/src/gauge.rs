@@ -24,6 +24,8 @@ pub(crate) struct GaugeSeries {
     handed_over: AtomicU64,
     /// Whether it was changed by a difference. Relaxed: read when nobody else holds the series.
     is_relative: AtomicBool,
+    /// Whether it was set, if only to the value that it had. Relaxed: taken when nobody else holds the series.
+    is_touched: AtomicBool,
     form: Gauges,
     reporter: Reporter,
 }
@@ -34,6 +36,7 @@ impl GaugeSeries {
             value: AtomicU64::new(UNSET),
             handed_over: AtomicU64::new(UNSET),
             is_relative: AtomicBool::new(false),
+            is_touched: AtomicBool::new(false),
             form,
             reporter,
         }
@@ -48,6 +51,7 @@ impl GaugeSeries {
         match added {
             Ok(_) => {
                 self.is_relative.store(true, Relaxed);
+                self.is_touched.store(true, Relaxed);
                 self.reporter.changed();
             }
             Err(_) => self.reporter.updates.leave_out_non_finite(1),
@@ -69,6 +73,7 @@ impl GaugeFn for GaugeSeries {
             self.reporter.updates.leave_out_non_finite(1);
             return;
         }
+        self.is_touched.store(true, Relaxed);
         self.value.store(value.to_bits(), SeqCst);
         self.reporter.changed();
     }
@@ -101,6 +106,10 @@ impl Series for GaugeSeries {
         // keeping all such gauges would keep each label of a request.
         let is_sum = self.is_relative.load(Relaxed) && f64::from_bits(bits) != 0.0;
         !changed && !is_sum
+    }
+
+    fn take_touched(&self) -> bool {
+        self.is_touched.swap(false, Relaxed)
     }
 
     fn is_own(&self) -> bool {

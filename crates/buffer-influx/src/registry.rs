@@ -225,6 +225,8 @@ impl Turn {
 
 #[cfg(test)]
 mod tests {
+    use metrics::GaugeFn as _;
+
     use super::*;
     use crate::dialect::Dialect;
     use crate::encoder::Encoder;
@@ -276,5 +278,25 @@ mod tests {
         let tagged = Encoder::new(Dialect::Influx1).default_tag(BUFFER_LABEL, "edge");
         let tagged = registry(tagged, "edge");
         assert!(!is_own(&tagged, Key::from_name("requests")));
+    }
+
+    /// It has failed on a series that was idle for as long as its value was the same.
+    #[test]
+    fn a_gauge_that_is_set_to_the_value_it_has_is_not_idle() {
+        let registry = registry(Encoder::new(Dialect::Influx1), "own");
+        let set = || match registry.find::<GaugeSeries>(&Key::from_static_name("g")) {
+            Found::Own(series) => series.set(1.0),
+            Found::Shared(_) | Found::Refused => panic!("there is room"),
+        };
+        set();
+        for _ in 0..3 {
+            assert_eq!(registry.hand_over(&mut |_| Ok(())), HandedOver::All);
+            assert_eq!(registry.series(), 1);
+            set();
+        }
+        registry.end_without_news();
+        assert_eq!(registry.series(), 1);
+        registry.end_without_news();
+        assert_eq!(registry.series(), 0);
     }
 }

@@ -23,6 +23,11 @@ pub(crate) trait Series: Send + Sync {
     /// answer is final if nobody else holds it.
     fn is_forgettable(&self) -> bool;
 
+    /// Whether it was updated, if only to the value that it had, since this was asked last. A counter or a histogram shows that itself.
+    fn take_touched(&self) -> bool {
+        false
+    }
+
     /// Whether it reports the recorder's own buffer.
     fn is_own(&self) -> bool;
 }

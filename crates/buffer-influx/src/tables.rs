@@ -98,7 +98,7 @@ impl Tables {
         have_idle(&self.counters) || have_idle(&self.gauges) || have_idle(&self.histograms)
     }
 
-    /// Forgets the series that have no handle and have not changed for `idle_timeout`.
+    /// Forgets the series that have no handle and have neither changed nor, as gauges, been set for `idle_timeout`.
     pub(crate) fn forget_idle(&mut self, idle_timeout: Duration) {
         let now = Instant::now();
         self.placed -= forget_idle(&mut self.counters, now, idle_timeout)
@@ -131,7 +131,8 @@ fn forget_idle<S: Series>(table: &mut Table<S>, now: Instant, idle_timeout: Dura
     table.retain(|_, entry| {
         // If nobody else holds the series, this sees all updates made before the other handles were dropped; and as the tables are
         // locked, no new handle can come.
-        let is_idle = Arc::get_mut(&mut entry.series).is_some_and(|series| series.is_forgettable());
+        let is_idle = Arc::get_mut(&mut entry.series)
+            .is_some_and(|series| !series.take_touched() && series.is_forgettable());
         if !is_idle {
             entry.idle_since = now;
         }
