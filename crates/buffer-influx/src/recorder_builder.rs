@@ -146,6 +146,7 @@ impl RecorderBuilder {
     }
 
     /// How long a series is kept while it does not change, or as a gauge is not set, and nobody holds a handle to it. Default: 5 minutes.
+    /// With [`Duration::MAX`] none is ever forgotten.
     ///
     /// A series that is forgotten begins anew when it comes back. So a series that can't begin anew is kept: a counter that is
     /// written as a total or was set by `absolute`, and a gauge that was changed by differences and is not at zero. A gauge that was

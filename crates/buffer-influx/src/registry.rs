@@ -158,8 +158,9 @@ impl Registry {
 
     /// Whether there is something to do at the end of an interval.
     pub(crate) fn is_awake(&self) -> bool {
+        let forgets = self.limits.idle_timeout < Duration::MAX;
         let tables = self.tables.read();
-        tables.have_news() || tables.have_idle() || self.updates.are_unlogged()
+        tables.have_news() || forgets && tables.have_idle() || self.updates.are_unlogged()
     }
 
     /// Ends an interval in which nothing has changed.
@@ -298,5 +299,27 @@ mod tests {
         assert_eq!(registry.series(), 1);
         registry.end_without_news();
         assert_eq!(registry.series(), 0);
+    }
+
+    #[test]
+    fn a_recorder_that_forgets_nothing_rests() {
+        let mut registry = registry(Encoder::new(Dialect::Influx1), "own");
+        registry.limits.idle_timeout = Duration::MAX;
+        if let Found::Own(series) = registry.find::<GaugeSeries>(&Key::from_static_name("g")) {
+            series.set(1.0);
+        }
+        assert!(registry.is_awake());
+        assert_eq!(registry.hand_over(&mut |_| Ok(())), HandedOver::All);
+        assert!(!registry.is_awake());
+    }
+
+    #[test]
+    fn the_end_of_time_ends_no_hand_over() {
+        let registry = registry(Encoder::new(Dialect::Influx1), "own");
+        registry.turn.lock().moment = i64::MAX;
+        if let Found::Own(series) = registry.find::<GaugeSeries>(&Key::from_static_name("g")) {
+            series.set(1.0);
+        }
+        assert_eq!(registry.hand_over(&mut |_| Ok(())), HandedOver::All);
     }
 }

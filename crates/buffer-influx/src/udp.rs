@@ -46,7 +46,7 @@ impl Udp {
         }
     }
 
-    /// The most bytes of a datagram, and so of a line. Default: 1,400, which no network divides; a divided datagram is lost if any of
+    /// The most bytes of a datagram, and so of a line. Default: 1,400, which no Ethernet divides; a divided datagram is lost if any of
     /// its pieces is. At most 65,507.
     #[must_use]
     pub fn datagram_bytes(mut self, bytes: usize) -> Self {
@@ -59,6 +59,20 @@ impl Udp {
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether the address is a host and a port. An address of IPv6 has brackets, or its end would be taken for the port.
+    pub(crate) fn has_port(&self) -> bool {
+        let Some((host, port)) = self.address.rsplit_once(':') else {
+            return false;
+        };
+        let is_host =
+            !host.is_empty() && (!host.contains(':') || host.starts_with('[') && host.ends_with(']'));
+        is_host && port.parse::<u16>().is_ok_and(|port| port != 0)
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -88,6 +88,12 @@ pub enum UdpBuildError {
         /// What was set.
         bytes: usize,
     },
+    /// The listener's address is not a host and a port.
+    #[error("the address {address:?} is not a host and a port; write it as in localhost:8089 or [::1]:8089")]
+    Address {
+        /// What was set.
+        address: String,
+    },
     /// The buffer's settings are refused.
     #[error("the settings of the buffer are refused")]
     Buffer(#[from] BuildError),
@@ -300,6 +306,10 @@ impl UdpWriterBuilder {
         let bytes = self.target.bytes();
         if !(1..=Udp::MOST_BYTES).contains(&bytes) {
             return Err(UdpBuildError::DatagramBytes { bytes });
+        }
+        if !self.target.has_port() {
+            let address = self.target.address().to_owned();
+            return Err(UdpBuildError::Address { address });
         }
         // An encoder put in the place of the target's knows nothing of datagrams.
         let writer = self.writer.encoder(|encoder| encoder.longest_line(bytes));

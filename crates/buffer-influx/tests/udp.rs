@@ -234,3 +234,28 @@ fn a_datagram_of_an_impossible_size_is_refused() {
         Err(UdpBuildError::Buffer(_))
     ));
 }
+
+#[tokio::test]
+async fn an_address_without_a_port_is_refused() {
+    for wrong in [
+        "localhost",
+        "localhost:",
+        ":8089",
+        "localhost:0",
+        "localhost:70000",
+        "::1",
+        "",
+        "http://localhost",
+    ] {
+        assert!(
+            matches!(
+                UdpWriter::builder(Udp::new(wrong)).build(),
+                Err(UdpBuildError::Address { address }) if address == wrong
+            ),
+            "{wrong}"
+        );
+    }
+    for good in ["localhost:8089", "127.0.0.1:8089", "[::1]:8089"] {
+        assert!(UdpWriter::builder(Udp::new(good)).build().is_ok(), "{good}");
+    }
+}
