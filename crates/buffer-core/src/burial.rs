@@ -69,7 +69,10 @@ impl<T: Send + 'static> Burial<T> {
                     self.forget_first();
                     self.shared.report();
                 }
-                Some((_, Err(error))) => self.lose_first(Some(&error)),
+                Some((_, Err(error))) => {
+                    self.lose_first(Some(&error));
+                    drop_caught(vec![error]);
+                }
                 None => self.lose_first(None),
             }
         }

@@ -244,6 +244,11 @@ impl<T> Drain<T> {
         claimed
     }
 
+    /// How the sink closed, if nobody has claimed that.
+    pub(crate) fn take_sink_error(&self) -> Option<FlushError> {
+        self.end.lock().sink_error.take()
+    }
+
     /// Waits for `finish`.
     ///
     /// # Cancel safety

@@ -172,6 +172,7 @@ impl<S> KeyedSink<S> {
                     let second = part.split_off(part.len() / 2);
                     parts.push_front(second);
                     parts.push_front(part);
+                    drop_caught(vec![error]);
                 }
                 FlushErrorKind::Divisible | FlushErrorKind::Permanent => {
                     let error = Arc::new(error);

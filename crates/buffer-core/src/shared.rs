@@ -295,6 +295,7 @@ impl<T> Drop for Shared<T> {
         let _ = caught(|| drop(std::mem::replace(&mut self.routing, Routing::ThreadHome)));
         let _ = caught(|| drop(self.weigh.take()));
         let _ = caught(|| drop(self.on_outcome.take()));
+        let _ = caught(|| drop(self.drain.take_sink_error()));
     }
 }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bomb::Bomb;
 use buffer_core::testing::{Gate, Reply, ScriptedSink};
-use buffer_core::{Batch, Buffer, Builder, DropReason, Flush, FlushError, FlushKey, Routing, async_trait};
+use buffer_core::{
+    Batch, Buffer, Builder, DropReason, Flush, FlushError, FlushKey, Overflow, Routing, async_trait,
+};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -292,13 +294,17 @@ async fn two_sinks_that_do_not_close_well_are_closed_once() {
     std::mem::forget(summary.sink_error.expect("it is reported"));
 }
 
-/// Whatever holds it panics when it is dropped.
+/// Whatever holds it panics when it is dropped; so does the error of its close.
 struct HoldsABomb(Bomb);
 
 #[async_trait]
 impl Flush<u32> for HoldsABomb {
     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
         Ok(())
+    }
+
+    async fn close(&self) -> Result<(), FlushError> {
+        Err(FlushError::permanent(Bomb))
     }
 }
 
@@ -308,7 +314,8 @@ async fn destructors_that_panic_together_do_not_abort_the_process() {
     let builder = Buffer::builder().partitions(1).dead_letters(HoldsABomb(Bomb));
     let sinks = builder.build(HoldsABomb(Bomb)).unwrap();
     sinks.insert(1).await.unwrap();
-    assert_eq!(sinks.close().await.ledger.delivered, 1);
+    drop(sinks);
+    sleep(Duration::from_secs(60)).await;
 
     let bombs = [(); 3].map(|()| HoldsABomb(Bomb));
     let [keys, weighs, sees] = bombs;
@@ -330,5 +337,33 @@ async fn destructors_that_panic_together_do_not_abort_the_process() {
     assert_eq!(functions.close().await.ledger.delivered, 1);
     // The workers go first, so that the functions go with the handle.
     sleep(Duration::from_secs(1)).await;
-    drop((sinks, functions));
+    drop(functions);
+}
+
+/// Fails with a cause that panics when it is dropped.
+struct Refuses;
+
+#[async_trait]
+impl Flush<u32> for Refuses {
+    async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+        Err(FlushError::permanent(Bomb))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_dead_letter_sink_that_panics_when_dropped_cuts_off_no_attempt() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let builder = Buffer::builder().partitions(1).batch_size(1).capacity(2);
+    let builder = builder.overflow(Overflow::DropOldest).dead_letters(Refuses);
+    let buffer = builder.build(sink.clone()).unwrap();
+    buffer.insert(0).await.unwrap();
+    sink.attempted(1).await;
+    for item in 1..10 {
+        buffer.insert(item).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    gate.open();
+    let ledger = buffer.close().await.ledger;
+    assert_eq!((ledger.delivered, ledger.dropped.total()), (2, 8));
+    assert_eq!(sink.attempts().len(), 2, "one for each batch");
 }
