@@ -143,13 +143,17 @@ impl<T> Drain<T> {
         }
     }
 
-    /// The time that the rescue of a worker has: what is left if somebody waits, or else the whole of `drain_timeout`.
+    /// The time that the rescue of a worker has: the whole of `drain_timeout`, or what is left of it to somebody who waits. The end of a
+    /// process does not sit out a longer close.
     pub(crate) fn time_for_rescue(&self, drain_timeout: Duration) -> TimeForRescue {
         let mut end = self.end.lock();
         // That of an open buffer will be by the rescue's clock.
         end.is_restarted |= end.deadline.is_none();
         let limit = match end.deadline {
-            Some(deadline) if end.waiting > 0 => deadline.saturating_duration_since(Instant::now()),
+            Some(deadline) if end.waiting > 0 => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                left.min(drain_timeout)
+            }
             Some(_) | None => drain_timeout,
         };
         TimeForRescue {

@@ -66,6 +66,29 @@ fn a_rescue_has_its_full_time_when_the_runtime_dies_after_the_deadline() {
     assert_eq!(sink.delivered(), [1]);
 }
 
+/// Fails when a rescue has all the time of a close that somebody waits for.
+#[test]
+fn the_end_of_a_runtime_does_not_sit_out_a_close_that_has_longer_than_the_drain() {
+    let runtime = current_thread();
+    let builder = Buffer::builder().runtime(runtime.handle().clone());
+    let builder = builder.drain_timeout(Duration::from_millis(100));
+    let buffer = builder.build(ScriptedSink::answering(|_| Reply::Never)).unwrap();
+    buffer.try_insert(1).unwrap();
+    // In whatever order the runtime drops its tasks, one of these outlives the worker.
+    for _ in 0..64 {
+        let buffer = buffer.clone();
+        runtime.spawn(async move { buffer.close_within(Duration::from_secs(3_600)).await });
+    }
+    runtime.block_on(tokio::task::yield_now());
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(runtime);
+        ended.send(())
+    });
+    assert!(end.recv_timeout(Duration::from_secs(10)).is_ok());
+    assert_eq!(buffer.ledger().pending, 0);
+}
+
 #[test]
 fn a_sink_may_block_in_place_in_a_rescue_too() {
     struct Blocking(ScriptedSink<u32>);
