@@ -60,7 +60,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
     }
 
     /// Waits for the end of the next window, and says why it ends.
-    async fn window(&self, may_end_early: bool) -> Result<Turn, Closed> {
+    async fn window(&self, mut may_end_early: bool) -> Result<Turn, Closed> {
         loop {
             self.first_increment().await?;
             // No increment tells of sums that came back.
@@ -77,6 +77,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
                 };
                 woken?;
             }
+            // Whatever this one had to wait for is over, as it has ended.
+            may_end_early = true;
         }
     }
 

@@ -50,6 +50,31 @@ async fn in_an_outage_too_many_keys_stay_and_are_not_flushed_early_over_and_over
     assert_eq!(total(&sink), 100);
 }
 
+/// Fails when a window that had to wait for a rest keeps those after it from ending early: the broken copy
+/// `a_rest_once_met_keeps_windows_long`.
+#[tokio::test(start_paused = true)]
+async fn too_many_keys_end_windows_early_again_after_one_had_to_wait_for_a_rest() {
+    let sink = Sink::answering(|_| Reply::after(Duration::from_secs(1), Reply::Ok));
+    let stats = StatBuffer::builder()
+        .partitions(1)
+        .batch_size(1)
+        .flush_interval(Duration::from_secs(3_600))
+        .max_keys(10, MaxKeys::FlushEarly)
+        .build(sink.clone())
+        .unwrap();
+    // The second window is crowded while counts of the first wait for a partition; the third is crowded when all is delivered.
+    for (round, pause) in [(1, 2), (2, 60), (3, 60)] {
+        for key in 0..20 {
+            stats
+                .increment(format!("{key} in {round}").as_str(), 1)
+                .unwrap();
+        }
+        sleep(Duration::from_secs(pause)).await;
+    }
+    assert_eq!(stats.tallies().ended_early, 3);
+    assert_eq!(total(&sink), 60);
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_beyond_the_bound_are_folded_into_the_overflow_key_and_counted() {
     let sink = Sink::new([]);
