@@ -54,9 +54,8 @@ where
     async fn flush(&self, batch: &mut Batch<Count<K>>) -> Result<(), FlushError> {
         let known = self.begin(batch);
         if !known.unsure && known.refused > self.retries && self.merge_back(batch, known) {
-            return Err(FlushError::transient(
-                "not written; its counts are summed on and come again",
-            ));
+            // The sink was not asked, so this says nothing of it: an error would be one of the sink's.
+            return Ok(());
         }
         if known.panics > self.retries {
             // A bug in the sink that these counts would trigger again: an outage does not panic.

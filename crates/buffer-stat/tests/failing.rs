@@ -99,6 +99,23 @@ async fn counts_that_were_certainly_not_written_go_back_after_their_retries_and_
     assert_adds_up(&stats.close().await.ledger);
 }
 
+/// Fails when the attempt in which counts go back is one that the sink has failed: the broken copy `a_way_back_is_a_failure`.
+#[tokio::test(start_paused = true)]
+async fn counts_that_go_back_say_nothing_of_the_sink() {
+    let sink = Sink::answering(|_| Reply::Transient);
+    let stats = counters().build(sink.clone()).unwrap();
+    stats.increment("a", 3).unwrap();
+    assert_eq!(stats.flush().await.returned, 1);
+    let done = stats.stats();
+    assert_eq!(sink.attempts().len(), 3);
+    assert_eq!((done.attempts, done.failed_attempts), (4, 3));
+    let Health::Held { reason, .. } = stats.health() else {
+        panic!("{:?}", stats.health())
+    };
+    assert!(reason.contains("scripted"), "{reason}");
+    let _ = stats.close_within(Duration::ZERO).await;
+}
+
 /// Fails when a batch that may have been written goes back, or changes from one attempt to the next.
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_may_have_been_written_is_tried_again_as_it_is_for_as_long_as_it_takes() {
