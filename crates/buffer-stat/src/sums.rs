@@ -18,7 +18,7 @@ use crate::max_keys::{MaxKeys, NoPlace, Places};
 use crate::sync::Ordering::Relaxed;
 use crate::table::{Added, Table};
 use crate::tables::{Tables, Visitor};
-use crate::take::{Progress, Spare};
+use crate::take::{PLACES_AT_ONCE, Progress, Spare};
 use crate::taken::Taken;
 
 /// The sums of all partitions.
@@ -149,9 +149,13 @@ impl<K: Hash + Eq + Clone> Sums<K> {
 
     /// Adds back sums that were taken before; closed tables keep them beyond their entries.
     pub(crate) fn add_back(&self, sums: impl IntoIterator<Item = Taken<K>>) {
-        let mut table = self.tables.home().lock();
-        for taken in sums {
-            table.add_back(taken, &self.places);
+        let mut sums = sums.into_iter().peekable();
+        while sums.peek().is_some() {
+            // Some at a time: an increment waits no longer than for a take.
+            let mut table = self.tables.home().lock();
+            for taken in sums.by_ref().take(PLACES_AT_ONCE) {
+                table.add_back(taken, &self.places);
+            }
         }
     }
 
@@ -244,6 +248,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
 #[cfg(all(test, not(buffer_loom)))]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Barrier;
 
     use super::*;
 
@@ -316,17 +321,33 @@ mod tests {
         assert_eq!(entries(), 0);
     }
 
-    /// A collision must not send it where its keys have no places.
+    /// A collision must not send it where its keys have no places, however long it lasts: the broken copies
+    /// `a_move_to_where_keys_have_no_places` and `a_wait_that_ends_where_keys_have_no_places`.
     #[test]
     fn a_thread_keeps_to_its_known_keys_where_there_are_no_places_for_others() {
         let partitions = NonZeroUsize::new(2).expect("not zero");
         let sums = Sums::new(partitions, Places::new(1, MaxKeys::Refuse));
-        sums.add("a", 1).expect("there is a place");
-        let home = (0..2).find(|index| sums.tables.at(*index).lock().keys() == 1);
-        let other = sums.tables.at(home.expect("one has the key")).lock();
-        assert!(sums.add("a", 1).is_err());
-        drop(other);
-        assert!(sums.add("a", 1).is_ok());
+        let (known, locked) = (Barrier::new(2), Barrier::new(2));
+        let again = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                sums.add("a", 1).expect("there is a place");
+                known.wait();
+                locked.wait();
+                sums.add("a", 1)
+            });
+            known.wait();
+            let home = (0..2).find(|index| sums.tables.at(*index).lock().keys() == 1);
+            let other = sums.tables.at(home.expect("one has the key")).lock();
+            locked.wait();
+            // Long enough for any number of looks.
+            for _ in 0..10_000 {
+                std::thread::yield_now();
+            }
+            drop(other);
+            thread.join().expect("no panic")
+        });
+        assert!(again.is_ok());
+        assert_eq!(sums.sum("a"), 2);
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl<K: Eq + Clone> Tables<K> {
         &self.tables[index]
     }
 
-    /// The thread's home table, or the next that is not locked. No thread moves while there are no places for its keys.
+    /// The thread's home table, or the next that is not locked. While there are no places for its keys elsewhere, the thread waits at
+    /// home.
     #[inline]
     pub(crate) fn free(&self, places: &Places<K>) -> HomeGuard<'_, Table<K>> {
         let home = self.at(self.router.home());
@@ -77,8 +78,14 @@ impl<K: Eq + Clone> Tables<K> {
             spin_loop();
             home.try_lock()
         };
-        let free = (0..SPINS).find_map(|_| soon());
-        let free = free.or_else(|| others().find_map(|index| self.at(index).try_lock()));
+        if let Some(free) = (0..SPINS).find_map(|_| soon()) {
+            return free;
+        }
+        if !places.has_more() {
+            // Elsewhere a key that is known here might find no place.
+            return home.lock();
+        }
+        let free = others().find_map(|index| self.at(index).try_lock());
         free.unwrap_or_else(|| home.lock())
     }
 }

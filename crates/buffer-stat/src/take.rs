@@ -30,7 +30,7 @@ pub(crate) struct Progress {
 }
 
 /// How many places a take looks at under one lock: an increment waits no longer than that.
-const PLACES_AT_ONCE: usize = 32;
+pub(crate) const PLACES_AT_ONCE: usize = 32;
 
 impl Progress {
     pub(crate) fn new(spare: Spare) -> Self {
