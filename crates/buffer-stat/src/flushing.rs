@@ -16,7 +16,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// meanwhile.
     ///
     /// In an outage it waits. Counts that the sink certainly did not write go back into the sums when their retries are spent; the
-    /// report has them as returned, and the flush ends.
+    /// report has them as returned, and the flush ends. What is left of the window is [`FlushReport::pending`] then, and goes on.
     ///
     /// # Cancel safety
     ///
@@ -153,8 +153,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
             }
             // The driver hands on the rest as well, so no single flush covers what became of it.
             let mut report = buffer.ledger().since(before);
-            if self.ends(&report) || (!rest && turn == Turn::Not) {
+            if !rest && turn == Turn::Not {
                 report.pending = pending;
+                return report;
+            }
+            if self.ends(&report) {
+                // The rest goes on without this flush. Looked at first: what is handed on in between must not be missing.
+                let rest = self.counters.windows.rest();
+                report.pending = rest + buffer.ledger().pending;
                 return report;
             }
             if is_late {
