@@ -1,9 +1,8 @@
 //! Why an item that was accepted did not end up delivered, for whoever waits for it.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
-
-use thiserror::Error;
 
 use crate::reason::DropReason;
 
@@ -13,7 +12,8 @@ pub(crate) type SharedCause = Arc<dyn Error + Send + Sync>;
 /// Why an item that a buffer had accepted was not delivered.
 ///
 /// Not delivered does not mean not written: the sink may have written the item in an attempt that timed out, panicked, was cut off at the
-/// drain's deadline or failed as [uncertain](crate::FlushError::uncertain). Only [`Withdrawn`](NotDelivered::Withdrawn) rules it out.
+/// drain's deadline or failed as [uncertain](crate::FlushError::uncertain). Only an item for which there was no room was certainly never
+/// offered to it.
 ///
 /// # Examples
 ///
@@ -33,30 +33,23 @@ pub(crate) type SharedCause = Arc<dyn Error + Send + Sync>;
 ///     }
 /// }
 /// ```
-#[derive(Debug, Clone, Error)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum NotDelivered {
     /// It was dropped.
-    #[error(
-        "the item was dropped: {reason}; it may have been written if an attempt timed out or ended uncertainly"
-    )]
     #[non_exhaustive]
     Dropped {
         /// Why.
         reason: DropReason,
         /// The [`FlushError`](crate::FlushError) of its batch, or the error that it was [rejected](crate::Batch::reject) with. None if
         /// there was no room for it, or if the sink had taken it and did not confirm it.
-        #[source]
         cause: Option<SharedCause>,
     },
-    /// The sink [withdrew](crate::Batch::withdraw) it: it was not written, and the buffer does not have it any more.
-    #[error("the sink withdrew the item without writing it; the sink's author knows where it is")]
+    /// The sink [withdrew](crate::Batch::withdraw) it, so this attempt did not write it, though an earlier one may have. The buffer does not
+    /// have it any more.
     Withdrawn,
     /// The drain's time was up before it was delivered: it is returned to whoever waits for the [close](crate::Summary::undelivered).
-    /// If nobody does, it is dropped, with the reason `drain_timeout`.
-    #[error(
-        "the buffer closed before the item was delivered; the summary has it if somebody waits for the close"
-    )]
+    /// If nobody does, it is dropped, with the reason `drain_timeout`. It is counted as pending until then.
     LeftOver,
 }
 
@@ -65,6 +58,35 @@ impl NotDelivered {
     pub fn drop_reason(&self) -> Option<DropReason> {
         match self {
             Self::Dropped { reason, cause: _ } => Some(*reason),
+            Self::Withdrawn | Self::LeftOver => None,
+        }
+    }
+}
+
+impl fmt::Display for NotDelivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dropped { reason, cause: _ } => write!(
+                f,
+                "the item was dropped: {reason}; it may have been written if an attempt timed out or ended uncertainly"
+            ),
+            Self::Withdrawn => {
+                f.write_str("the sink withdrew the item, though an earlier attempt may have written it; the sink's author knows where it is")
+            }
+            Self::LeftOver => f.write_str(
+                "the buffer closed before the item was delivered; the summary has it if somebody waits for the close",
+            ),
+        }
+    }
+}
+
+// By hand: a derived source would be the `Arc`, which can't be downcast to the error in it.
+impl Error for NotDelivered {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Dropped { reason: _, cause } => {
+                cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
+            }
             Self::Withdrawn | Self::LeftOver => None,
         }
     }

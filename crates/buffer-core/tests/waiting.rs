@@ -1,6 +1,6 @@
 //! `insert_and_wait` answers with the outcome of the very item, and never sits out the interval; a receipt does.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,9 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Buffer, DropReason, InsertAndWaitError, NotDelivered, Trigger};
+use buffer_core::{
+    Buffer, DropReason, FlushError, FlushErrorKind, InsertAndWaitError, NotDelivered, Trigger,
+};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -268,4 +270,17 @@ async fn whoever_is_answered_finds_the_item_in_the_ledger() {
         buffer.flush().await;
         assert_eq!(looks.pending.load(Ordering::Relaxed), 0);
     }
+}
+
+/// Fails when the cause shows as the pointer that it is shared by.
+#[tokio::test(start_paused = true)]
+async fn the_sink_s_own_error_is_found_behind_an_answer() {
+    let sink = ScriptedSink::new([Reply::Permanent]);
+    let buffer = Buffer::builder().build(sink).unwrap();
+    let error = buffer.insert_and_wait(1).await.unwrap_err();
+    let first: &(dyn Error + 'static) = &error;
+    let mut causes = std::iter::successors(Some(first), |error| (*error).source());
+    let own = causes.find_map(|error| error.downcast_ref::<FlushError>());
+    assert_eq!(own.map(FlushError::kind), Some(FlushErrorKind::Permanent));
+    let _ = buffer.close().await;
 }

@@ -65,9 +65,7 @@ async fn too_many_keys_end_windows_early_again_after_one_had_to_wait_for_a_rest(
     // The second window is crowded while counts of the first wait for a partition; the third is crowded when all is delivered.
     for (round, pause) in [(1, 2), (2, 60), (3, 60)] {
         for key in 0..20 {
-            stats
-                .increment(format!("{key} in {round}").as_str(), 1)
-                .unwrap();
+            stats.increment(format!("{key} in {round}").as_str(), 1).unwrap();
         }
         sleep(Duration::from_secs(pause)).await;
     }
