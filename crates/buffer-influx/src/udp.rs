@@ -185,7 +185,8 @@ impl Flush<Line> for UdpSink {
             batch.deliver(first..end);
             first = end;
         }
-        if is_refused.swap(way.is_refused, Relaxed) < way.is_refused {
+        let was_refused = is_refused.swap(way.is_refused, Relaxed);
+        if way.is_refused && !was_refused {
             let address = &target.address;
             tracing::warn!(%address, "nobody listens for the datagrams, which are lost; check that the listener runs and the address");
         }
