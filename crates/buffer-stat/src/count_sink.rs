@@ -12,6 +12,7 @@ use std::sync::Arc;
 use buffer_core::{Batch, Flush, FlushError, FlushErrorKind, async_trait};
 use parking_lot::Mutex;
 
+use crate::caught::caught;
 use crate::count::Count;
 use crate::windows::Windows;
 
@@ -53,7 +54,7 @@ where
 {
     async fn flush(&self, batch: &mut Batch<Count<K>>) -> Result<(), FlushError> {
         let known = self.begin(batch);
-        if !known.unsure && known.refused > self.retries && self.merge_back(batch, known) {
+        if !known.unsure && known.refused > self.retries && self.merge_back(batch) {
             // The sink was not asked, so this says nothing of it: an error would be one of the sink's.
             return Ok(());
         }
@@ -92,19 +93,13 @@ impl<K: Hash + Eq + Clone, S> CountSink<K, S> {
         known
     }
 
-    /// Puts the batch back into the sums, unless the counters are closed: then it is tried until the drain's time is up.
-    fn merge_back(&self, batch: &mut Batch<Count<K>>, known: Lane) -> bool {
-        // This attempt writes nothing, even if the keys' code panics.
-        *self.lanes[batch.partition()].lock() = known;
-        let hashes = batch
-            .iter()
-            .map(|count| self.windows.sums.hash(&count.key))
-            .collect();
-        let merged = self.windows.merge_back(hashes, || batch.withdraw());
-        if merged.is_err() {
-            self.begin(batch);
-        }
-        merged.is_ok()
+    /// Puts the batch back into the sums, unless the counters are closed or a key's `Hash` panics: then the sink is asked again, in the
+    /// first case until the drain's time is up.
+    fn merge_back(&self, batch: &mut Batch<Count<K>>) -> bool {
+        let hash = |count: &Count<K>| caught(|| self.windows.sums.hash(&count.key));
+        // A panic that went on from here would come again in each attempt, and keep the partition for good.
+        let hashes: Option<Vec<u64>> = batch.iter().map(hash).collect();
+        hashes.is_some_and(|hashes| self.windows.merge_back(hashes, || batch.withdraw()).is_ok())
     }
 }
 

@@ -148,6 +148,40 @@ async fn a_key_whose_hash_or_clone_panics_loses_no_sum() {
     assert_eq!(all(), 13);
 }
 
+/// Fails when the panic costs the sink its next attempt: the broken copy `a_hash_that_panics_on_the_way_back`.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_hash_panics_while_counts_go_back_keeps_no_partition() {
+    /// Writes nothing in the first two attempts.
+    struct Late(Sums, Mutex<u32>);
+    #[async_trait]
+    impl Flush<Count<Touchy>> for Late {
+        async fn flush(&self, batch: &mut Batch<Count<Touchy>>) -> Result<(), FlushError> {
+            let left = self.1.lock().checked_sub(1);
+            if let Some(left) = left {
+                *self.1.lock() = left;
+                return Err(FlushError::transient("scripted"));
+            }
+            self.0.flush(batch).await
+        }
+    }
+    let sums = Sums::default();
+    let stats = StatBuffer::builder()
+        .partitions(1)
+        .retries(0)
+        .build(Late(sums.clone(), Mutex::new(2)))
+        .unwrap();
+    let script = Arc::<Script>::default();
+    for name in 0..10 {
+        let script = Arc::clone(&script);
+        stats.increment(&Touchy { name, script }, 1).unwrap();
+    }
+    stats.request_flush();
+    on(&script.hash, true);
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(*sums.all.lock() + *sums.of_bad.lock(), 10);
+    assert_eq!((stats.tallies().merged_back, stats.ledger().pending), (0, 0));
+}
+
 /// Fails when the window that those before it have begun has no timer.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_panics_among_many_leaves_those_before_it_a_window_that_ends() {
