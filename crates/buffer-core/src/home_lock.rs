@@ -13,7 +13,7 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 ///
 /// It is given back by a plain store. A lock that keeps a list of waiters has to look at the list instead: one more atomic step,
 /// which is about half of an insert. The price is paid by a thread that finds the lock taken. One that can go elsewhere does so;
-/// one that can't looks again for some microseconds, lets other threads run, and then sleeps briefly, so that a preempted holder can go
+/// one that can't looks again a few times, lets other threads run, and then sleeps briefly, so that a preempted holder can go
 /// on, whatever its priority.
 ///
 /// If its holder panics, it is given back.
@@ -62,8 +62,8 @@ enum Asks {
     ForWay,
 }
 
-/// After this many, a holder that runs is through, even if it writes to memory that is new.
-const LOOKS: u32 = 200;
+/// After this many, a holder that runs is through.
+const LOOKS: u32 = 16;
 /// After this many, a holder that was preempted has had its turn, if priorities let it.
 const LOOKS_AND_YIELDS: u32 = LOOKS + 8;
 const SLEEP: Duration = Duration::from_micros(50);
