@@ -36,16 +36,9 @@ fn drop_payload(panic: Box<dyn Any + Send>) {
 
 /// Drops values whose destructors are user code: all of them, even if some panic.
 pub(crate) fn drop_caught<T>(values: Vec<T>) {
-    drop(emptied_caught(values));
-}
-
-/// The same, and hands back the memory that they were in.
-pub(crate) fn emptied_caught<T>(mut values: Vec<T>) -> Vec<T> {
-    let mut drained = values.drain(..);
+    let mut values = values.into_iter();
     // A value that panics is through, and the next call goes on behind it.
-    while caught(|| drained.by_ref().for_each(drop)).is_err() {}
-    drop(drained);
-    values
+    while caught(|| values.by_ref().for_each(drop)).is_err() {}
 }
 
 /// Drives a future that holds user code, and drops it: its panics are caught, even one in its drop when this very future is

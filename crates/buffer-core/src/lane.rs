@@ -15,7 +15,7 @@ use crate::attempt::{AttemptResult, BatchOutcome};
 use crate::batch::Batch;
 use crate::batch_id::BatchId;
 use crate::burial::{Burial, forget};
-use crate::caught::{caught, drop_caught, emptied_caught};
+use crate::caught::{caught, drop_caught};
 use crate::causes::{Causes, Fate};
 use crate::contents::{Group, Marked};
 use crate::drain::Left;
@@ -35,8 +35,8 @@ pub(crate) struct Lane<T> {
     pub(crate) flusher: Arc<Flusher<T>>,
     pub(crate) index: usize,
     hand: Hand<T>,
-    /// The memory of the batch before, for a later one.
-    spare: Vec<T>,
+    /// Whether the last attempt is to be reported.
+    is_unreported: bool,
     /// The burial of what it has dropped, before it goes on. None if nothing was dropped.
     burial: Option<Box<Burial<T>>>,
 }
@@ -59,7 +59,7 @@ impl<T: Send + 'static> Lane<T> {
             flusher,
             index,
             hand: Hand::empty(),
-            spare: Vec::new(),
+            is_unreported: false,
             burial: None,
         }
     }
@@ -101,7 +101,8 @@ impl<T: Send + 'static> Lane<T> {
             tokio::task::consume_budget().await;
             self.flush_hand().await?;
             let report = |reading| self.shared.report_read(iter::once((self.index, reading)));
-            match self.shared.partitions[self.index].next(Instant::now(), &mut self.spare, report) {
+            let report = std::mem::take(&mut self.is_unreported).then_some(report);
+            match self.shared.partitions[self.index].next(Instant::now(), report) {
                 Next::Flush(sealed) => {
                     let batch = Batch::new(sealed, self.index, Arc::clone(&self.shared.name));
                     self.shared.meter.batch(batch.len(), batch.bytes());
@@ -113,7 +114,6 @@ impl<T: Send + 'static> Lane<T> {
                 },
                 Next::Wait => {
                     self.hand.shrink();
-                    self.spare = Vec::new();
                     return ControlFlow::Continue(Rest::Waits);
                 }
                 Next::Gather => tokio::task::yield_now().await,
@@ -167,8 +167,10 @@ impl<T: Send + 'static> Lane<T> {
             let holds = self.shared.hold.report(self.index, sign, began, now);
             let (outcome, again) = self.settle(verdict);
             self.shared.meter.attempt(outcome, now - began);
-            if result != AttemptResult::Ok {
-                self.shared.report();
+            match result {
+                // With what comes next.
+                AttemptResult::Ok => self.is_unreported = true,
+                _ => self.shared.report(),
             }
             if let Some(delay) = again
                 && !holds
@@ -363,7 +365,7 @@ impl<T: Send + 'static> Lane<T> {
     }
 
     /// Settles what the sink keeps: it is delivered, or returned.
-    fn settle_kept(&mut self, id: BatchId, outcome: Outcome, group: Group<T>) {
+    fn settle_kept(&self, id: BatchId, outcome: Outcome, group: Group<T>) {
         let Group { items, count, bytes } = group;
         self.shared.settle(&Settled {
             outcome,
@@ -374,12 +376,7 @@ impl<T: Send + 'static> Lane<T> {
             batch: Some(id),
             causes: &Causes::None,
         });
-        // A later batch is likely to need as much.
-        let fits = items.len() >= items.capacity() / 2;
-        let memory = emptied_caught(items);
-        if fits {
-            self.spare = memory;
-        }
+        drop_caught(items);
     }
 
     fn settle_dropped(&mut self, id: BatchId, group: Group<T>, reason: DropReason, causes: Causes) {

@@ -13,7 +13,7 @@ use crate::drain::{Begin, Drain, Left};
 use crate::intake::Refused;
 use crate::outcome::Outcome;
 use crate::overflow::Overflow;
-use crate::partition::{Next, Partition};
+use crate::partition::{Next, Partition, UNREPORTED};
 use crate::size::Size;
 use crate::slot::{Letters, Slot};
 use crate::trigger::Triggers;
@@ -60,7 +60,7 @@ fn deliver(partition: &Partition<u32>, items: usize) {
 
 /// Takes what there is; says whether this was the end.
 fn take(partition: &Partition<u32>, taken: &mut Vec<u32>) -> bool {
-    match partition.next(Instant::now() + Duration::from_secs(3_600), &mut Vec::new(), drop) {
+    match partition.next(Instant::now() + Duration::from_secs(3_600), UNREPORTED) {
         Next::Flush(sealed) => taken.extend(sealed.items),
         Next::WaitUntil(_) => unreachable!("every batch is due at once"),
         Next::Gather => {}
@@ -275,7 +275,7 @@ fn a_barrier_is_reached_when_what_was_admitted_before_it_is_settled() {
         }
         producer.join().unwrap();
         let waiting = asker.join().unwrap();
-        let Next::Wait = partition.next(Instant::now(), &mut Vec::new(), drop) else {
+        let Next::Wait = partition.next(Instant::now(), UNREPORTED) else {
             unreachable!("all is taken")
         };
         let wait = waiting.wait.expect("the worker is there");

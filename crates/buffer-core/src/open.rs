@@ -11,8 +11,6 @@ use crate::weights::Weights;
 /// The batch that items join.
 pub(crate) struct OpenBatch<T> {
     items: Vec<T>,
-    /// The memory of a settled batch, for the next one.
-    spare: Vec<T>,
     weights: Weights,
     waiters: Waiters,
     /// Set with the first item.
@@ -46,7 +44,6 @@ impl<T> OpenBatch<T> {
     pub(crate) fn new() -> Self {
         Self {
             items: Vec::new(),
-            spare: Vec::new(),
             weights: Weights::default(),
             waiters: Waiters::default(),
             first: None,
@@ -108,22 +105,9 @@ impl<T> OpenBatch<T> {
             triggers.draw(at, &mut self.rng)
         };
         self.first = Some(First { at, limits });
-        self.items = std::mem::take(&mut self.spare);
         self.items.reserve(self.expected);
         self.weights.reserve(self.expected_weights);
         limits.items
-    }
-
-    /// Takes memory for the next batch, unless it has some.
-    pub(crate) fn keep(&mut self, spare: &mut Vec<T>) {
-        if self.spare.capacity() == 0 {
-            self.spare = std::mem::take(spare);
-        }
-    }
-
-    /// Gives back the memory for the next batch.
-    pub(crate) fn shrink(&mut self) {
-        self.spare = Vec::new();
     }
 
     /// Adds an item to it; says whether it is full now, and by which trigger.

@@ -60,6 +60,10 @@ pub(crate) enum Next<T> {
     End,
 }
 
+/// What a test reports.
+#[cfg(test)]
+pub(crate) const UNREPORTED: Option<fn(Reading)> = None;
+
 /// A wait until everything that was admitted before is settled.
 pub(crate) struct Waiting {
     /// None if the worker has ended.
@@ -137,19 +141,20 @@ impl<T> Partition<T> {
         self.state.lock().closed
     }
 
-    /// What the worker, which has nothing in hand, does next. It brings memory for a later batch, which it keeps if there is some already.
+    /// What the worker, which has nothing in hand, does next.
     ///
-    /// The partition is read for a report in the same step, as inserting threads want the lock, too. It is reported before anybody who
-    /// waits at a barrier goes on.
-    pub(crate) fn next(&self, now: Instant, spare: &mut Vec<T>, report: impl FnOnce(Reading)) -> Next<T> {
+    /// If the partition is to be reported, it is read in the same step, as inserting threads want the lock, too. It is reported before
+    /// anybody who waits at a barrier goes on.
+    pub(crate) fn next(&self, now: Instant, report: Option<impl FnOnce(Reading)>) -> Next<T> {
         let mut reached = Vec::new();
         let mut state = self.state.lock();
-        state.open.keep(spare);
         let next = Self::next_locked(&mut state, now, &mut reached);
-        let reading = self.read(&mut state);
+        let report = report.map(|report| (report, self.read(&mut state)));
         let tally = state.tally;
         drop(state);
-        report(reading);
+        if let Some((report, reading)) = report {
+            report(reading);
+        }
         // Under the lock a waker, which is user code, might call back.
         for barrier in reached {
             barrier.reach(tally);
@@ -186,14 +191,13 @@ impl<T> Partition<T> {
         if let Some(Entry::Sealed(sealed)) = state.queue.pop_front() {
             return Next::Flush(state.hand_out(sealed));
         }
-        // Gives back the memory that a burst took.
-        state.queue = VecDeque::new();
-        state.open.shrink();
         if state.closed {
             state.ended = true;
             return Next::End;
         }
         state.sleep = Sleep::Sound;
+        // Gives back the memory that a burst took.
+        state.queue = VecDeque::new();
         Next::Wait
     }
 
@@ -352,7 +356,7 @@ mod tests {
 
     /// Takes the next batch and delivers it.
     fn deliver(partition: &Partition<u32>) -> Vec<u32> {
-        let Next::Flush(sealed) = partition.next(Instant::now(), &mut Vec::new(), drop) else {
+        let Next::Flush(sealed) = partition.next(Instant::now(), UNREPORTED) else {
             return Vec::new();
         };
         let size = Size {
@@ -389,36 +393,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_memory_of_a_settled_batch_serves_a_later_one() {
-        let partition = partition(2, 10);
-        (0..3).for_each(|item| admit(&partition, item));
-        let mut spare = deliver(&partition);
-        let memory = spare.as_ptr();
-        spare.clear();
-        assert!(matches!(
-            partition.next(Instant::now(), &mut spare, drop),
-            Next::WaitUntil(_)
-        ));
-        assert_eq!(spare.capacity(), 0);
-        (3..5).for_each(|item| admit(&partition, item));
-        assert_eq!(partition.state.lock().open.items().as_ptr(), memory);
-    }
-
-    #[test]
-    fn a_partition_that_rests_keeps_no_memory() {
-        let partition = partition(2, 10);
-        let mut spare = Vec::with_capacity(2);
-        assert!(matches!(
-            partition.next(Instant::now(), &mut spare, drop),
-            Next::Wait
-        ));
-        assert_eq!(spare.capacity(), 0, "it was handed over");
-        let mut another = Vec::with_capacity(2);
-        partition.state.lock().open.keep(&mut another);
-        assert_eq!(another.capacity(), 0, "nothing was kept, so this is");
-    }
-
     /// Its insert finds the partition closed, so what it dropped would be dropped for nothing.
     #[tokio::test]
     async fn nothing_is_dropped_for_an_insert_that_met_a_close() {
@@ -445,7 +419,7 @@ mod tests {
     async fn a_barrier_that_is_passed_over_counts_what_was_before_it_alone() {
         let partition = partition(2, 6);
         (0..2).for_each(|item| admit(&partition, item));
-        let Next::Flush(in_hand) = partition.next(Instant::now(), &mut Vec::new(), drop) else {
+        let Next::Flush(in_hand) = partition.next(Instant::now(), UNREPORTED) else {
             unreachable!("it is full")
         };
         (2..4).for_each(|item| admit(&partition, item));
