@@ -153,7 +153,8 @@ impl<T> Partition<T> {
         let tally = state.tally;
         drop(state);
         if let Some((report, reading)) = report {
-            report(reading);
+            // What is to be flushed next is in no other hand yet, so nothing may unwind.
+            let _ = caught(|| report(reading));
         }
         // Under the lock a waker, which is user code, might call back.
         for barrier in reached {
