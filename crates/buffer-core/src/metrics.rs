@@ -192,7 +192,7 @@ pub(crate) const IN_FLIGHT: Metric = gauge(
 pub(crate) const HELD: Metric = gauge(
     "buffer_held",
     "buffers",
-    "Whether the sink is out and the partitions are held: 1, or 0.",
+    "How many buffers of this name are held, as their sink is out.",
 );
 pub(crate) const INSERT_WAIT: Metric = histogram(
     "buffer_insert_wait_seconds",

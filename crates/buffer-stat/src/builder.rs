@@ -133,7 +133,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     ///
     /// A key incremented in several partitions counts once in each; an idle key keeps counting for up to one more window. With zero,
     /// every key is beyond the bound. Whether a key is there already is asked in the partition that the thread adds to: one that only
-    /// others have is new.
+    /// others have is new. A key that is [flushed by hand](crate::StatBuffer::flush_key) takes a place in each partition for about two windows.
     ///
     /// The bound applies to keys that are let in. Keys whose counts the sink did not write, and that go [back into the
     /// sums](Self::retries), come back in any case, even if others have taken their places: up to `partitions` × `batch_size` at a

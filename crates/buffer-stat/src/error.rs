@@ -25,7 +25,9 @@ pub enum IncrementError {
     #[error("the counters are closed; this increment was not counted")]
     Closed,
     /// There are [`max_keys`](crate::StatBuilder::max_keys) keys already, and [`MaxKeys::Refuse`](crate::MaxKeys::Refuse) is set.
-    #[error("there are max_keys keys already; flush, raise max_keys or choose another MaxKeys")]
+    #[error(
+        "there are max_keys keys already; raise max_keys, choose another MaxKeys, or wait until idle keys have left"
+    )]
     TooManyKeys,
 }
 

@@ -117,9 +117,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// ```
     /// use buffer_stat::StatBuffer;
     ///
-    /// /// From any thread or task: a page whose views are many is not to wait for the end of the window.
-    /// fn count(views: &StatBuffer<String>, page: &str) {
-    ///     if views.increment(page, 1).is_ok() && views.count(page) >= 1_000 {
+    /// /// From any thread or task: a page that was viewed often at once is not to wait for the end of the window.
+    /// fn count(views: &StatBuffer<String>, page: &str, more: i64) {
+    ///     if views.increment(page, more).is_ok() && more >= 1_000 {
     ///         views.request_flush_key(page);
     ///     }
     /// }

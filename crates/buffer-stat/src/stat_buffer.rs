@@ -124,7 +124,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
 
     /// The sum of `key` in the running window, without counts that are already on their way to the sink.
     ///
-    /// A sum beyond the range of `i64` is shown as the nearest end of the range, but flushed exactly.
+    /// A sum beyond the range of `i64` is shown as the nearest end of the range, but flushed exactly. It is looked for in every partition,
+    /// under the locks that increments take: do not ask with each increment.
     pub fn count<Q>(&self, key: &Q) -> i64
     where
         K: Borrow<Q>,
