@@ -114,6 +114,17 @@ impl<R> Runtimes<R> {
         worker
     }
 
+    /// Ends the wait of a worker for its buffer's turn; says whether it was still to come.
+    pub(crate) fn force_turn(&self, worker: WorkerId) -> bool {
+        let mut state = self.state.lock();
+        let Some(woken) = state.open.remove(&worker) else {
+            return false;
+        };
+        state.draining.insert(worker);
+        woken.notify_one();
+        true
+    }
+
     /// The buffer of a rescued worker was open and drains now.
     pub(crate) fn begin_drain(&self, worker: WorkerId) {
         let mut state = self.state.lock();
@@ -263,6 +274,23 @@ mod tests {
         runtimes.begin_drain(open[1]);
         runtimes.through(open[1]);
         runtimes.through(open[0]);
+        assert!(runtimes.state.lock().is_empty(), "nothing is left");
+    }
+
+    #[test]
+    fn a_turn_that_is_forced_comes_once_whatever_drains() {
+        let runtimes = Runtimes::<()>::new();
+        let draining = runtimes.drain(2);
+        let open = runtimes.stay_open(1);
+        let mut turn = task::spawn(runtimes.turn(open));
+        assert_pending!(turn.poll());
+        assert!(runtimes.force_turn(open));
+        assert!(turn.is_woken());
+        assert_ready!(turn.poll());
+        assert!(!runtimes.force_turn(open));
+        runtimes.begin_drain(open);
+        runtimes.through(open);
+        runtimes.through(draining);
         assert!(runtimes.state.lock().is_empty(), "nothing is left");
     }
 }

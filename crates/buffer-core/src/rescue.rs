@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ impl<T: Send + 'static> Drop for Guard<T> {
 
 /// One worker on the rescue runtime.
 struct Rescue {
+    id: WorkerId,
     /// Disconnects when the worker is through.
     through: mpsc::Receiver<()>,
     /// The number of its buffer.
@@ -132,6 +133,7 @@ impl Rescue {
             drop(running);
         }));
         Some(Self {
+            id,
             through,
             buffer,
             is_open,
@@ -144,15 +146,22 @@ impl Rescue {
     fn wait_for(mut rescues: Vec<Self>) {
         rescues.sort_by_key(|rescue| (rescue.is_open, Reverse(rescue.buffer)));
         for buffer in rescues.chunk_by(|one, next| one.buffer == next.buffer) {
-            let turn = std::time::Instant::now();
+            let mut turn = std::time::Instant::now();
             for rescue in buffer {
                 let left = (rescue.limit + GRACE).saturating_sub(rescue.begun.elapsed());
                 let least = match rescue.is_open {
                     true => (rescue.limit / SHARE_OF_THE_NEXT + GRACE).saturating_sub(turn.elapsed()),
                     false => Duration::ZERO,
                 };
-                // Through or out of time: it makes no difference here.
-                let _ = rescue.through.recv_timeout(left.max(least));
+                let ended = rescue.through.recv_timeout(left.max(least));
+                // A rescue from another runtime may block its thread until then, and nobody waits for this one any longer.
+                if ended == Err(RecvTimeoutError::Timeout) && RUNTIMES.force_turn(rescue.id) {
+                    turn = std::time::Instant::now();
+                    // Through or out of time: it makes no difference here.
+                    let _ = rescue
+                        .through
+                        .recv_timeout(rescue.limit / SHARE_OF_THE_NEXT + GRACE);
+                }
             }
         }
     }
@@ -171,7 +180,8 @@ async fn where_it_may_block(future: impl Future<Output = ()>) {
     .await;
 }
 
-/// Waits until the worker's buffer closes, or closes it when its turn comes. Either way it ends while it is waited for.
+/// Waits until the worker's buffer closes, or closes it when its turn comes. Either way it ends while it is waited for: if the turn does
+/// not come in time, [`Rescue::wait_for`] forces it.
 async fn close_in_turn<T>(shared: Arc<Shared<T>>, id: WorkerId, dead: Id, limit: Duration) {
     /// A task that never ends keeps its guard, and nobody knows whether there is more to rescue.
     const AT_MOST: Duration = Duration::from_secs(1);

@@ -120,10 +120,9 @@ impl Flush<u32> for BlocksElsewhere {
     }
 }
 
-/// Fails when only whoever waits for a runtime gives up what is rescued from it.
-#[test]
-fn a_rescue_that_blocks_is_given_up_even_where_its_runtime_has_a_task_that_never_ends() {
-    let _alone = ONE_AT_A_TIME.lock();
+/// A rescue that blocks its thread for three seconds, until it is given up, while its runtime has a task that never ends. Returns what
+/// lets it go on.
+fn a_rescue_that_blocks() -> Vec<mpsc::Sender<()>> {
     let gone = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -150,12 +149,34 @@ fn a_rescue_that_blocks_is_given_up_even_where_its_runtime_has_a_task_that_never
     gone.shutdown_background();
     // The second attempt at it, in the rescue.
     attempts.recv().unwrap();
+    releases
+}
+
+/// Fails when only whoever waits for a runtime gives up what is rescued from it.
+#[test]
+fn a_rescue_that_blocks_is_given_up_even_where_its_runtime_has_a_task_that_never_ends() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let releases = a_rescue_that_blocks();
     let runtime = current_thread();
     let sink = ScriptedSink::new([]);
     let open = builder(&runtime, 1).last_items(|| vec![1]);
     let open = open.build(sink.clone()).unwrap();
     drop(runtime);
     assert_eq!(sink.delivered(), [1]);
+    drop((open, releases));
+}
+
+/// Fails when an open buffer's turn may come after its runtime's end has stopped waiting for it.
+#[test]
+fn an_open_buffer_closes_before_its_end_is_no_longer_waited_for() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let releases = a_rescue_that_blocks();
+    let runtime = current_thread();
+    let open = builder(&runtime, 1).drain_timeout(Duration::from_millis(600));
+    let open = open.last_items(|| vec![1]).build(ScriptedSink::new([])).unwrap();
+    drop(runtime);
+    let ledger = open.ledger();
+    assert_eq!((ledger.accepted, ledger.pending), (1, 0));
     drop((open, releases));
 }
 
