@@ -2,13 +2,14 @@
 //!
 //! A reading has four tags and six fields, three of them floats, and a timestamp; there are a thousand different ones of a hundred
 //! series. Those of the second load have something to escape in every name and text. All contenders that write InfluxDB's form are
-//! checked to write what the bound writes. With the argument `once line` or `once series`, or the same with `escaped` behind it, it
-//! encodes 10,000 lines and ends, for an instruction counter.
+//! checked to write what the bound writes.
 
 #[path = "encode/by_hand.rs"]
 mod by_hand;
 #[path = "encode/contenders.rs"]
 mod contenders;
+#[path = "encode/ours.rs"]
+mod ours;
 #[path = "encode/readings.rs"]
 mod readings;
 #[path = "encode/special.rs"]
@@ -22,21 +23,12 @@ use buffer_influx::{Dialect, Encoder, SeriesKey};
 use questdb::ingress::{Buffer, ProtocolVersion};
 
 use crate::contenders as by;
-use crate::readings::{HOSTS, Reading};
+use crate::readings::Reading;
 
 /// How often all readings are encoded in a round.
 const TIMES: usize = 100;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["once", what] => once(what, &readings::plain()),
-        ["once", what, "escaped"] => once(what, &special::special()),
-        _ => compare(),
-    }
-}
-
-fn compare() {
     let mut bench = Bench::new("encode", "Encode", "ns per line");
     load(&mut bench, "plain", &readings::plain(), by::questdb);
     // Its check of names refuses commas.
@@ -51,7 +43,7 @@ fn compare() {
 
 fn load(bench: &mut Bench, name: &str, readings: &[Reading], questdb: fn(&mut Buffer, &Reading)) {
     let encoder = Encoder::new(Dialect::Influx1);
-    let keys = keys(&encoder, readings);
+    let keys = ours::keys(&encoder, readings);
     check(&encoder, readings, &keys);
 
     let bound = || {
@@ -74,13 +66,17 @@ fn load(bench: &mut Bench, name: &str, readings: &[Reading], questdb: fn(&mut Bu
     };
     let mut body = Vec::new();
     let line = each(readings, |reading| {
-        let mut line = by::begin(&encoder, reading);
-        black_box(by::set_fields(&mut line, reading).bytes().expect("a valid point"));
+        let mut line = ours::begin(&encoder, reading);
+        black_box(
+            ours::set_fields(&mut line, reading)
+                .bytes()
+                .expect("a valid point"),
+        );
     });
     let own_line = each(readings, |reading| {
-        let mut line = by::begin(&encoder, reading);
+        let mut line = ours::begin(&encoder, reading);
         black_box(
-            by::set_fields(&mut line, reading)
+            ours::set_fields(&mut line, reading)
                 .finish()
                 .expect("a valid point"),
         );
@@ -114,7 +110,11 @@ fn load(bench: &mut Bench, name: &str, readings: &[Reading], questdb: fn(&mut Bu
     let mut next = keys.iter().cycle();
     let series = each(readings, |reading| {
         let mut line = next.next().expect("it goes round").line();
-        black_box(by::set_fields(&mut line, reading).bytes().expect("a valid point"));
+        black_box(
+            ours::set_fields(&mut line, reading)
+                .bytes()
+                .expect("a valid point"),
+        );
     });
     let mut contenders = [
         Contender::new("buffer-influx", series),
@@ -135,59 +135,17 @@ fn each<'a>(readings: &'a [Reading], mut encode: impl FnMut(&'a Reading) + 'a) -
     }
 }
 
-/// A key for each series, which the readings take by turns.
-fn keys(encoder: &Encoder, readings: &[Reading]) -> Vec<SeriesKey> {
-    let first_of_each = readings.iter().take(HOSTS);
-    first_of_each
-        .map(|reading| by::series(encoder, reading))
-        .collect()
-}
-
 /// Everybody who writes InfluxDB's form writes what the bound does.
 fn check(encoder: &Encoder, readings: &[Reading], keys: &[SeriesKey]) {
     for (reading, key) in readings.iter().zip(keys.iter().cycle()) {
         let mut bound = String::new();
         by_hand::push_line(&mut bound, reading);
-        let mut line = by::begin(encoder, reading);
-        assert_eq!(by::set_fields(&mut line, reading).bytes(), Ok(bound.as_bytes()));
+        let mut line = ours::begin(encoder, reading);
+        assert_eq!(ours::set_fields(&mut line, reading).bytes(), Ok(bound.as_bytes()));
         assert_eq!(
-            by::set_fields(&mut key.line(), reading).bytes(),
+            ours::set_fields(&mut key.line(), reading).bytes(),
             Ok(bound.as_bytes())
         );
         assert_eq!(by::point(encoder, reading).as_str(), bound);
-    }
-}
-
-/// Encodes the same lines in every run, after one that allocates what is kept.
-fn once(what: &str, readings: &[Reading]) {
-    let encoder = Encoder::new(Dialect::Influx1);
-    let keys = keys(&encoder, readings);
-    check(&encoder, readings, &keys);
-    for _ in 0..10 {
-        match what {
-            "series" => encode_series(readings, &keys),
-            _ => encode_lines(readings, &encoder),
-        }
-    }
-}
-
-/// What the instruction counter looks at.
-#[inline(never)]
-fn encode_lines(readings: &[Reading], encoder: &Encoder) {
-    for reading in readings {
-        let mut line = by::begin(encoder, reading);
-        black_box(by::set_fields(&mut line, reading).bytes().expect("a valid point"));
-    }
-}
-
-/// What the instruction counter looks at.
-#[inline(never)]
-fn encode_series(readings: &[Reading], keys: &[SeriesKey]) {
-    for (reading, key) in readings.iter().zip(keys.iter().cycle()) {
-        black_box(
-            by::set_fields(&mut key.line(), reading)
-                .bytes()
-                .expect("a valid point"),
-        );
     }
 }

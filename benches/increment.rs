@@ -2,9 +2,6 @@
 //!
 //! Threads increment 27-byte string keys as fast as they can, uniformly or by Zipf's law, while another thread takes the sums every
 //! 100 ms. All sums are checked at the end.
-//!
-//! With the arguments `once with` or `once without` it increments some keys that are there already and ends, with Prometheus' recorder
-//! or without one, for an instruction counter: `.ci/instructions` compares the two.
 
 #[path = "increment/contenders.rs"]
 mod contenders;
@@ -12,8 +9,6 @@ mod contenders;
 mod exporter;
 #[path = "increment/keys.rs"]
 mod keys;
-#[path = "increment/once.rs"]
-mod once;
 #[path = "increment/papaya.rs"]
 mod papaya;
 
@@ -39,10 +34,6 @@ fn increments(keys: usize) -> usize {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let ["once", with] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        return once::once(with == "with");
-    }
     let mut bench = Bench::new(
         "increment",
         "Increment from threads, windows of 100 ms",

@@ -1,8 +1,7 @@
 //! What a metrics recorder costs an insert: `cargo bench -p buffer-benches --bench recorder`.
 //!
 //! One thread inserts into a buffer whose workers report to Prometheus' recorder, and into one whose reports go nowhere, in pairs, in
-//! turns. It prints the median of the paired ratios with a 95 % confidence interval. With the argument `once with` or
-//! `once without` it inserts once and ends, for an instruction counter: `.ci/instructions` compares the two.
+//! turns. It prints the median of the paired ratios with a 95 % confidence interval.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use buffer_core::{Batch, Buffer, Flush, FlushError, async_trait};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 const ITEMS: u64 = 2_000_000;
 const ROUNDS: usize = 31;
@@ -81,19 +80,6 @@ fn main() {
     };
     assert!(SWITCH.set(switch).is_ok(), "it is set once");
     metrics::set_global_recorder(Installed).expect("no other is installed");
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["once", with] => once(with == "with"),
-        _ => compare(),
-    }
-}
-
-fn switch(on: bool) {
-    let switch = SWITCH.get().expect("it is set before");
-    switch.on.store(on, Ordering::Relaxed);
-}
-
-fn compare() {
     let runtime = Runtime::new().expect("a runtime can be built");
     let mut ratios: Vec<f64> = (0..=ROUNDS)
         .map(|round| {
@@ -122,6 +108,11 @@ fn compare() {
     );
 }
 
+fn switch(on: bool) {
+    let switch = SWITCH.get().expect("it is set before");
+    switch.on.store(on, Ordering::Relaxed);
+}
+
 fn timed(runtime: &Runtime, on: bool) -> Duration {
     switch(on);
     let buffer = Buffer::builder()
@@ -141,30 +132,4 @@ fn timed(runtime: &Runtime, on: bool) -> Duration {
     let ledger = runtime.block_on(buffer.close()).ledger;
     assert_eq!(ledger.delivered, ITEMS);
     took
-}
-
-/// Inserts without a worker that runs beside it, so that every run executes the same instructions.
-fn once(on: bool) {
-    switch(on);
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime can be built");
-    let items = 100_000;
-    let buffer = Buffer::builder()
-        .partitions(1)
-        .capacity(items as usize)
-        .runtime(runtime.handle().clone())
-        .build(Nowhere)
-        .expect("the settings make sense");
-    insert_all(&buffer, items);
-    assert_eq!(runtime.block_on(buffer.close()).ledger.delivered, items);
-}
-
-/// What the instruction counter looks at.
-#[inline(never)]
-fn insert_all(buffer: &Buffer<u64>, items: u64) {
-    for item in 0..items {
-        buffer.try_insert(item).expect("there is room");
-    }
 }

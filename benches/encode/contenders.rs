@@ -1,41 +1,12 @@
-//! The contenders: a reading from its raw values to finished text, in the form that each library hands out.
+//! The others, and ours by way of a point: a reading from its raw values to finished text, in the form that each library hands out.
 
-use buffer_influx::{Encoder, Line, LineBuilder, Point, SeriesKey};
+use buffer_influx::{Encoder, Line, Point};
 use influxdb::{Query as _, Timestamp, WriteQuery};
 use influxdb_line_protocol::LineProtocolBuilder;
 use influxdb2::models::{DataPoint, WriteDataPoint as _};
 use questdb::ingress::{Buffer, ColumnName, TableName, TimestampNanos};
 
 use crate::readings::Reading;
-
-/// By way of the builder.
-pub(crate) fn begin<'a>(encoder: &'a Encoder, reading: &Reading) -> LineBuilder<'a> {
-    let mut line = encoder.line(reading.measurement);
-    for (key, value) in &reading.tags {
-        line.tag(key, value);
-    }
-    line
-}
-
-/// The key of the reading's series.
-pub(crate) fn series(encoder: &Encoder, reading: &Reading) -> SeriesKey {
-    let tags = reading.tags.iter().map(|(key, value)| (*key, value.as_str()));
-    encoder.series(reading.measurement, tags).expect("a valid series")
-}
-
-/// Sets what follows the tags.
-pub(crate) fn set_fields<'a, 'b>(
-    line: &'b mut LineBuilder<'a>,
-    reading: &Reading,
-) -> &'b mut LineBuilder<'a> {
-    for (key, value) in reading.floats {
-        line.field(key, value);
-    }
-    line.field(reading.integer.0, reading.integer.1)
-        .field(reading.boolean.0, reading.boolean.1)
-        .field(reading.text.0, &reading.text.1)
-        .timestamp_ns(reading.nanoseconds)
-}
 
 /// By way of a point.
 pub(crate) fn point(encoder: &Encoder, reading: &Reading) -> Line {

@@ -68,16 +68,6 @@ impl Flush<Count<String>> for Sum {
     }
 }
 
-/// A sink that takes everything.
-pub(crate) struct Nowhere;
-
-#[async_trait]
-impl Flush<Count<String>> for Nowhere {
-    async fn flush(&self, _: &mut Batch<Count<String>>) -> Result<(), FlushError> {
-        Ok(())
-    }
-}
-
 impl Stat {
     fn new() -> Self {
         let runtime = Runtime::new().expect("a runtime can be built");

@@ -1,23 +1,21 @@
-//! Hits alone, for an instruction counter.
+//! Increments of keys that are there already.
 
-use buffer_stat::StatBuffer;
-use metrics_exporter_prometheus::PrometheusBuilder;
-use tokio::runtime::Builder;
-
-use crate::contenders::Nowhere;
+use buffer_core::{Batch, Flush, FlushError, async_trait};
+use buffer_stat::{Count, StatBuffer};
+use tokio::runtime::Runtime;
 
 const HITS: usize = 100_000;
 
-/// Increments without a window that ends beside it, so that every run executes the same instructions.
-pub(crate) fn once(with_recorder: bool) {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    if with_recorder {
-        metrics::set_global_recorder(recorder).expect("no other is installed");
+struct Nowhere;
+
+#[async_trait]
+impl Flush<Count<String>> for Nowhere {
+    async fn flush(&self, _: &mut Batch<Count<String>>) -> Result<(), FlushError> {
+        Ok(())
     }
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime can be built");
+}
+
+pub(crate) fn run(runtime: &Runtime) {
     let stats = StatBuffer::builder()
         .partitions(1)
         .runtime(runtime.handle().clone())
