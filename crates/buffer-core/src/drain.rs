@@ -175,11 +175,6 @@ impl<T> Drain<T> {
         self.changed.notify_waiters();
     }
 
-    /// Whether somebody waits for the end, and so has a claim to what is left.
-    pub(crate) fn is_waited_for(&self) -> bool {
-        self.end.lock().waiting > 0
-    }
-
     /// The time until the deadline, if the drain has begun.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         let deadline = self.end.lock().deadline;

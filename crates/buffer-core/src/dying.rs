@@ -3,7 +3,8 @@
 //! A buffer whose last handle is gone drains. Another may still be open: its handles are in a static, in a thread of the program,
 //! or in the sink of a buffer that feeds it. It stays open until the draining ones are through, as they may drop its last handle.
 //! Then the buffers that are still open are closed, the one that was built last first: a sink is built after the buffer that it
-//! feeds. A worker whose time is up is not waited for any longer: its sink may block the thread for ever.
+//! feeds. A worker whose time is up is not waited for any longer: its sink may block the thread for ever. A turn that does not come
+//! while the end of its runtime is waited for is forced: a rescue from another runtime may take longer than that.
 //!
 //! Invariants
 //! 1. A guard is counted from before its task is spawned until it is dropped, and its rescue from before that.
@@ -114,15 +115,14 @@ impl<R> Runtimes<R> {
         worker
     }
 
-    /// Ends the wait of a worker for its buffer's turn; says whether it was still to come.
+    /// Ends the wait of a worker for its buffer's turn, if that is still to come; says whether the worker has time left to drain.
     pub(crate) fn force_turn(&self, worker: WorkerId) -> bool {
         let mut state = self.state.lock();
-        let Some(woken) = state.open.remove(&worker) else {
-            return false;
-        };
-        state.draining.insert(worker);
-        woken.notify_one();
-        true
+        if let Some(woken) = state.open.remove(&worker) {
+            state.draining.insert(worker);
+            woken.notify_one();
+        }
+        state.draining.contains(&worker)
     }
 
     /// The buffer of a rescued worker was open and drains now.
@@ -287,9 +287,11 @@ mod tests {
         assert!(runtimes.force_turn(open));
         assert!(turn.is_woken());
         assert_ready!(turn.poll());
-        assert!(!runtimes.force_turn(open));
         runtimes.begin_drain(open);
+        // It still has time.
+        assert!(runtimes.force_turn(open));
         runtimes.through(open);
+        assert!(!runtimes.force_turn(open));
         runtimes.through(draining);
         assert!(runtimes.state.lock().is_empty(), "nothing is left");
     }

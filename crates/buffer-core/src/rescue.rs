@@ -63,8 +63,8 @@ impl<T: Send + 'static> Drop for Guard<T> {
 /// One worker on the rescue runtime.
 struct Rescue {
     id: WorkerId,
-    /// Disconnects when the worker is through.
-    through: mpsc::Receiver<()>,
+    /// Tells when the worker is through or given up.
+    ended: mpsc::Receiver<()>,
     /// The number of its buffer.
     buffer: u64,
     /// Whether the buffer was open and closes when its turn comes.
@@ -104,7 +104,8 @@ impl Rescue {
         } else {
             RUNTIMES.drain(shared.number)
         };
-        let (running, through) = mpsc::channel();
+        let (running, ended) = mpsc::channel();
+        let given_up = running.clone();
         let buffer = shared.number;
         if is_open {
             // It asks for last items.
@@ -113,9 +114,10 @@ impl Rescue {
                 id,
                 dead,
                 limit,
+                given_up,
             )));
         } else {
-            runtime.spawn(give_up_after(limit, id));
+            runtime.spawn(give_up_after(limit, id, given_up));
         }
         runtime.spawn(where_it_may_block(async move {
             // A sink that was out has no time to lose.
@@ -130,11 +132,11 @@ impl Rescue {
             // last handle of another buffer, which drains from then on.
             drop_caught(vec![worker]);
             RUNTIMES.through(id);
-            drop(running);
+            let _ = running.send(());
         }));
         Some(Self {
             id,
-            through,
+            ended,
             buffer,
             is_open,
             begun: std::time::Instant::now(),
@@ -153,13 +155,14 @@ impl Rescue {
                     true => (rescue.limit / SHARE_OF_THE_NEXT + GRACE).saturating_sub(turn.elapsed()),
                     false => Duration::ZERO,
                 };
-                let ended = rescue.through.recv_timeout(left.max(least));
-                // A rescue from another runtime may block its thread until then, and nobody waits for this one any longer.
+                let ended = rescue.ended.recv_timeout(left.max(least));
+                // A rescue from another runtime may have taken the time until then, so that the turn of this one came late, or is
+                // still to come.
                 if ended == Err(RecvTimeoutError::Timeout) && RUNTIMES.force_turn(rescue.id) {
                     turn = std::time::Instant::now();
                     // Through or out of time: it makes no difference here.
                     let _ = rescue
-                        .through
+                        .ended
                         .recv_timeout(rescue.limit / SHARE_OF_THE_NEXT + GRACE);
                 }
             }
@@ -182,7 +185,13 @@ async fn where_it_may_block(future: impl Future<Output = ()>) {
 
 /// Waits until the worker's buffer closes, or closes it when its turn comes. Either way it ends while it is waited for: if the turn does
 /// not come in time, [`Rescue::wait_for`] forces it.
-async fn close_in_turn<T>(shared: Arc<Shared<T>>, id: WorkerId, dead: Id, limit: Duration) {
+async fn close_in_turn<T>(
+    shared: Arc<Shared<T>>,
+    id: WorkerId,
+    dead: Id,
+    limit: Duration,
+    given_up: mpsc::Sender<()>,
+) {
     /// A task that never ends keeps its guard, and nobody knows whether there is more to rescue.
     const AT_MOST: Duration = Duration::from_secs(1);
     let end = deadline_in(limit);
@@ -200,18 +209,20 @@ async fn close_in_turn<T>(shared: Arc<Shared<T>>, id: WorkerId, dead: Id, limit:
     tokio::spawn(give_up_after(
         deadline.saturating_duration_since(Instant::now()),
         id,
+        given_up,
     ));
-    // A caller that waits has set the deadline. After a handle's drop the whole time starts anew, and nobody here would wait that long.
-    if !shared.drain.is_waited_for() {
-        shared.close_by(deadline);
-    }
+    // After a close that begins now, or a handle's drop, the whole time starts anew, and nobody here would wait that long. An earlier
+    // deadline holds.
+    shared.close_by(deadline);
 }
 
 /// Lets others have their turn when the time of a worker's drain is up: its sink may never let go of its thread, and if its runtime
 /// has a guard that never leaves, nobody waits for it.
-async fn give_up_after(limit: Duration, id: WorkerId) {
+async fn give_up_after(limit: Duration, id: WorkerId, given_up: mpsc::Sender<()>) {
     sleep(limit + GRACE).await;
     RUNTIMES.through(id);
+    // Nobody may wait.
+    let _ = given_up.send(());
 }
 
 /// A buffer whose turn comes when its time is nearly up still has this part of it, but no more: if many buffers hang, each may be the

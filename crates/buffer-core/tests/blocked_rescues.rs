@@ -180,6 +180,22 @@ fn an_open_buffer_closes_before_its_end_is_no_longer_waited_for() {
     drop((open, releases));
 }
 
+/// Fails when a turn that comes shortly before its runtime's end stops waiting has no time of its own.
+#[test]
+fn an_open_buffer_whose_turn_comes_late_ends_while_it_is_waited_for() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let releases = a_rescue_that_blocks();
+    let runtime = current_thread();
+    // The turn comes after three seconds, and the wait for this one ends a fifth of a second later.
+    let open = builder(&runtime, 1).drain_timeout(Duration::from_millis(1_200));
+    let open = open.last_items(|| vec![1]);
+    let open = open.build(ScriptedSink::answering(|_| Reply::Never)).unwrap();
+    drop(runtime);
+    let ledger = open.ledger();
+    assert_eq!((ledger.accepted, ledger.pending), (1, 0));
+    drop((open, releases));
+}
+
 /// Fails when a buffer whose last handle is dropped in the midst of the rescue has its whole time from then on.
 #[test]
 fn a_drain_that_begins_late_in_a_rescue_ends_while_it_is_waited_for() {

@@ -89,6 +89,39 @@ fn the_end_of_a_runtime_does_not_sit_out_a_close_that_has_longer_than_the_drain(
     assert_eq!(buffer.ledger().pending, 0);
 }
 
+/// Fails when only a drain that nobody waits for ends while the end of its runtime waits for it.
+#[test]
+fn a_close_that_begins_in_a_rescue_has_no_longer_than_that() {
+    let runtime = current_thread();
+    let (asked, attempts) = std::sync::mpsc::channel();
+    let builder = || {
+        let builder = Buffer::builder().runtime(runtime.handle().clone());
+        builder.partitions(1).drain_timeout(Duration::from_millis(500))
+    };
+    // It drains, so the turn of the other is not at once.
+    let drains = builder()
+        .build(ScriptedSink::answering(|_| Reply::Never))
+        .unwrap();
+    drains.try_insert(1).unwrap();
+    drop(drains);
+    let sink = ScriptedSink::answering(move |_| {
+        let _ = asked.send(());
+        Reply::Never
+    });
+    let buffer = builder().build(sink).unwrap();
+    buffer.try_insert(1).unwrap();
+    let closed = std::thread::spawn({
+        let buffer = buffer.clone();
+        move || {
+            attempts.recv().unwrap();
+            current_thread().block_on(buffer.close_within(Duration::from_secs(3_600)))
+        }
+    });
+    drop(runtime);
+    assert_eq!(buffer.ledger().pending, 0);
+    assert_eq!(closed.join().unwrap().undelivered, [1]);
+}
+
 #[test]
 fn a_sink_may_block_in_place_in_a_rescue_too() {
     struct Blocking(ScriptedSink<u32>);
