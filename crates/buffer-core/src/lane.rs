@@ -126,6 +126,10 @@ impl<T: Send + 'static> Lane<T> {
     async fn flush_hand(&mut self) -> ControlFlow<OutOfTime> {
         loop {
             self.settle_cut_off();
+            if self.burial.is_some() || self.hand.front().is_some() {
+                // What comes next may have to wait.
+                self.report_unreported();
+            }
             if let Some(burial) = &mut self.burial {
                 burial.bury().await?;
                 self.burial = None;
@@ -179,6 +183,14 @@ impl<T: Send + 'static> Lane<T> {
             }
             // A sink that is always ready would keep other tasks off this thread.
             tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Reports the last attempt if that is still to be done.
+    fn report_unreported(&mut self) {
+        if std::mem::take(&mut self.is_unreported) {
+            let reading = self.partition().reading();
+            self.shared.report_read(iter::once((self.index, reading)));
         }
     }
 

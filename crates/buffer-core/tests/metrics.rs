@@ -292,6 +292,29 @@ async fn an_attempt_that_waits_for_its_answer_shows_as_in_flight() {
     assert_eq!(notes.gauge("buffer_attempts_in_flight"), 0.0);
 }
 
+/// Fails when an attempt is always reported with what comes next, which may have to wait.
+#[tokio::test(start_paused = true)]
+async fn what_an_attempt_settled_is_reported_while_its_burial_hangs() {
+    let notes = Notes::default();
+    let _guard = metrics::set_default_local_recorder(&notes);
+    let (dead, gate) = ScriptedSink::new([]).gated();
+    let buffer = Buffer::builder()
+        .name("burial")
+        .partitions(1)
+        .dead_letters(dead.clone())
+        .build(ScriptedSink::new([Reply::reject(0, Reply::Ok)]))
+        .unwrap();
+    buffer.insert_batch(&mut vec![1, 2]).await.unwrap();
+    buffer.request_flush();
+    dead.attempted(1).await;
+    assert_eq!(notes.counter("buffer_items_delivered_total"), 1);
+    assert_eq!(notes.labelled("buffer_items_dropped_total", "rejected"), 1);
+    assert_eq!(notes.gauge("buffer_items_pending"), 0.0);
+    assert_eq!(notes.gauge("buffer_attempts_in_flight"), 0.0);
+    gate.open();
+    let _ = buffer.close().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn items_that_are_refused_are_reported_by_why() {
     let notes = Notes::default();
