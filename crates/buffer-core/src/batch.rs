@@ -175,7 +175,7 @@ impl<T> Batch<T> {
     ///
     /// See [`Batch`].
     pub fn reject(&mut self, index: usize, error: impl Into<Box<dyn Error + Send + Sync>>) {
-        self.contents.reject(index, error.into());
+        self.contents.reject(index, error.into().into());
     }
 
     /// Takes all items out, for a sink that needs to own them; from then on the batch derefs to an empty slice.

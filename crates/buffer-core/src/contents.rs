@@ -1,6 +1,5 @@
 //! The items of a batch, what the sink has said of each, and how they leave.
 
-use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -120,8 +119,8 @@ impl<T> Contents<T> {
         }
     }
 
-    pub(crate) fn reject(&mut self, index: usize, error: Box<dyn Error + Send + Sync>) {
-        self.marks()[index] = Mark::Rejected(error.into());
+    pub(crate) fn reject(&mut self, index: usize, cause: SharedCause) {
+        self.marks()[index] = Mark::Rejected(cause);
     }
 
     fn marks(&mut self) -> &mut [Mark] {
@@ -312,7 +311,8 @@ mod tests {
         let mut contents = contents(vec![10, 11, 12, 13]);
         contents.deliver(0..1);
         assert_eq!(contents.take(), [10, 11, 12, 13]);
-        contents.reject(3, "bad".into());
+        let cause: Box<dyn std::error::Error + Send + Sync> = "bad".into();
+        contents.reject(3, cause.into());
         let marked = contents.take_marked().expect("some are marked");
         assert_eq!((marked.delivered.count, marked.delivered.bytes), (1, 10));
         assert_eq!((marked.rejected.count, marked.rejected.bytes), (1, 13));

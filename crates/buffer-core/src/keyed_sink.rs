@@ -13,6 +13,7 @@ use crate::flush::Flush;
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::flusher::asked;
 use crate::hand::most_splits;
+use crate::not_delivered::SharedCause;
 use crate::sync::Mutex;
 
 /// A sink that takes one key with the list of its values at a time; see [`Builder::build_keyed`](crate::Builder::build_keyed).
@@ -175,9 +176,9 @@ impl<S> KeyedSink<S> {
                     drop_caught(vec![error]);
                 }
                 FlushErrorKind::Divisible | FlushErrorKind::Permanent => {
-                    let error = Arc::new(error);
+                    let cause: SharedCause = Arc::new(error);
                     part.iter()
-                        .for_each(|index| batch.reject(*index, Arc::clone(&error)));
+                        .for_each(|index| batch.contents.reject(*index, Arc::clone(&cause)));
                 }
                 // What is behind it in the list must not overtake it.
                 FlushErrorKind::Transient | FlushErrorKind::Uncertain | FlushErrorKind::Unavailable => {

@@ -2,10 +2,11 @@
 
 mod lists;
 
+use std::error::Error;
 use std::time::Duration;
 
 use buffer_core::testing::ScriptedSink;
-use buffer_core::{DropReason, FlushError, Health, KeyedBuffer};
+use buffer_core::{DropReason, FlushError, FlushErrorKind, Health, KeyedBuffer};
 use lists::Answer::{Failed, Never, Panic, Slow, Written};
 use lists::{Lists, TEN, one_partition};
 
@@ -79,6 +80,19 @@ async fn a_key_that_is_refused_for_good_is_buried_alone_with_its_own_cause() {
     for ((key, _), cause) in dead.items.iter().zip(&dead.drop_causes) {
         assert!(cause.ends_with(&format!(": room {key} is closed")), "{cause}");
     }
+}
+
+/// Fails when the cause shows as the pointer that a list's items share.
+#[tokio::test(start_paused = true)]
+async fn the_sink_s_own_error_is_found_behind_the_answer_for_a_key() {
+    let lists = Lists::answering(|_| Failed(FlushError::permanent("no such room")));
+    let buffer = one_partition().build_keyed(lists).unwrap();
+    let error = buffer.insert_and_wait("3", 0).await.unwrap_err();
+    let first: &(dyn Error + 'static) = &error;
+    let mut causes = std::iter::successors(Some(first), |error| (*error).source());
+    let own = causes.find_map(|error| error.downcast_ref::<FlushError>());
+    assert_eq!(own.map(FlushError::kind), Some(FlushErrorKind::Permanent));
+    let _ = buffer.close().await;
 }
 
 /// Fails when the next attempt begins with the same key, or anywhere but behind it.
