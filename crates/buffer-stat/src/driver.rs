@@ -49,8 +49,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
         while let Ok(turn) = self.window(may_end_early).await {
             let Ok(handed) = self.hand_over(turn) else { return };
             self.report();
-            // While the last window is still on its way, ending this one early would free nothing.
-            may_end_early = handed.is_some_and(|handed| handed.turned);
+            // While the last window is still on its way, or counts of its keys are, ending this one early would free nothing.
+            may_end_early = handed.is_some_and(|handed| handed.turned && !handed.spared);
         }
     }
 
