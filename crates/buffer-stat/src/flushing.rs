@@ -153,14 +153,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
             }
             // The driver hands on the rest as well, so no single flush covers what became of it.
             let mut report = buffer.ledger().since(before);
-            if !rest && turn == Turn::Not {
+            // The last counts of a close may not have come to the buffer yet.
+            if !rest && turn == Turn::Not && !buffer.is_closed() {
                 report.pending = pending;
                 return report;
             }
             if self.ends(&report) {
-                // The rest goes on without this flush. Looked at first: what is handed on in between must not be missing.
-                let rest = self.counters.windows.rest();
-                report.pending = rest + buffer.ledger().pending;
+                // The rest goes on without this flush.
+                report.pending = self.counters.windows.unsettled();
                 return report;
             }
             if is_late {

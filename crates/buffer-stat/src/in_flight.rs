@@ -86,6 +86,11 @@ impl<K> InFlight<K> {
         self.counts <= counts as u64
     }
 
+    /// How many counts are not settled.
+    pub(crate) fn counts(&self) -> u64 {
+        self.counts
+    }
+
     /// Notes that `counts` counts were settled.
     pub(crate) fn settle(&mut self, counts: usize) {
         self.counts = self.counts.saturating_sub(counts as u64);

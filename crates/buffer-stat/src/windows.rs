@@ -95,6 +95,11 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.current.lock().rest.len() as u64
     }
 
+    /// How many counts are not settled: those of the rest, those that the buffer has, and the last ones on their way to it.
+    pub(crate) fn unsettled(&self) -> u64 {
+        self.current.lock().in_flight.counts()
+    }
+
     pub(crate) fn turned(&self) -> Turned {
         self.current.lock().turned
     }
@@ -273,5 +278,26 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
         self.sums.add_back(left);
         spared
+    }
+}
+
+#[cfg(all(test, not(buffer_loom)))]
+mod tests {
+    use super::*;
+    use crate::max_keys::{MaxKeys, Places};
+
+    /// A flush beside a close would report them neither as pending nor as anything else.
+    #[test]
+    fn last_counts_are_unsettled_before_the_buffer_has_them() {
+        let places = Places::new(usize::MAX, MaxKeys::Refuse);
+        let windows = Windows::new(Sums::new(std::num::NonZeroUsize::MIN, places), false);
+        for key in 0..3 {
+            windows.note(windows.sums.add(&key, 1).expect("open"));
+        }
+        assert_eq!(windows.unsettled(), 0);
+        let last = windows.last_counts();
+        assert_eq!((windows.rest(), windows.unsettled()), (0, 3));
+        windows.settle(last.len(), &last);
+        assert_eq!(windows.unsettled(), 0);
     }
 }
