@@ -29,6 +29,9 @@ struct Key<K> {
     place: usize,
 }
 
+/// So few places are kept, however few keys are on their way.
+const KEPT_PLACES: usize = 1_024;
+
 /// What becomes of a key that has a count on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnItsWay {
@@ -97,6 +100,9 @@ impl<K> InFlight<K> {
         if self.counts == 0 {
             let keys = std::mem::replace(&mut self.keys, HashTable::new());
             keys.into_iter().for_each(drop_caught);
+        } else if self.keys.capacity() > KEPT_PLACES.max(8 * self.keys.len()) {
+            // A burst gives its memory back although something is always on its way.
+            self.keys.shrink_to(2 * self.keys.len(), |key| key.hash);
         }
     }
 }
@@ -199,5 +205,35 @@ impl<K: Eq + Clone> InFlight<K> {
             .keys
             .find(hash, |other| other.hash == hash && is_key(&other.key));
         found.map_or(0, |found| found.sum)
+    }
+}
+
+#[cfg(all(test, not(buffer_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_gives_its_memory_back_though_something_is_always_on_its_way() {
+        let mut in_flight = InFlight::new();
+        let count = |key| Count::new(key, 1, std::time::SystemTime::UNIX_EPOCH);
+        in_flight.begin_window(100_000);
+        for key in 0..100_000 {
+            let gathered = in_flight.gather(
+                Taken {
+                    hash: key,
+                    key,
+                    sum: 1,
+                },
+                OnItsWay::Waits,
+            );
+            assert!(gathered.is_ok());
+            in_flight.send();
+        }
+        for key in 1..100_000 {
+            in_flight.remove(key, &count(key));
+            in_flight.settle(1);
+        }
+        assert!(in_flight.keys.capacity() <= 2 * KEPT_PLACES);
+        assert!(in_flight.has(0, &0));
     }
 }
