@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base64::prelude::{BASE64_STANDARD as BASE64, Engine as _};
 use reqwest::header::{AUTHORIZATION, HeaderValue, InvalidHeaderValue};
 use reqwest::{RequestBuilder, Url};
 
@@ -55,43 +56,99 @@ impl Login {
         }
     }
 
-    /// Takes the password out of a text that repeats the URL.
-    ///
-    /// It follows the user there, so it stands behind a `&`, or an escaped one: `&amp;`, `\u0026`, `%26`. Elsewhere `p=` belongs to a
-    /// line that the server names, and that is found by its text.
+    /// The scheme and the credentials of the header, if the login is one.
+    fn authorization(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::None | Self::Parameters { .. } => None,
+            // RFC 7617, 2.
+            Self::Basic { user, password } => Some(("Basic", BASE64.encode(format!("{user}:{password}")))),
+            Self::Token { scheme, token } => Some((scheme, token.clone())),
+        }
+    }
+
+    /// Takes the secrets out of a text that repeats the request.
     pub(crate) fn remove_from(&self, text: &mut String) {
-        let Self::Parameters { password, .. } = self else {
-            return;
-        };
-        let mut url = Url::parse("http://localhost").expect("a URL");
-        url.query_pairs_mut().append_pair("p", password);
-        let parameter = url.query().unwrap_or_default().to_owned();
-        // The URL as a parameter of another, such as of the page for a login.
-        url.query_pairs_mut().clear().append_key_only(&parameter);
-        let encoded = url.query().unwrap_or_default();
-        for parameter in [
-            &*parameter,
-            &format!("p={password}"),
-            encoded,
-            &encoded.replacen("%3D", "%3d", 1),
-        ] {
-            for and in ["&", ";", "26"] {
-                let shown = format!("{and}{parameter}");
-                if text.contains(&shown) {
-                    *text = text.replace(&shown, &format!("{and}p=***"));
-                }
-            }
+        if let Self::Parameters { password, .. } = self {
+            remove_parameter(password, text);
+        }
+        if let Some((scheme, credentials)) = self.authorization() {
+            remove_credentials(scheme, &credentials, text);
         }
     }
 
     pub(crate) fn add_to(&self, request: RequestBuilder) -> RequestBuilder {
-        match self {
-            Self::None | Self::Parameters { .. } => request,
-            Self::Basic { user, password } => request.basic_auth(user, Some(password)),
-            Self::Token { scheme, token } => match header(scheme, token) {
-                Ok(header) => request.header(AUTHORIZATION, header),
-                Err(_) => unreachable!("checked when the client was built"),
-            },
+        let Some((scheme, credentials)) = self.authorization() else {
+            return request;
+        };
+        match header(scheme, &credentials) {
+            Ok(header) => request.header(AUTHORIZATION, header),
+            Err(_) => unreachable!("checked when the client was built"),
+        }
+    }
+}
+
+/// Takes the password out of a text that repeats the URL.
+///
+/// It follows the user there, so it stands behind a `&`, or an escaped one: `&amp;`, `\u0026`, `%26`. Elsewhere `p=` belongs to a
+/// line that the server names, and that is found by its text.
+fn remove_parameter(password: &str, text: &mut String) {
+    let mut url = Url::parse("http://localhost").expect("a URL");
+    url.query_pairs_mut().append_pair("p", password);
+    let parameter = url.query().unwrap_or_default().to_owned();
+    // The URL as a parameter of another, such as of the page for a login.
+    url.query_pairs_mut().clear().append_key_only(&parameter);
+    let encoded = url.query().unwrap_or_default();
+    for parameter in [
+        &*parameter,
+        &format!("p={password}"),
+        encoded,
+        &with_small_digits(encoded),
+    ] {
+        for and in ["&", ";", "26"] {
+            let shown = format!("{and}{parameter}");
+            if text.contains(&shown) {
+                *text = text.replace(&shown, &format!("{and}p=***"));
+            }
+        }
+    }
+}
+
+/// With `%3d` where there is `%3D`.
+fn with_small_digits(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at(2);
+        shown += &format!("%{}{rest}", digits.to_ascii_lowercase());
+    }
+    shown
+}
+
+/// Takes what stands behind the scheme of a header, and what is too long to be anything else, out of a text.
+fn remove_credentials(scheme: &str, credentials: &str, text: &mut String) {
+    /// A shorter token may be a word in a line that the server names, and that is found by its text.
+    const LONG: usize = 16;
+    // As pages and JSON write it, some of which escape more than they have to.
+    let escaped = [
+        ("", ""),
+        ("/", r"\/"),
+        ("+", "&#43;"),
+        ("+", "&#x2B;"),
+        ("=", "&#x3D;"),
+        ("=", r"\u003d"),
+        ("=", "%3D"),
+    ];
+    for (plain, escaped) in escaped {
+        let shown = match plain {
+            "" => credentials.to_owned(),
+            _ => credentials.replace(plain, escaped),
+        };
+        let behind = format!("{scheme} {shown}");
+        if text.contains(&behind) {
+            *text = text.replace(&behind, &format!("{scheme} ***"));
+        }
+        if credentials.len() >= LONG && text.contains(&shown) {
+            *text = text.replace(&shown, "***");
         }
     }
 }
@@ -151,7 +208,7 @@ mod tests {
             "%2Fwrite%3Fu=user%26p=hid+den%26db=db",
             "u=user&p=hid den",
             "%2Fwrite%3Fu%3Duser%26p%3Dhid%2Bden%26db%3Ddb",
-            "%2fwrite%3fu%3duser%26p%3dhid%2Bden%26db%3ddb",
+            "%2fwrite%3fu%3duser%26p%3dhid%2bden%26db%3ddb",
         ] {
             let mut text = format!("{url} or {url}");
             login.remove_from(&mut text);
@@ -162,6 +219,39 @@ mod tests {
         let mut text = line.to_owned();
         login.remove_from(&mut text);
         assert_eq!(text, line);
+    }
+
+    #[test]
+    fn credentials_are_taken_out_of_a_header_and_a_long_token_from_anywhere() {
+        let token = |token: &str| Login::Token {
+            scheme: "Token",
+            token: token.to_owned(),
+        };
+        let basic = Login::Basic {
+            user: "user".to_owned(),
+            password: "hidden".to_owned(),
+        };
+        let long = "hidden/hidden+hidden==";
+        for (login, text) in [
+            (basic, "Authorization: Basic dXNlcjpoaWRkZW4="),
+            (token("hidden"), r#"{"authorization":"Token hidden"}"#),
+            (token(long), r#"["Token","hidden\/hidden+hidden=="]"#),
+            (token(long), "no such token: hidden/hidden+hidden=="),
+            (token(long), "Token hidden/hidden&#x2B;hidden=="),
+            (token(long), "Token hidden/hidden+hidden&#x3D;&#x3D;"),
+        ] {
+            let mut cleaned = text.to_owned();
+            login.remove_from(&mut cleaned);
+            assert!(cleaned.contains("***"), "{cleaned}");
+            assert!(
+                !cleaned.contains("hidden") && !cleaned.contains("dXN"),
+                "{cleaned}"
+            );
+        }
+        // A short one may be a word in a line.
+        let mut line = "unable to parse 'hidden v=': no".to_owned();
+        token("hidden").remove_from(&mut line);
+        assert_eq!(line, "unable to parse 'hidden v=': no");
     }
 
     #[test]
