@@ -22,7 +22,8 @@ use crate::rejected_line::RejectedLine;
 /// | the server itself failed (500 in its own words), or its connection was lost | tries again, up to `retries`; what is stored already is overwritten |
 /// | single lines are refused by name or number | drops these with a [`RejectedLine`], the others are delivered |
 /// | lines are dropped without a name, others are stored | resends parts until the guilty lines are found, and drops these |
-/// | the batch is refused as a whole, or too large | has it split in halves, down to the guilty lines, and drops these |
+/// | the batch is too large | writes it in parts that fit, and drops lines that are too large alone |
+/// | the batch is refused as a whole | has it split in halves, down to the guilty lines, and drops these |
 ///
 /// Every line has a timestamp, so one that is written again is stored once. `docs/influx.md` in the repository has the whole table.
 ///
@@ -158,6 +159,11 @@ impl Search {
                 reject_all(batch, &part, &refusal, attempt);
                 return ControlFlow::Continue(());
             }
+            // Not left to the buffer, which gives up after some splits: no line is to blame, however many parts it takes.
+            RefusalKind::TooLarge => {
+                self.push_halves(&part);
+                return ControlFlow::Continue(());
+            }
             _ => return ControlFlow::Break(WriteError::Refused(refusal).into_flush_error()),
         }
         let (rest, complete) = reject_named(batch, &part, &refusal, attempt);
@@ -171,13 +177,17 @@ impl Search {
         } else if part.len() == 1 || all_are_guilty(&refusal, part.len()) {
             reject_all(batch, &part, &refusal, attempt);
         } else if stored {
-            let (first, second) = part.split_at(part.len() / 2);
-            self.push(second.to_vec());
-            self.push(first.to_vec());
+            self.push_halves(&part);
         } else {
             return ControlFlow::Break(WriteError::Refused(refusal).into_flush_error());
         }
         ControlFlow::Continue(())
+    }
+
+    fn push_halves(&mut self, part: &[usize]) {
+        let (first, second) = part.split_at(part.len() / 2);
+        self.push(second.to_vec());
+        self.push(first.to_vec());
     }
 
     fn push(&mut self, part: Vec<usize>) {

@@ -184,6 +184,14 @@ async fn a_batch_that_is_too_large_is_split_until_it_fits() {
     }
 }
 
+/// Fails when the splits are left to the buffer, which gives up after eight for each time that the batch can be halved.
+#[tokio::test]
+async fn a_batch_that_is_too_large_is_split_into_as_many_parts_as_it_takes() {
+    let target = Target::from(V2::new("org", "bucket", "token"));
+    let (requests, _) = write(target, How::Bytes(100), 1_000, |_| false).await;
+    assert!(requests > 2 * 8 * 10, "{requests}");
+}
+
 /// None of these shapes says which line it was, or not of which the server can have meant.
 #[tokio::test]
 async fn whatever_else_version_3_says_of_a_partial_write_the_bad_point_is_found() {
