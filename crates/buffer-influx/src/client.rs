@@ -13,7 +13,7 @@ use crate::encoder::Encoder;
 use crate::error::{ClientError, WriteError};
 use crate::line::Line;
 use crate::login::Login;
-use crate::response::{self, ERROR_HEADER};
+use crate::response::{self, ERROR_HEADER, VERSION_HEADER};
 use crate::target::Target;
 
 /// A client of one database or bucket on one server.
@@ -112,7 +112,7 @@ impl Client {
         if !answer.status.is_success() {
             return Err(refused(&answer));
         }
-        let header = answer.headers.get("x-influxdb-version");
+        let header = answer.headers.get(VERSION_HEADER);
         let version = header.and_then(|version| version.to_str().ok().map(str::to_owned));
         Ok(Pong {
             version: version.or_else(|| AnswerBody::of(&answer.body).version),

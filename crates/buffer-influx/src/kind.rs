@@ -10,6 +10,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) message: &'a str,
     /// Whether the message came in InfluxDB's own form.
     pub(crate) in_form: bool,
+    /// Whether InfluxDB has signed the answer with its version: when it panics, it answers in another form.
+    pub(crate) is_signed: bool,
     /// Whether a code of version 2 came with it.
     pub(crate) has_code: bool,
     /// Whether lines are named by their numbers.
@@ -22,6 +24,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         status,
         message,
         in_form,
+        is_signed: _,
         has_code,
         names_lines,
     } = *evidence;
@@ -38,7 +41,8 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         None => (message, false),
     };
     let says = |words: &[&str]| words.iter().any(|words| head.contains(words));
-    let says_partial = says(&["partial write"]);
+    // The page of another server may repeat the lines.
+    let says_partial = in_form && says(&["partial write"]);
     // A cluster says no more than these words when too few of its nodes have the lines.
     if says_partial
         && status.is_server_error()
@@ -48,7 +52,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     {
         return Some(RefusalKind::Failed);
     }
-    if says_partial || split_dropped(message).1.is_some() {
+    if says_partial || in_form && split_dropped(message).1.is_some() {
         return Some(RefusalKind::PartialWrite);
     }
     if status.is_success() {
@@ -62,7 +66,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         return Some(RefusalKind::Unreadable);
     }
     // A cluster has taken the lines and passes them on later.
-    if says(&["hinted handoff queue not empty"]) {
+    if in_form && says(&["hinted handoff queue not empty"]) {
         return None;
     }
     if says(&["database not found"]) {
@@ -158,7 +162,7 @@ fn kind_by_status(evidence: &Evidence<'_>) -> RefusalKind {
         // Something in front of the server has not got the request in time.
         408 | 425 | 429 | 502 | 503 | 504 | 507 | 509 | 529 => RefusalKind::Busy,
         400 | 422 if evidence.in_form => RefusalKind::Rejected,
-        500..=599 if evidence.in_form => RefusalKind::Failed,
+        500..=599 if evidence.in_form || evidence.is_signed => RefusalKind::Failed,
         // A wrong path, or the words of another server, such as one that speaks TLS, or of a proxy: no line is to blame.
         _ => RefusalKind::Misconfigured,
     }

@@ -11,6 +11,9 @@ use crate::connections::{Answer, End};
 use crate::kind::{Evidence, kind, split_dropped};
 use crate::refusal::{Refusal, RefusalKind};
 
+/// In which InfluxDB says its version.
+pub(crate) const VERSION_HEADER: &str = "x-influxdb-version";
+
 /// In which InfluxDB repeats its words.
 pub(crate) const ERROR_HEADER: &str = "x-influxdb-error";
 
@@ -65,6 +68,7 @@ pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
         status: answer.status,
         message: &message,
         in_form,
+        is_signed: answer.headers.contains_key(VERSION_HEADER),
         has_code,
         names_lines: !named.is_empty(),
     };
@@ -413,6 +417,28 @@ mod tests {
             refusal.to_string(),
             "the server answered 503: queue full; write the lines again later"
         );
+    }
+
+    /// Its own panics come as plain text.
+    #[test]
+    fn a_failure_in_any_words_is_the_server_s_own_if_the_answer_has_its_version() {
+        let of_signed = |status| {
+            let signed = [("x-influxdb-version", "1.6.7")];
+            let refusal = judge(&answer(status, &signed, "Internal Server Error"));
+            refusal.expect_err("a refusal").kind()
+        };
+        assert_eq!(of_signed(500), RefusalKind::Failed);
+        assert_eq!(of_signed(404), RefusalKind::Misconfigured);
+    }
+
+    #[test]
+    fn words_in_the_page_of_another_server_mean_nothing() {
+        for words in ["hinted handoff queue not empty", "partial write: no dropped=1"] {
+            let page = format!("<html>POST /write m text=\"{words}\"</html>");
+            for status in [404, 500] {
+                assert_eq!(kind(status, &page), Some(RefusalKind::Misconfigured), "{page}");
+            }
+        }
     }
 
     #[test]
