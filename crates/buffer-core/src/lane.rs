@@ -126,9 +126,9 @@ impl<T: Send + 'static> Lane<T> {
     async fn flush_hand(&mut self) -> ControlFlow<OutOfTime> {
         loop {
             self.settle_cut_off();
-            if self.burial.is_some() || self.hand.front().is_some() {
-                // What comes next may have to wait.
-                self.report_unreported();
+            if self.burial.is_some() {
+                // The dead-letter sink may take its time.
+                report_unreported(&mut self.is_unreported, &self.shared, self.index);
             }
             if let Some(burial) = &mut self.burial {
                 burial.bury().await?;
@@ -148,6 +148,8 @@ impl<T: Send + 'static> Lane<T> {
                 .policy
                 .give_up_after
                 .map(|limit| (limit, flight.batch.opened()));
+            // All may be held meanwhile.
+            report_unreported(&mut self.is_unreported, &self.shared, self.index);
             if let Waited::TooLong = wait_to_pass(&self.shared, self.index, patience).await? {
                 let error = FlushError::unavailable(self.shared.hold.reason());
                 self.condemn(id, DropReason::GivenUp, error);
@@ -183,14 +185,6 @@ impl<T: Send + 'static> Lane<T> {
             }
             // A sink that is always ready would keep other tasks off this thread.
             tokio::task::consume_budget().await;
-        }
-    }
-
-    /// Reports the last attempt if that is still to be done.
-    fn report_unreported(&mut self) {
-        if std::mem::take(&mut self.is_unreported) {
-            let reading = self.partition().reading();
-            self.shared.report_read(iter::once((self.index, reading)));
         }
     }
 
@@ -436,6 +430,14 @@ impl<T: Send + 'static> Lane<T> {
 
     pub(crate) fn partition(&self) -> &Partition<T> {
         &self.shared.partitions[self.index]
+    }
+}
+
+/// Reports the last attempt of a partition if that is still to be done.
+fn report_unreported<T>(is_unreported: &mut bool, shared: &Shared<T>, index: usize) {
+    if std::mem::take(is_unreported) {
+        let reading = shared.partitions[index].reading();
+        shared.report_read(iter::once((index, reading)));
     }
 }
 

@@ -81,7 +81,9 @@ fn a_sink_that_blocks_its_thread_keeps_no_open_buffer_from_its_last_items() {
     ] {
         let runtime = current_thread();
         let sink = ScriptedSink::new([]);
+        // Its turn comes when the others are given up, or never.
         let open = builder(&runtime, 1)
+            .drain_timeout(Duration::from_secs(3_600))
             .last_items(|| vec![1])
             .build(sink.clone())
             .unwrap();

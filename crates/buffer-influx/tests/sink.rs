@@ -323,6 +323,7 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
             "",
             r#"{"error":"Content-Type header is not supported","status":406}"#,
         ),
+        json(405, "", r#"{"error":"Method Not Allowed"}"#),
         json(400, "", r#"{"message":"Bad Request"}"#),
         json(
             400,
