@@ -158,7 +158,8 @@ impl Rescue {
                 let ended = rescue.ended.recv_timeout(left.max(least));
                 // A rescue from another runtime may have taken the time until then, so that the turn of this one came late, or is
                 // still to come.
-                if ended == Err(RecvTimeoutError::Timeout) && RUNTIMES.force_turn(rescue.id) {
+                let is_late = ended == Err(RecvTimeoutError::Timeout) && rescue.is_open;
+                if is_late && RUNTIMES.force_turn(rescue.id) {
                     turn = std::time::Instant::now();
                     // Through or out of time: it makes no difference here.
                     let _ = rescue

@@ -110,16 +110,15 @@ fn a_close_that_begins_in_a_rescue_has_no_longer_than_that() {
     });
     let buffer = builder().build(sink).unwrap();
     buffer.try_insert(1).unwrap();
-    let closed = std::thread::spawn({
-        let buffer = buffer.clone();
-        move || {
-            attempts.recv().unwrap();
-            current_thread().block_on(buffer.close_within(Duration::from_secs(3_600)))
-        }
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        attempts.recv().unwrap();
+        let summary = current_thread().block_on(buffer.close_within(Duration::from_secs(3_600)));
+        ended.send(summary)
     });
     drop(runtime);
-    assert_eq!(buffer.ledger().pending, 0);
-    assert_eq!(closed.join().unwrap().undelivered, [1]);
+    let summary = end.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!((summary.ledger.pending, summary.undelivered), (0, vec![1]));
 }
 
 #[test]
