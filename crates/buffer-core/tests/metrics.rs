@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Batch, Buffer, DropReason, Flush, FlushError, Ledger, Overflow, async_trait};
+use buffer_core::{
+    Batch, Buffer, DropReason, Flush, FlushError, FlushErrorKind, Ledger, Overflow, Routing, async_trait,
+};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use parking_lot::Mutex;
 
@@ -313,6 +315,35 @@ async fn what_an_attempt_settled_is_reported_while_its_burial_hangs() {
     assert_eq!(notes.gauge("buffer_attempts_in_flight"), 0.0);
     gate.open();
     let _ = buffer.close().await;
+}
+
+/// As the one above, where the sink is out meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_a_half_settled_is_reported_while_the_other_half_is_held() {
+    let notes = Notes::default();
+    let _guard = metrics::set_default_local_recorder(&notes);
+    // Single items: the even ones are taken after a second; the odd ones find the sink out, when half of that has passed.
+    let sink = ScriptedSink::answering(|batch: &Batch<u64>| match batch.len() {
+        1 if batch[0] % 2 == 0 => Reply::after(Duration::from_secs(1), Reply::Ok),
+        1 => Reply::after(
+            Duration::from_millis(500),
+            Reply::RetryAfter(Duration::from_secs(200), FlushErrorKind::Unavailable),
+        ),
+        _ => Reply::Divisible,
+    });
+    let buffer = Buffer::builder()
+        .name("held")
+        .partitions(2)
+        .routing(Routing::by_hash(|item| *item))
+        .build(sink)
+        .unwrap();
+    buffer.insert_batch(&mut vec![0, 1, 2]).await.unwrap();
+    buffer.request_flush();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(notes.gauge("buffer_held"), 1.0);
+    assert_eq!(notes.counter("buffer_items_delivered_total"), 1);
+    assert_eq!(notes.gauge("buffer_items_pending"), 2.0);
+    let _ = buffer.close_within(Duration::ZERO).await;
 }
 
 #[tokio::test(start_paused = true)]
