@@ -49,8 +49,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
         while let Ok(turn) = self.window(may_end_early).await {
             let Ok(handed) = self.hand_over(turn) else { return };
             self.report();
-            // While the last window is still on its way, or counts of its keys are, ending this one early would free nothing.
-            may_end_early = handed.is_some_and(|handed| handed.turned && !handed.spared);
+            // While the last window is still on its way, ending this one early would free nothing.
+            may_end_early = handed.is_some_and(|handed| handed.turned);
         }
     }
 
@@ -69,7 +69,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
             let end = from.unwrap_or_else(Instant::now) + self.interval + later;
             // If a flush ends this window, its timer ends too, and the next increment begins another.
             while self.windows.number() == window {
-                if may_end_early && self.windows.is_crowded() {
+                if may_end_early && self.windows.should_end_early() {
                     return Ok(Turn::Early);
                 }
                 let Ok(woken) = timeout_at(end, self.woken()).await else {

@@ -23,6 +23,9 @@ pub(crate) struct Window<K> {
     /// How the window ends once nothing is left of the one before.
     pub(crate) owed: Turn,
     pub(crate) in_flight: InFlight<K>,
+    /// Whether the last window ended early and left sums, as counts of their keys were on their way. Until some are settled, another
+    /// early end would free little.
+    pub(crate) ended_in_vain: bool,
     /// How many counts the last window had: the next is likely to have as many.
     pub(crate) expected: usize,
     pub(crate) turned: Turned,
@@ -46,6 +49,7 @@ impl<K> Window<K> {
             rest: Vec::new(),
             owed: Turn::Not,
             in_flight: InFlight::new(),
+            ended_in_vain: false,
             expected: 0,
             turned: Turned::default(),
             closed: false,

@@ -80,9 +80,10 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.current.lock().number
     }
 
-    /// Whether there are too many keys, so that the window should end early.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.begin.is_crowded()
+    /// Whether there are too many keys, so that the window should end early. While counts of their keys are on their way, it ends
+    /// once for each time that some are settled, and not over and over.
+    pub(crate) fn should_end_early(&self) -> bool {
+        self.begin.is_crowded() && !self.current.lock().ended_in_vain
     }
 
     /// Whether there is a rest. It goes on as partitions come free, even while a flush waits for one that does not.
@@ -128,6 +129,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         let turn = std::mem::replace(&mut window.owed, Turn::Not);
         handed.turned = true;
         handed.spared = self.turn(&mut window, turn);
+        window.ended_in_vain = handed.spared && turn == Turn::Early;
         handed.rest = window.offer(batch_size, insert);
         handed
     }
@@ -206,9 +208,10 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             }
         }
         window.in_flight.settle(settled);
-        let rest = !window.rest.is_empty();
+        let ended_in_vain = std::mem::take(&mut window.ended_in_vain);
+        let goes_on = ended_in_vain || !window.rest.is_empty();
         drop(window);
-        if rest {
+        if goes_on {
             self.wake.notify_one();
         }
     }
