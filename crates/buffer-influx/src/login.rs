@@ -68,6 +68,10 @@ impl Login {
 
     /// Takes the secrets out of a text that repeats the request.
     pub(crate) fn remove_from(&self, text: &mut String) {
+        // Most answers to a write.
+        if text.is_empty() {
+            return;
+        }
         if let Self::Parameters { password, .. } = self {
             remove_parameter(password, text);
         }
@@ -124,25 +128,27 @@ fn with_small_digits(encoded: &str) -> String {
     shown
 }
 
+/// How credentials are written by servers that escape more than they have to, in JSON, in pages and in parameters.
+const ESCAPES: [&[(char, &str)]; 8] = [
+    &[],
+    &[('/', r"\/")],
+    &[('=', r"\u003d")],
+    &[('+', r"\u002B")],
+    &[('+', "&#43;")],
+    &[('+', "&#x2B;")],
+    &[('/', "&#x2F;"), ('=', "&#x3D;")],
+    &[('/', "%2F"), ('=', "%3D"), ('+', "%2B")],
+];
+
 /// Takes what stands behind the scheme of a header, and what is too long to be anything else, out of a text.
 fn remove_credentials(scheme: &str, credentials: &str, text: &mut String) {
     /// A shorter token may be a word in a line that the server names, and that is found by its text.
     const LONG: usize = 16;
-    // As pages and JSON write it, some of which escape more than they have to.
-    let escaped = [
-        ("", ""),
-        ("/", r"\/"),
-        ("+", "&#43;"),
-        ("+", "&#x2B;"),
-        ("=", "&#x3D;"),
-        ("=", r"\u003d"),
-        ("=", "%3D"),
-    ];
-    for (plain, escaped) in escaped {
-        let shown = match plain {
-            "" => credentials.to_owned(),
-            _ => credentials.replace(plain, escaped),
-        };
+    for escapes in ESCAPES {
+        let mut shown = credentials.to_owned();
+        for (plain, escaped) in escapes {
+            shown = shown.replace(*plain, escaped);
+        }
         let behind = format!("{scheme} {shown}");
         if text.contains(&behind) {
             *text = text.replace(&behind, &format!("{scheme} ***"));
@@ -238,7 +244,9 @@ mod tests {
             (token(long), r#"["Token","hidden\/hidden+hidden=="]"#),
             (token(long), "no such token: hidden/hidden+hidden=="),
             (token(long), "Token hidden/hidden&#x2B;hidden=="),
-            (token(long), "Token hidden/hidden+hidden&#x3D;&#x3D;"),
+            (token(long), "Token hidden&#x2F;hidden+hidden&#x3D;&#x3D;"),
+            (token(long), r#""Token hidden/hidden\u002Bhidden==""#),
+            (token(long), "token=hidden%2Fhidden%2Bhidden%3D%3D"),
         ] {
             let mut cleaned = text.to_owned();
             login.remove_from(&mut cleaned);
