@@ -55,6 +55,7 @@ const TESTS: [&str; 25] = [
     "points_for_a_missing_database_create_it_if_they_may",
     "points_for_a_missing_retention_policy_are_held_until_it_is_there",
     "points_wait_for_a_full_write_queue",
+    "points_wait_until_a_full_cache_has_room",
     "points_wait_for_the_right_to_write",
     "special_characters_and_extreme_numbers_come_back_as_they_were",
     "the_example_of_a_writer_reports_the_bad_point_and_reads_the_others_back",
@@ -63,7 +64,6 @@ const TESTS: [&str; 25] = [
     "the_sums_of_an_application_s_metrics_are_stored_through_a_crash_of_the_server",
     "three_thousand_bad_lines_in_one_body_are_all_named",
     "twenty_thousand_random_points_come_back_as_they_were",
-    "what_a_full_cache_refuses_is_dropped_and_counted",
 ];
 
 /// A server for the test `name`, or none if none is installed.

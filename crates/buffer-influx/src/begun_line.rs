@@ -174,7 +174,7 @@ impl<'a> BegunLine<'a> {
     /// Writes a timestamp behind the line, without counting it as part of the line. Says where it ends.
     #[inline]
     pub(crate) fn write_timestamp(&mut self, nanoseconds: i64) -> Option<usize> {
-        if self.next != Next::Field {
+        if self.next != Next::Field || nanoseconds < self.rules.earliest {
             return None;
         }
         let scratch = &mut self.cache.get_mut().scratch;

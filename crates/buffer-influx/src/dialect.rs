@@ -1,5 +1,10 @@
 //! The dialects of the line protocol: what each family of servers reads in its own way.
 
+use crate::moment::EARLIEST;
+
+/// What VictoriaMetrics calls the name of a series among its labels.
+pub(crate) const SERIES_NAME: &str = "__name__";
+
 /// A family of servers that read the line protocol in the same way.
 ///
 /// A target has the right one; you only choose one for an [`Encoder`](crate::Encoder) of your own.
@@ -9,7 +14,7 @@
 /// | `Influx1` | stays single | written as `i64` | names and tags 65,535 bytes together |
 /// | `Influx2` | stays single | written with `u` | the same, and a text of 1,048,576 bytes |
 /// | `Influx3` | is doubled | written with `u` | a name or a text of 65,536 bytes |
-/// | `VictoriaMetrics` | is doubled | written with `u` | a line of 262,144 bytes; no line breaks in texts, no quotes in field keys |
+/// | `VictoriaMetrics` | is doubled | written with `u` | a line of 262,144 bytes; no line breaks in texts, no quotes in field keys, no tag `__name__`; moments from 1970 on |
 ///
 /// # Examples
 ///
@@ -57,6 +62,19 @@ impl Dialect {
             Self::Influx1 | Self::Influx2 | Self::Influx3 => true,
             Self::VictoriaMetrics => false,
         }
+    }
+
+    /// The first moment that is stored, in nanoseconds since 1970. VictoriaMetrics takes zero for now, and has nothing before it.
+    pub(crate) fn earliest(self) -> i64 {
+        match self {
+            Self::Influx1 | Self::Influx2 | Self::Influx3 => EARLIEST,
+            Self::VictoriaMetrics => 1_000_000,
+        }
+    }
+
+    /// Whether the tag `key` would replace the name of the series.
+    pub(crate) fn is_name(self, key: &str) -> bool {
+        self == Self::VictoriaMetrics && key == SERIES_NAME
     }
 
     /// The most bytes of a text, where the server has a bound of its own.

@@ -48,7 +48,7 @@ fn push_point(
 ) -> Result<(), PointError> {
     push_series(line, point, default_tags, rules)?;
     push_fields(line, point, rules)?;
-    push_timestamp(line, point.moment())?;
+    push_timestamp(line, point.moment(), rules)?;
     if line.len() > rules.longest_line {
         return Err(PointError::LineTooLong {
             bytes: line.len(),
@@ -101,6 +101,9 @@ fn push_tags<'a, T: Iterator<Item = (&'a str, &'a str)>>(
             return Err(PointError::ReservedTime {
                 element: Element::TagKey,
             });
+        }
+        if rules.dialect.is_name(&written_key) {
+            return Err(PointError::NameTag);
         }
         check_name(Element::TagKey, &written_key, rules)?;
         check_name(Element::TagValue, &value, rules)?;
@@ -156,8 +159,11 @@ impl<'a, P: Iterator<Item = (&'a str, &'a str)>, D: Iterator<Item = (&'a str, &'
     }
 }
 
-fn push_timestamp(line: &mut String, nanoseconds: i128) -> Result<(), PointError> {
+fn push_timestamp(line: &mut String, nanoseconds: i128, rules: &Rules) -> Result<(), PointError> {
     let stored = stored(nanoseconds).ok_or(PointError::TimestampOutOfRange { nanoseconds })?;
+    if stored < rules.earliest {
+        return Err(PointError::TimestampTooEarly { nanoseconds: stored });
+    }
     line.push(' ');
     line.push_str(itoa::Buffer::new().format(stored));
     Ok(())

@@ -24,7 +24,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         status,
         message,
         in_form,
-        is_signed: _,
+        is_signed,
         has_code,
         names_lines,
     } = *evidence;
@@ -36,12 +36,21 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     let (message, _) = message
         .split_once("incorrect influx line \"")
         .unwrap_or((message, ""));
+    let message = without_request(message);
+    // InfluxDB 3 says this in plain text, too.
+    const WRAPPER: &str = "write buffer error: ";
+    let is_influx = in_form || is_signed || message.starts_with(WRAPPER);
     let (head, repeats) = match message.split_once("unable to parse '") {
-        Some((head, _)) => (head, true),
-        None => (message, false),
+        Some((head, _)) if is_influx => (head, true),
+        _ => (message, false),
     };
-    let says = |words: &[&str]| words.iter().any(|words| head.contains(words));
-    // The page of another server may repeat the lines.
+    // Anything else may be the page of another server, which may repeat the lines: there only what it begins with counts.
+    let says = |words: &[&str]| {
+        words.iter().any(|words| match is_influx {
+            true => head.contains(words),
+            false => head.starts_with(words),
+        })
+    };
     let says_partial = in_form && says(&["partial write"]);
     // A cluster says no more than these words when too few of its nodes have the lines.
     if says_partial
@@ -81,7 +90,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     }
     // Names from the target, which InfluxDB 3 and 2 refuse in the way they refuse a line. Only at the beginning: a measurement or a
     // field that is repeated further on may hold such words.
-    let (inner, wrapped) = match head.strip_prefix("write buffer error: ") {
+    let (inner, wrapped) = match head.strip_prefix(WRAPPER) {
         Some(inner) => (
             inner.strip_prefix("catalog update error: ").unwrap_or(inner),
             true,
@@ -129,11 +138,31 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     {
         return Some(RefusalKind::Rejected);
     }
-    // InfluxDB 3 says this in plain text, too.
     if wrapped && status == StatusCode::INTERNAL_SERVER_ERROR {
         return Some(RefusalKind::Failed);
     }
+    // What InfluxDB 1 and 2 have no room or no time for, whatever the lines are.
+    let has_no_room = || {
+        says(&[
+            "cache-max-memory-size exceeded",
+            "no space left on device",
+            "engine is closed",
+        ])
+    };
+    let is_late = || head == "timeout" || head.ends_with(": timeout");
+    if is_influx && status == StatusCode::INTERNAL_SERVER_ERROR && (has_no_room() || is_late()) {
+        return Some(RefusalKind::Busy);
+    }
     Some(kind_by_status(evidence))
+}
+
+/// A message without the request that VictoriaMetrics names before its words.
+fn without_request(message: &str) -> &str {
+    let behind = |text, name| match <str>::strip_prefix(text, name).and_then(|rest| rest.split_once("; ")) {
+        Some((_, rest)) => rest,
+        None => text,
+    };
+    behind(behind(message, "remoteAddr: "), "requestURI: ")
 }
 
 /// A message without the number of dropped lines at its end, and that number. After the number, InfluxDB 1.12 and 2.7.12 say where

@@ -10,6 +10,7 @@
 use std::fmt;
 use std::mem;
 
+use crate::dialect::SERIES_NAME;
 use crate::pen::Pen;
 use crate::piece::Piece;
 use crate::point_error::Element;
@@ -222,7 +223,7 @@ fn is_in_order(before: &[Entry], place: Place, name: &str) -> bool {
         Place::Measurement => !name.starts_with('#'),
         Place::TagKey => {
             let last = before.last().filter(|last| last.place == Place::TagKey);
-            name != "time" && last.is_none_or(|last| *last.name < *name)
+            name != "time" && name != SERIES_NAME && last.is_none_or(|last| *last.name < *name)
         }
         Place::FirstField | Place::NextField => {
             let fields = before

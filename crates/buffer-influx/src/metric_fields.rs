@@ -20,8 +20,8 @@ pub(crate) const MAX: &str = "max";
 /// A histogram: a quantile. `p` and the percentage with all its digits, so that no two quantiles share a name; an underscore stands
 /// for the decimal point, so that queries need no quotes: `p50`, `p99_9`.
 pub(crate) fn quantile(value: f64) -> String {
-    // The shortest decimal that reads as this number and no other.
-    let decimal = format!("{value}");
+    // The shortest decimal that reads as this number and no other; a zero has no sign.
+    let decimal = format!("{}", value.abs());
     let (whole, digits) = decimal.split_once('.').unwrap_or((&decimal, ""));
     let digits = format!("{whole}{digits:0<2}");
     let (percent, rest) = digits.split_at(whole.len() + 2);
@@ -43,6 +43,7 @@ mod tests {
     fn the_name_of_a_quantile_has_all_its_digits() {
         for (value, name) in [
             (0.0, "p0"),
+            (-0.0, "p0"),
             (0.5, "p50"),
             (0.25, "p25"),
             (0.05, "p5"),

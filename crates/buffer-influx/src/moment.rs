@@ -3,8 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The first and the last nanosecond that InfluxDB stores; it keeps the outermost values of an `i64` for itself.
-const NANOSECONDS: RangeInclusive<i128> = -9_223_372_036_854_775_806..=9_223_372_036_854_775_806;
+/// The first nanosecond that InfluxDB stores; it keeps the outermost values of an `i64` for itself.
+pub(crate) const EARLIEST: i64 = -9_223_372_036_854_775_806;
+
+const NANOSECONDS: RangeInclusive<i128> = EARLIEST as i128..=9_223_372_036_854_775_806;
 
 /// A moment that InfluxDB stores.
 #[inline(always)]

@@ -140,6 +140,12 @@ mod tests {
     }
 
     #[test]
+    fn tabs_before_the_fields_are_no_part_of_them() {
+        let point = Point::new("m").field("v", 1.0).timestamp_ns(7);
+        assert_eq!(parsed("m \t v=1 7"), Ok(point));
+    }
+
+    #[test]
     fn more_than_one_line_and_less_than_one_are_refused() {
         for line in [
             "",

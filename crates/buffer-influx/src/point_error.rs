@@ -79,6 +79,9 @@ pub enum PointError {
         /// A tag key or a field key.
         element: Element,
     },
+    /// A tag has the key `__name__`, by which VictoriaMetrics would rename the series.
+    #[error("the tag `__name__` is the name of the series on this server; rename it")]
+    NameTag,
     /// A name ends in a backslash, which would escape what follows it.
     #[error("the {element} {text:?} ends in a backslash, which the line protocol can't express; trim it")]
     TrailingBackslash {
@@ -193,6 +196,15 @@ pub enum PointError {
     TimestampOutOfRange {
         /// Nanoseconds since 1970.
         nanoseconds: i128,
+    },
+    /// The timestamp is before the first millisecond after 1970 began, the first moment that VictoriaMetrics stores; it takes zero
+    /// for its own time.
+    #[error(
+        "the timestamp of {nanoseconds} ns is before what this server stores, which is from 1970 on; check its unit"
+    )]
+    TimestampTooEarly {
+        /// Nanoseconds since 1970.
+        nanoseconds: i64,
     },
 }
 

@@ -129,8 +129,9 @@ fn other_words(answer: &Answer) -> String {
 /// In seconds or as a date. A date that has passed asks for nothing.
 fn retry_after(answer: &Answer) -> Option<Duration> {
     let after = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = after.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Any number of digits is fine.
+        return Some(Duration::from_secs(after.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(after).ok()?;
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
@@ -214,9 +215,21 @@ mod tests {
             (
                 500,
                 r#"{"error":"engine: cache-max-memory-size exceeded: (2250/2000)"}"#,
-                Some(Failed),
+                Some(Busy),
             ),
-            (500, r#"{"error":"timeout"}"#, Some(Failed)),
+            (500, r#"{"error":"timeout"}"#, Some(Busy)),
+            (
+                500,
+                r#"{"code":"internal error","message":"unexpected error writing points to database: timeout"}"#,
+                Some(Busy),
+            ),
+            (
+                500,
+                r#"{"error":"[shard 7] write /data/wal/7/_00001.wal: no space left on device"}"#,
+                Some(Busy),
+            ),
+            (500, r#"{"error":"[shard 7] engine is closed"}"#, Some(Busy)),
+            (500, r#"{"error":"[shard 7] timeout of no kind"}"#, Some(Failed)),
             (
                 400,
                 "Client sent an HTTP request to an HTTPS server.",
@@ -433,11 +446,23 @@ mod tests {
 
     #[test]
     fn words_in_the_page_of_another_server_mean_nothing() {
-        for words in ["hinted handoff queue not empty", "partial write: no dropped=1"] {
+        for words in [
+            "hinted handoff queue not empty",
+            "partial write: no dropped=1",
+            "unable to parse 'm",
+            "database not found",
+            "request too large",
+            "points batch is too large",
+            "max request size (",
+            "field type conflict",
+            "too long line",
+            "cannot process influx line protocol",
+        ] {
             let page = format!("<html>POST /write m text=\"{words}\"</html>");
-            for status in [404, 500] {
+            for status in [400, 404, 405, 422, 500] {
                 assert_eq!(kind(status, &page), Some(RefusalKind::Misconfigured), "{page}");
             }
+            assert_eq!(kind(401, &page), Some(RefusalKind::Unauthorized), "{page}");
         }
     }
 
@@ -478,6 +503,8 @@ mod tests {
                 .retry_after()
         };
         assert_eq!(after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(after("99999999999999999999"), Some(Duration::from_secs(u64::MAX)));
+        assert_eq!(after(""), None);
         assert_eq!(after("-1"), None);
         assert_eq!(after("soon"), None);
     }

@@ -100,6 +100,8 @@ pub(crate) struct Rules {
     pub(crate) trailing_backslash: TrailingBackslash,
     pub(crate) large_unsigned: LargeUnsigned,
     pub(crate) longest_line: usize,
+    /// In nanoseconds since 1970.
+    pub(crate) earliest: i64,
 }
 
 impl Rules {
@@ -112,6 +114,7 @@ impl Rules {
             trailing_backslash: TrailingBackslash::Refuse,
             large_unsigned: LargeUnsigned::Refuse,
             longest_line: dialect.longest_line(),
+            earliest: dialect.earliest(),
         }
     }
 }

@@ -67,8 +67,8 @@ pub(crate) struct Quantile {
 const OVERFLOW: (&str, &str) = ("overflow", "true");
 /// Where a name, a label's name and its value are cut. Longer ones come from texts that were made labels by mistake.
 const LONGEST: usize = 1_024;
-/// The first moment that InfluxDB stores, which has the most digits, in nanoseconds since 1970.
-const EARLIEST: i64 = -9_223_372_036_854_775_806;
+/// A moment with as many digits as any of a clock that is not set before 1970, in nanoseconds since then.
+const LATEST: i64 = 9_223_372_036_854_775_806;
 
 impl SeriesSettings {
     /// The point of `key`, without fields.
@@ -87,7 +87,12 @@ impl SeriesSettings {
         let mut labels: Vec<Label> = Vec::new();
         for label in key.labels() {
             let (key, value) = (cleaned(label.key()), cleaned(label.value()));
-            let key = if key == "time" { "time_".into() } else { key };
+            let is_reserved = key == "time" || self.encoder.dialect().is_name(&key);
+            let key = if is_reserved {
+                format!("{key}_").into()
+            } else {
+                key
+            };
             labels.retain(|other| other.key() != key);
             labels.push(Label::new(key.into_owned(), value.into_owned()));
         }
@@ -108,7 +113,7 @@ impl SeriesSettings {
     /// The key of the series that stands for all of the same name.
     pub(crate) fn shared(&self, key: &Key) -> Key {
         let (tag, value) = OVERFLOW;
-        Key::from_parts(key.name().to_owned(), &[(tag, value)]).to_retained()
+        self.canonical(&Key::from_parts(key.name().to_owned(), &[(tag, value)]))
     }
 
     /// Whether points of `key` can be written, whatever their values: tried with the longest possible ones.
@@ -116,7 +121,7 @@ impl SeriesSettings {
         let integers = [DELTA, TOTAL, COUNT];
         let quantiles = self.quantiles.iter().map(|quantile| quantile.field.as_str());
         let floats = [GAUGE, SUM, MIN, MAX].into_iter().chain(quantiles);
-        let point = self.point(key).timestamp_ns(EARLIEST);
+        let point = self.point(key).timestamp_ns(LATEST);
         let point = integers
             .iter()
             .fold(point, |point, field| point.field(field, i64::MIN));

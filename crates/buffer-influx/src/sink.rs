@@ -17,9 +17,9 @@ use crate::rejected_line::RejectedLine;
 ///
 /// | what happens | what the buffer does |
 /// |---|---|
-/// | no connection, no answer in time, a wrong login, no such database or retention policy, a wrong name or URL | holds the lines until it is put right |
+/// | no connection, no answer, none in time, or one that is not HTTP; a wrong login, no such database or retention policy, a wrong name or URL | holds the lines until it is put right |
 /// | the server or a proxy is overloaded (429, 502, 503, 504, ...) | holds the lines, for as long as a `Retry-After` asks, or five minutes if that is less |
-/// | the server itself failed (500 in its own words), or its connection was lost | tries again, up to `retries`; what is stored already is overwritten |
+/// | the server itself failed (500 in its own words) | tries again, up to `retries`; what is stored already is overwritten |
 /// | single lines are refused by name or number | drops these with a [`RejectedLine`], the others are delivered |
 /// | lines are dropped without a name, others are stored | resends parts until the guilty lines are found, and drops these |
 /// | the batch is too large | writes it in parts that fit, and drops lines that are too large alone |
@@ -281,9 +281,11 @@ impl WriteError {
     /// ```
     pub fn into_flush_error(self) -> FlushError {
         let refusal = match self {
-            // A server that hangs is out, and lines that it may have stored may be sent again: nothing need be given up.
-            Self::Unreachable(_) | Self::TimedOut(_) => return FlushError::unavailable(self),
-            Self::Unconfirmed(_) => return FlushError::uncertain(self),
+            // A server that hangs or hangs up is out, as is the one behind a proxy that does. Lines that it may have stored may be
+            // sent again: nothing need be given up.
+            Self::Unreachable(_) | Self::TimedOut(_) | Self::Unconfirmed(_) => {
+                return FlushError::unavailable(self);
+            }
             Self::Refused(refusal) => refusal,
         };
         let delay = refusal.retry_after();

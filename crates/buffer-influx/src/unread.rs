@@ -62,7 +62,8 @@ impl<'a> Unread<'a> {
     pub(crate) fn point(&mut self, precision: Precision) -> Result<Point, ParseLineError> {
         let point = self.series()?;
         self.expect(b' ', "there is no space before the fields")?;
-        self.skip(b" ");
+        // As InfluxDB does.
+        self.skip(b" \t");
         let point = self.fields(point)?;
         let before = self.at;
         self.skip(b" ");

@@ -9,8 +9,31 @@ fn refused(point: Point) -> PointError {
 
 fn by(dialect: Dialect, point: Point) -> Result<String, PointError> {
     Encoder::new(dialect)
-        .encode(&point.timestamp_ns(1))
+        .encode(&point.timestamp_ns(1_000_000))
         .map(|line| line.to_string())
+}
+
+#[test]
+fn victoria_metrics_gets_no_moment_before_1970_and_no_tag_that_renames_the_series() {
+    let encoder = Encoder::new(Dialect::VictoriaMetrics);
+    let at = |nanoseconds| Point::new("m").field("v", 1).timestamp_ns(nanoseconds);
+    for nanoseconds in [-1_000_000_000, 0, 999_999] {
+        let refused = Err(PointError::TimestampTooEarly { nanoseconds });
+        assert_eq!(encoder.encode(&at(nanoseconds)), refused);
+        let mut line = encoder.line("m");
+        assert_eq!(line.field("v", 1).timestamp_ns(nanoseconds).finish(), refused);
+        assert!(Encoder::new(Dialect::Influx2).encode(&at(nanoseconds)).is_ok());
+    }
+    assert!(encoder.encode(&at(1_000_000)).is_ok());
+
+    let tagged = at(1_000_000).tag("__name__", "other");
+    assert_eq!(encoder.encode(&tagged), Err(PointError::NameTag));
+    let mut line = encoder.line("m");
+    line.tag("__name__", "other")
+        .field("v", 1)
+        .timestamp_ns(1_000_000);
+    assert_eq!(line.finish(), Err(PointError::NameTag));
+    assert!(Encoder::new(Dialect::Influx3).encode(&tagged).is_ok());
 }
 
 #[test]
@@ -18,9 +41,13 @@ fn unsigned_integers_have_a_suffix_where_the_server_knows_them() {
     let point = |value: u64| Point::new("m").field("v", value);
     for dialect in [Dialect::Influx2, Dialect::Influx3, Dialect::VictoriaMetrics] {
         let line = by(dialect, point(u64::MAX));
-        assert_eq!(line.as_deref(), Ok("m v=18446744073709551615u 1"), "{dialect:?}");
+        assert_eq!(
+            line.as_deref(),
+            Ok("m v=18446744073709551615u 1000000"),
+            "{dialect:?}"
+        );
     }
-    assert_eq!(by(Dialect::Influx1, point(7)).as_deref(), Ok("m v=7i 1"));
+    assert_eq!(by(Dialect::Influx1, point(7)).as_deref(), Ok("m v=7i 1000000"));
     assert_eq!(
         by(Dialect::Influx1, point(u64::MAX)),
         Err(PointError::UnsignedTooLarge {
@@ -85,7 +112,10 @@ fn keys_that_would_be_written_alike_are_refused() {
         }
     );
     let left_out = Point::new("m").tag("a\n", "1").tag(r"a\n", "").field("v", 1);
-    assert_eq!(by(Dialect::Influx1, left_out).as_deref(), Ok(r"m,a\n=1 v=1i 1"));
+    assert_eq!(
+        by(Dialect::Influx1, left_out).as_deref(),
+        Ok(r"m,a\n=1 v=1i 1000000")
+    );
 }
 
 #[test]
@@ -101,7 +131,7 @@ fn what_a_server_bounds_is_refused_before_it_is_sent() {
         by(Dialect::Influx3, text(65_537)),
         Err(PointError::TextTooLong { .. })
     ));
-    let around = "m v=\"\" 1".len();
+    let around = "m v=\"\" 1000000".len();
     assert!(by(Dialect::VictoriaMetrics, text(262_144 - around)).is_ok());
     assert_eq!(
         by(Dialect::VictoriaMetrics, text(262_145 - around)),

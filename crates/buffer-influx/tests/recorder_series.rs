@@ -5,6 +5,7 @@ mod recorded;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use buffer_core::testing::ScriptedSink;
 use buffer_influx::{Counters, Dialect, Encoder, FieldValue, Gauges, InfluxRecorder, Point};
 use metrics::{Key, Label, Level, Metadata, Recorder as _, counter, gauge, histogram};
 
@@ -279,6 +280,23 @@ async fn a_place_that_an_idle_series_leaves_is_free_though_others_are_shared() {
         written(&sink),
         ["a delta=1i", "c delta=1i", "d,overflow=true delta=1i"]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_default_tag_like_that_of_a_shared_series_makes_no_second_series_of_it() {
+    let encoder = Encoder::new(Dialect::Influx1).default_tag("overflow", "true");
+    let sink = ScriptedSink::new([]);
+    let (recorder, handle) = InfluxRecorder::builder(encoder)
+        .series_limit(1)
+        .build(sink.clone())
+        .expect("valid settings");
+    record(&recorder, || {
+        counter!("c").increment(1);
+        counter!("c", "a" => "1").increment(10);
+        counter!("c", "a" => "2").increment(100);
+    });
+    handle.flush().await;
+    assert_eq!(written(&sink), ["c,overflow=true delta=111i"]);
 }
 
 #[tokio::test(start_paused = true)]

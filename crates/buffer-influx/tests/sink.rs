@@ -231,11 +231,7 @@ async fn lines_that_were_not_stored_because_of_unreadable_ones_are_written_again
 
 #[tokio::test]
 async fn a_failed_server_is_tried_again_up_to_the_retries() {
-    let failure = json(
-        500,
-        "",
-        r#"{"error":"engine: cache-max-memory-size exceeded: (2250/2000)"}"#,
-    );
+    let failure = json(500, "", r#"{"error":"[shard 7] index out of range"}"#);
     for failure in [failure, json(501, "", r#"{"error":"not implemented"}"#)] {
         let (ledger, requests) = settled([failure.clone(), failure.clone()]).await;
         assert_eq!((ledger.delivered, requests), (5, 3), "{failure:?}");
@@ -243,18 +239,6 @@ async fn a_failed_server_is_tried_again_up_to_the_retries() {
         let exhausted = ledger.dropped.count(DropReason::RetriesExhausted);
         assert_eq!((exhausted, requests), (5, 3), "{failure:?}");
     }
-}
-
-#[tokio::test]
-async fn a_lost_answer_is_tried_again_up_to_the_retries() {
-    // A connection that is lost costs one more request before it is an error.
-    let (ledger, requests) = settled(vec![Step::HangUp; 3]).await;
-    assert_eq!((ledger.delivered, requests), (5, 4));
-    let (ledger, requests) = settled(vec![Step::HangUp; 6]).await;
-    assert_eq!(
-        (ledger.dropped.count(DropReason::RetriesExhausted), requests),
-        (5, 6)
-    );
 }
 
 /// What is missing of it may have said that lines were dropped.
@@ -337,11 +321,28 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
         ),
         json(200, "", "<html>It works!</html>"),
         json(200, "", r#"{"status":"ok"}"#),
+        json(
+            500,
+            "",
+            r#"{"error":"engine: cache-max-memory-size exceeded: (2250/2000)"}"#,
+        ),
+        // A server behind TLS that is asked without.
+        Step::AnswerAndHangUp("\u{15}\u{3}\u{1}\u{0}\u{2}\u{2}F".to_owned()),
+        Step::AnswerAndHangUp("SSH-2.0-OpenSSH_9\r\n".to_owned()),
+        Step::AnswerAndHangUp("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}".to_owned()),
         Step::Silence,
     ] {
         let (ledger, requests) = settled(vec![step.clone(); 5]).await;
         assert_eq!((ledger.delivered, requests), (5, 6), "{step:?}");
     }
+}
+
+/// As a proxy does in front of a server that is down.
+#[tokio::test]
+async fn a_server_that_hangs_up_holds_the_batch_for_as_long_as_it_does() {
+    // Each attempt takes two requests, as the connection might have been an old one.
+    let (ledger, requests) = settled(vec![Step::HangUp; 10]).await;
+    assert_eq!((ledger.delivered, requests), (5, 11));
 }
 
 #[tokio::test]

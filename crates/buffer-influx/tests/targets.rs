@@ -22,7 +22,7 @@ async fn written(target: impl Into<Target>) -> Request {
     let point = Point::new("m")
         .tag("t", r"a\,b")
         .field("v", 1_u64)
-        .timestamp_ns(7);
+        .timestamp_ns(7_000_000);
     let line = client.encoder().encode(&point).expect("a valid point");
     client.write(&[line]).await.expect("a write");
     server.request()
@@ -33,7 +33,7 @@ async fn version_1_has_its_path_its_words_and_its_dialect() {
     let request = written(V1::new("a b")).await;
     assert_eq!(request.line, "POST /base/write?db=a+b&precision=ns");
     assert_eq!(request.header("authorization"), None);
-    assert_eq!(request.body, "m,t=a\\\\,b v=1i 7\n");
+    assert_eq!(request.body, "m,t=a\\\\,b v=1i 7000000\n");
 
     let target = V1::new("db")
         .retention_policy("one week")
@@ -43,7 +43,7 @@ async fn version_1_has_its_path_its_words_and_its_dialect() {
         "POST /base/write?db=db&precision=ns&rp=one+week&consistency=quorum"
     );
     let target = V1::new("db").dialect(Dialect::VictoriaMetrics);
-    assert_eq!(written(target).await.body, "m,t=a\\\\\\,b v=1u 7\n");
+    assert_eq!(written(target).await.body, "m,t=a\\\\\\,b v=1u 7000000\n");
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn version_2_has_its_path_its_words_and_its_dialect() {
         "POST /base/api/v2/write?org=my+org&bucket=bucket&precision=ns"
     );
     assert_eq!(request.header("authorization"), Some("Token secret"));
-    assert_eq!(request.body, "m,t=a\\\\,b v=1u 7\n");
+    assert_eq!(request.body, "m,t=a\\\\,b v=1u 7000000\n");
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn version_3_has_its_path_its_words_and_its_dialect() {
         "POST /base/api/v3/write_lp?db=db&precision=nanosecond"
     );
     assert_eq!(request.header("authorization"), Some("Bearer secret"));
-    assert_eq!(request.body, "m,t=a\\\\\\,b v=1u 7\n");
+    assert_eq!(request.body, "m,t=a\\\\\\,b v=1u 7000000\n");
     let request = written(V3::new("db", "secret").whole_or_nothing().no_sync()).await;
     assert_eq!(
         request.line,

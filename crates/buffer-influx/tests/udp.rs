@@ -125,7 +125,7 @@ async fn an_encoder_in_place_of_the_target_s_is_held_to_the_datagram_too() {
             .encoder(|_| own)
             .build()
             .expect("valid settings");
-        let long = Point::new("m").field("v", "x".repeat(20)).timestamp_ns(1);
+        let long = Point::new("m").field("v", "x".repeat(20)).timestamp_ns(1_000_000);
         match writer.write(long).await {
             Err(WritePointError::Invalid {
                 reason: PointError::LineTooLong { most, .. },
