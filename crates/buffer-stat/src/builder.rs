@@ -150,7 +150,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
         self
     }
 
-    /// Called with every outcome, as [`Builder::on_outcome`] says. Counts that go back into the sums are
+    /// Called with every outcome, as [`Builder::on_outcome`] says. If it, or the sink, holds a handle to these very counters, the drop of
+    /// the last other handle does not close them; call [`close`](StatBuffer::close). Counts that go back into the sums are
     /// [`Returned`](buffer_core::Outcome::Returned): the hook gets only their number, as they are part of other sums by then.
     pub fn on_outcome(mut self, on_outcome: impl Fn(&Settled<'_, Count<K>>) + Send + Sync + 'static) -> Self {
         self.on_outcome = Some(Box::new(on_outcome));
@@ -161,8 +162,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     ///
     /// The settings here replace the buffer's `partitions`, `batch_size`, `batch_size_jitter`, `capacity`, `retries`, `on_outcome`,
     /// `runtime`, `last_items`, `overflow` and `routing`; `weigh`, `batch_bytes` and `capacity_bytes` have no effect, as counts are
-    /// bounded by their number. With `give_up_after`, a batch that is given up in an outage is dropped and does not go back into the
-    /// sums.
+    /// bounded by their number, and neither have `flush_interval` and `flush_jitter`, as the settings here time the windows. With
+    /// `give_up_after`, a batch that is given up in an outage is dropped and does not go back into the sums.
     pub fn buffer(mut self, change: impl FnOnce(Builder<Count<K>>) -> Builder<Count<K>>) -> Self {
         self.buffer = change(self.buffer);
         self

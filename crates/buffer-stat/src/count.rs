@@ -34,7 +34,8 @@ pub struct Count<K> {
     /// What does not fit into an `i64` follows in a count with a later window start.
     pub delta: i64,
     /// The start of the window, later than that of every window before. Together with the key, it names one delta. A count that is
-    /// [flushed by hand](crate::StatBuffer::flush_key) has the moment of that flush instead.
+    /// [flushed by hand](crate::StatBuffer::flush_key) has the moment of that flush instead, and the others of that window have one
+    /// just behind it; so do all if the clock is set back. It is a name, and no timestamp for a chart.
     ///
     /// A sink that [marks](buffer_core::Batch::deliver) the counts it has written one by one uses the two as its idempotency key,
     /// because the rest of its batch comes again under another [id](buffer_core::Batch::id). If several processes write to one table,

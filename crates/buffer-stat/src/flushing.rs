@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use crate::stat_buffer::StatBuffer;
 use crate::turn::Turn;
-use crate::windows::HandedOver;
 
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// Ends the window and waits until its counts are settled; reports what became of them, and of everything else that was settled
@@ -90,13 +89,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     {
         // Taken before the key's count is handed over: it may be settled at once.
         let before = self.ledger();
-        loop {
-            let spared = self.counters.windows.turn_key(key);
-            let report = self.flush_since(&before, Turn::Not, None).await;
-            if !spared || self.ends(&report) {
-                return report;
-            }
+        let is_on_its_way = self.counters.windows.turn_key(key);
+        let report = self.flush_since(&before, Turn::Not, None).await;
+        if !is_on_its_way || self.ends(&report) {
+            return report;
         }
+        // If something of the key is on its way again, it has what was counted before.
+        self.counters.windows.turn_key(key);
+        self.flush_since(&before, Turn::Not, None).await
     }
 
     /// Ends the window without waiting for its counts. Counts beyond one batch for each partition follow as those are settled.
@@ -133,15 +133,23 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         self.counters.hand_over(Turn::Not);
     }
 
-    /// Ends the window as `turn` says, and waits for at most `limit` until everything handed over is settled; reports what was
-    /// settled since `before`.
+    /// Ends the window as `turn` says, and waits for at most `limit` until everything that it has is settled; reports what was settled
+    /// since `before`.
+    ///
+    /// What comes later is not waited for: where increments never end, windows would not either.
     async fn flush_since(&self, before: &Ledger, mut turn: Turn, limit: Option<Duration>) -> FlushReport {
         let (buffer, begun) = (&self.counters.buffer, Instant::now());
+        // The window that has what is to be flushed.
+        let mut asked = None;
+        let mut may_ask_again = turn != Turn::Not;
         loop {
-            let HandedOver { turned, spared, rest } = self.counters.hand_over(turn);
-            if turned && !spared {
-                turn = Turn::Not;
-            }
+            let handed = self.counters.hand_over(turn);
+            // While there is a rest of the window before, this one does not end; whoever finds the rest gone ends it.
+            let owed = turn != Turn::Not && !handed.turned;
+            let window = *asked.get_or_insert(handed.number + u64::from(owed));
+            turn = Turn::Not;
+            // No window ends while there is a rest of the one before.
+            let has_buffer_all = handed.number > window || handed.number == window && !handed.rest;
             let mut pending = 0;
             let mut is_late = false;
             if let Some(limit) = limit {
@@ -153,8 +161,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
             }
             // The driver hands on the rest as well, so no single flush covers what became of it.
             let mut report = buffer.ledger().since(before);
+            let has_spared = may_ask_again && handed.last_sparing >= window;
             // The last counts of a close may not have come to the buffer yet.
-            if !rest && turn == Turn::Not && !buffer.is_closed() {
+            if has_buffer_all && !has_spared && !buffer.is_closed() {
                 report.pending = pending;
                 return report;
             }
@@ -167,6 +176,11 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
                 // At least one is pending: one that was not handed over.
                 report.pending = (pending + self.counters.windows.rest()).max(1);
                 return report;
+            }
+            if has_buffer_all {
+                // The counts for which sums were spared are settled. A sum that is spared again is a new one: what it was before is on
+                // its way.
+                (turn, asked, may_ask_again) = (Turn::Now, None, false);
             }
         }
     }

@@ -97,6 +97,11 @@ impl<K> InFlight<K> {
     /// Notes that `counts` counts were settled.
     pub(crate) fn settle(&mut self, counts: usize) {
         self.counts = self.counts.saturating_sub(counts as u64);
+        self.give_back();
+    }
+
+    /// Gives memory back that is no longer needed.
+    pub(crate) fn give_back(&mut self) {
         if self.counts == 0 {
             let keys = std::mem::replace(&mut self.keys, HashTable::new());
             keys.into_iter().for_each(drop_caught);

@@ -14,7 +14,7 @@
 //! impl Flush<Count<String>> for Database {
 //!     async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
 //!         for Count { key, delta, .. } in batch.iter() {
-//!             println!("UPDATE pages SET views = views + {delta} WHERE path = '{key}'");
+//!             println!("{key}: {delta} more");
 //!         }
 //!         Ok(())
 //!     }
@@ -43,6 +43,9 @@
 //! * This relies on the sink's answers: `transient` says that this attempt wrote nothing of the batch, `divisible` that no attempt
 //!   did. When in doubt, the sink says `uncertain`, and stores the [id](buffer_core::Batch::id) of each batch in the transaction that
 //!   adds its deltas; a sink that marks counts one by one stores their [key and window start](Count::window_start) instead.
+//! * A key's `Hash`, `Eq`, `Clone` and `Drop` may run under the counters' locks. They must not call back into the same counters, or the
+//!   thread hangs.
+//! * Keys can't be listed. What is left at the end comes from [`close`](StatBuffer::close).
 //! * A sink must only borrow counts: those it takes without confirming, or withdraws, are lost. The key of a count that was taken out
 //!   is not sent again while any other count is not settled.
 //!

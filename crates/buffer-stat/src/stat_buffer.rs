@@ -56,7 +56,10 @@ pub struct StatBuffer<K> {
 
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// Adds `n`, which may be negative, to the sum of `key`. The key is cloned only when it is new in a partition; a busy key keeps
-    /// its place from window to window.
+    /// its place from window to window. A sum may leave the range of `i64`.
+    ///
+    /// A `String` key is given as `&str`. A key of another type (a number, a tuple, `Arc<str>`, `&'static str`) is given by reference,
+    /// such as `increment(&(route, 200), 1)`.
     ///
     /// # Errors
     ///

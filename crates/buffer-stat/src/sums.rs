@@ -199,9 +199,10 @@ impl<K: Hash + Eq + Clone> Sums<K> {
     }
 
     /// Hands the sums that changed to `each`; a key comes once for each table it is in. Keys keep their places for the next
-    /// increment. No lock is held while `each` runs.
-    pub(crate) fn take(&self, spare: Spare, mut each: impl FnMut(Taken<K>)) {
+    /// increment. No lock is held while `each` runs. Says whether sums were spared.
+    pub(crate) fn take(&self, spare: Spare, mut each: impl FnMut(Taken<K>)) -> bool {
         let mut taken = Vec::new();
+        let mut spares_sums = false;
         for table in self.tables.iter() {
             let mut progress = Progress::new(spare);
             let mut more = true;
@@ -209,7 +210,9 @@ impl<K: Hash + Eq + Clone> Sums<K> {
                 more = table.lock().take_some(&mut progress, &self.places, &mut taken);
                 taken.drain(..).for_each(&mut each);
             }
+            spares_sums |= progress.spares_sums;
         }
+        spares_sums
     }
 
     /// Hands all sums to `each`, and frees the places of their keys.

@@ -24,6 +24,8 @@ pub(crate) struct Progress {
     forgets: bool,
     /// Whether keys were spared.
     spared: bool,
+    /// Whether sums were.
+    pub(crate) spares_sums: bool,
     /// Whether everything else was taken, so that the spared keys become like others. If they did so earlier, a take that begins anew
     /// would not know them.
     ages: bool,
@@ -39,6 +41,7 @@ impl Progress {
             next: None,
             forgets: true,
             spared: false,
+            spares_sums: false,
             ages: false,
         }
     }
@@ -121,6 +124,7 @@ impl<K: Eq + Clone> Table<K> {
             (State::Fresh, Spare::Fresh) => progress.spared = true,
             (State::ChangedFresh, Spare::Fresh) => {
                 progress.spared = true;
+                progress.spares_sums = true;
                 self.changed = true;
             }
             (State::Changed, _) | (State::ChangedFresh, Spare::Nothing) => {

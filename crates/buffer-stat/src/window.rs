@@ -14,6 +14,8 @@ use crate::turn::Turn;
 pub(crate) struct Window<K> {
     /// How many windows have ended.
     pub(crate) number: u64,
+    /// The last of them that left sums, as counts of their keys were on their way; zero if none has.
+    pub(crate) last_sparing: u64,
     /// The start of the last window that ended.
     last: SystemTime,
     /// When the running window began, if that is earlier than its driver knows.
@@ -44,6 +46,7 @@ impl<K> Window<K> {
     pub(crate) fn new(send_zero_sums: bool) -> Self {
         Self {
             number: 0,
+            last_sparing: 0,
             last: SystemTime::UNIX_EPOCH,
             from: None,
             rest: Vec::new(),

@@ -43,8 +43,10 @@ pub(crate) struct WindowsClosed;
 pub(crate) struct HandedOver {
     /// Whether the window has ended. While a rest of the last one is left it has not; it ends when that is gone.
     pub(crate) turned: bool,
-    /// Whether sums were left because a count of their key was not settled.
-    pub(crate) spared: bool,
+    /// How many windows have ended.
+    pub(crate) number: u64,
+    /// The last window that left sums when it ended, because counts of their keys were not settled.
+    pub(crate) last_sparing: u64,
     /// Whether counts are left for which no partition was free.
     pub(crate) rest: bool,
 }
@@ -118,20 +120,23 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     ) -> HandedOver {
         let mut window = self.current.lock();
         window.owed = window.owed.max(turn);
-        let mut handed = HandedOver {
-            turned: false,
-            spared: false,
-            rest: window.offer(batch_size, &mut insert),
-        };
-        if handed.rest || window.closed || window.owed == Turn::Not {
-            return handed;
+        let mut rest = window.offer(batch_size, &mut insert);
+        let turned = !rest && !window.closed && window.owed != Turn::Not;
+        if turned {
+            let turn = std::mem::replace(&mut window.owed, Turn::Not);
+            let spared = self.turn(&mut window, turn);
+            if spared {
+                window.last_sparing = window.number;
+            }
+            window.ended_in_vain = spared && turn == Turn::Early;
+            rest = window.offer(batch_size, insert);
         }
-        let turn = std::mem::replace(&mut window.owed, Turn::Not);
-        handed.turned = true;
-        handed.spared = self.turn(&mut window, turn);
-        window.ended_in_vain = handed.spared && turn == Turn::Early;
-        handed.rest = window.offer(batch_size, insert);
-        handed
+        HandedOver {
+            turned,
+            number: window.number,
+            last_sparing: window.last_sparing,
+            rest,
+        }
     }
 
     /// Ends the window of one key, and begins a fresh one for it. Its counts go next. Says whether its sum was left because a count
@@ -156,6 +161,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             window.in_flight.begin_window(1);
             let refused = window.in_flight.gather(taken, OnItsWay::Waits).err();
             let left = window.send_gathered(start);
+            window.in_flight.give_back();
             self.sums
                 .add_back(refused.map(Refused::into_sum).into_iter().chain(left));
         }
@@ -253,7 +259,6 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     fn turn(&self, window: &mut Window<K>, turn: Turn) -> bool {
         // Taken before the tables: an increment in between tells of itself for the next window, or does not have to.
         let begin = self.begin.take();
-        window.from = begin.fresh.filter(|_| turn == Turn::InTime);
         window.turned.ended_early += u64::from(turn == Turn::Early);
         window.number += 1;
         let start = window.next_start(begin.at);
@@ -268,12 +273,19 @@ impl<K: Hash + Eq + Clone> Windows<K> {
                 left.push(refused.into_sum());
             }
         };
-        match turn {
+        let has_fresh = match turn {
             Turn::InTime => self.sums.take(Spare::Fresh, gather),
             Turn::Now | Turn::Not => self.sums.take(Spare::Nothing, gather),
-            Turn::Early => self.sums.take_all(gather),
-        }
+            Turn::Early => {
+                self.sums.take_all(gather);
+                false
+            }
+        };
+        // The sums of keys that were flushed by hand begin the next window.
+        window.from = begin.fresh.filter(|_| has_fresh);
         left.append(&mut window.send_gathered(start));
+        // Where sums come to zero, no count will be settled.
+        window.in_flight.give_back();
         window.expected = window.rest.len();
         if !left.is_empty() {
             // They begin a window that no increment announces.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use buffer_core::Trigger;
 use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_stat::{Count, StatBuffer, StatBuilder};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 type Sink = ScriptedSink<Count<String>>;
 
@@ -115,6 +115,77 @@ async fn a_flush_of_one_key_leaves_the_sum_while_a_count_of_it_is_on_its_way() {
     gate.open();
     stats.flush().await;
     assert_eq!(sink.delivered().iter().map(|count| count.delta).sum::<i64>(), 2);
+}
+
+/// Increments some keys again and again, faster than the sink writes their counts.
+fn increment_for_ever(stats: &StatBuffer<String>, keys: u32) {
+    let stats = stats.clone();
+    tokio::spawn(async move {
+        loop {
+            for key in 0..keys {
+                stats.increment(key.to_string().as_str(), 1).unwrap();
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+/// What is written of a key.
+fn written(sink: &Sink, key: &str) -> i64 {
+    let counts = sink.delivered().into_iter().filter(|count| count.key == key);
+    counts.map(|count| count.delta).sum()
+}
+
+/// Fails when a flush waits for sums that were counted after it was called: where there are always new ones, it has no end.
+#[tokio::test(start_paused = true)]
+async fn a_flush_ends_and_writes_little_more_though_all_keys_are_incremented_again_and_again() {
+    let sink = Sink::answering(|_| Reply::after(Duration::from_millis(150), Reply::Ok));
+    let stats = StatBuffer::builder()
+        .partitions(2)
+        .batch_size(50)
+        .build(sink.clone())
+        .unwrap();
+    increment_for_ever(&stats, 220);
+    sleep(Duration::from_secs(10)).await;
+    for _ in 0..10 {
+        let counted = written(&sink, "0") + stats.outstanding("0");
+        let report = timeout(Duration::from_secs(10), stats.flush()).await.unwrap();
+        // A window that was under way, the one that was asked for, and one for what that had to leave.
+        assert!(report.delivered <= 4 * 220, "{report:?}");
+        assert!(
+            written(&sink, "0") >= counted,
+            "what was counted before is written"
+        );
+        let report = stats.flush_within(Duration::from_secs(10)).await;
+        assert_eq!(report.pending, 0, "{report:?}");
+        sleep(Duration::from_millis(70)).await;
+    }
+}
+
+/// Fails when the flush of a key waits until none of its counts is on its way.
+#[tokio::test(start_paused = true)]
+async fn a_flush_of_one_key_ends_though_the_key_is_incremented_and_sent_again_and_again() {
+    let sink = Sink::answering(|_| Reply::after(Duration::from_millis(100), Reply::Ok));
+    let stats = StatBuffer::builder()
+        .partitions(1)
+        .flush_interval(Duration::from_millis(10))
+        .flush_jitter(Duration::ZERO)
+        .build(sink.clone())
+        .unwrap();
+    // The two keys go in turn: while a count of one is on its way, the other's waits.
+    increment(&stats, &["0"]);
+    sleep(Duration::from_millis(50)).await;
+    increment_for_ever(&stats, 2);
+    sleep(Duration::from_secs(1)).await;
+    for key in ["0", "1"] {
+        let counted = written(&sink, key) + stats.outstanding(key);
+        let ended = timeout(Duration::from_secs(1), stats.flush_key(key)).await;
+        assert!(ended.is_ok(), "{key}");
+        assert!(
+            written(&sink, key) >= counted,
+            "what was counted before is written"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
