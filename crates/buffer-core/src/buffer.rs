@@ -89,10 +89,10 @@ impl<T: Send + 'static> Buffer<T> {
         // If the time is up, the barriers that are left are not passed.
         let _ = self.shared().clock.within(limit, pass).await;
         for (partition, waiting) in &barriers[passed..] {
-            // In order: what was settled since is what was pending.
+            // In order: what was settled since is what was pending; at the end of a drain, what came behind it may be, too.
             let settled = settled_since(partition, waiting);
             report.pending += waiting.pending.saturating_sub(settled.settled());
-            report.add(settled);
+            report.add(settled.without_left(settled.settled().saturating_sub(waiting.pending)));
         }
         report
     }

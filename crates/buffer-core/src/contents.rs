@@ -113,6 +113,11 @@ impl<T> Contents<T> {
         self.marks.iter().any(|mark| !matches!(mark, Mark::Open))
     }
 
+    /// Whether the sink has confirmed some of them.
+    pub(crate) fn has_delivered(&self) -> bool {
+        self.marks.iter().any(|mark| matches!(mark, Mark::Delivered))
+    }
+
     pub(crate) fn deliver(&mut self, range: Range<usize>) {
         for mark in &mut self.marks()[range] {
             *mark = Mark::Delivered;

@@ -53,6 +53,8 @@ pub(crate) struct Flight<T> {
     retries: u32,
     timeout: Duration,
     delays: Delays,
+    /// Whether there is a drain, for which its delays have started over.
+    hurries: bool,
 }
 
 impl<T> Flight<T> {
@@ -62,6 +64,7 @@ impl<T> Flight<T> {
             retries: 0,
             timeout: policy.first_timeout,
             delays: policy.backoff.delays(),
+            hurries: false,
         }
     }
 
@@ -72,9 +75,16 @@ impl<T> Flight<T> {
         self.delays = policy.backoff.delays();
     }
 
-    /// Starts over with short delays.
-    pub(crate) fn restart_delays(&mut self, policy: &Policy) {
-        self.delays = policy.backoff.delays();
+    /// There is a drain, which has no time for long delays: they start over, once.
+    pub(crate) fn hurry(&mut self, policy: &Policy) {
+        if !std::mem::replace(&mut self.hurries, true) {
+            self.delays = policy.backoff.delays();
+        }
+    }
+
+    /// How long to wait before the next attempt, if nothing else says so.
+    pub(crate) fn next_delay(&mut self) -> Duration {
+        self.delays.next().expect("delays never end")
     }
 }
 
@@ -82,7 +92,7 @@ impl<T> Flight<T> {
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Delivered,
-    Again { delay: Duration, error: FlushError },
+    Again { error: FlushError },
     Divide { error: FlushError },
     Dropped { reason: DropReason, error: FlushError },
 }
@@ -178,6 +188,7 @@ impl<T: Send + 'static> Flusher<T> {
             retries,
             timeout,
             delays,
+            hurries: _,
         } = flight;
         batch.begin_attempt();
         let limit = *timeout;
@@ -193,11 +204,21 @@ impl<T: Send + 'static> Flusher<T> {
             };
         };
         let result = result(&error);
-        // The cause is the sink's code too.
-        let sign = caught(|| sign(&error)).unwrap_or(Sign::Nothing);
-        // What was settled before the time was up is progress: slow calls, item by item or key by key, must not use up the
-        // retries of a sink that is well. As each such attempt settles an item, there is an end to them.
-        let free = is::<TimedOut>(&error) && (self.policy.free_timeouts || batch.contents.are_marked());
+        let timed_out = is::<TimedOut>(&error);
+        // What was settled before the time was up is progress: slow calls, item by item or key by key, must use up neither the
+        // retries of a sink that is well nor its name. As each such attempt settles an item, there is an end to them.
+        let progressed = timed_out && batch.contents.are_marked();
+        let sign = match (progressed, batch.contents.has_delivered()) {
+            (true, true) => Sign::Answered,
+            // It may have refused them by itself, and be out.
+            (true, false) => Sign::Nothing,
+            // The cause is the sink's code too.
+            (false, _) => caught(|| sign(&error)).unwrap_or(Sign::Nothing),
+        };
+        if progressed {
+            *delays = self.policy.backoff.delays();
+        }
+        let free = progressed || timed_out && self.policy.free_timeouts;
         let verdict = match error.kind() {
             FlushErrorKind::Divisible => Verdict::Divide { error },
             FlushErrorKind::Permanent => Verdict::Dropped {
@@ -214,16 +235,9 @@ impl<T: Send + 'static> Flusher<T> {
             }
             FlushErrorKind::Transient | FlushErrorKind::Uncertain => {
                 *retries += u32::from(!free);
-                Verdict::Again {
-                    delay: delays.next().expect("delays never end"),
-                    error,
-                }
+                Verdict::Again { error }
             }
-            FlushErrorKind::Unavailable => Verdict::Again {
-                // The hold has delays of its own, and leaves the batch's to the batch.
-                delay: self.policy.backoff.first,
-                error,
-            },
+            FlushErrorKind::Unavailable => Verdict::Again { error },
         };
         Attempted {
             result,
@@ -287,7 +301,7 @@ fn sign(error: &FlushError) -> Sign {
     }
 }
 
-fn is<E: std::error::Error + 'static>(error: &FlushError) -> bool {
+pub(crate) fn is<E: std::error::Error + 'static>(error: &FlushError) -> bool {
     error.source().is_some_and(|cause| cause.is::<E>())
 }
 

@@ -67,8 +67,8 @@ struct State {
     /// The partitions that wait to pass.
     waiting: Vec<bool>,
     failures_in_a_row: usize,
-    /// Whether there is a drain, which has no time for long delays.
-    hurries: bool,
+    /// The deadline of the drain, if there is one: it has no time for long delays.
+    deadline: Option<Instant>,
     /// Boxed, as most buffers are never held for long.
     held: Option<Box<Held>>,
 }
@@ -125,7 +125,7 @@ impl Hold {
         let state = State {
             waiting: vec![false; partitions],
             failures_in_a_row: 0,
-            hurries: false,
+            deadline: None,
             held: None,
         };
         Self {
@@ -176,6 +176,8 @@ impl Hold {
                 false
             }
             Sign::Out { at_least, reason } => {
+                let has_time = state.deadline.is_none_or(|deadline| now + at_least < deadline);
+                let at_least = if has_time { at_least } else { Duration::ZERO };
                 let new = || Held::new(self.backoff.long_delays(), now);
                 let held = state.held.get_or_insert_with(new);
                 held.go_on(probed, at_least, reason, now);
@@ -186,7 +188,11 @@ impl Hold {
                 let holds = state.held.is_some() || state.failures_in_a_row >= FAILURES_IN_A_ROW;
                 if holds {
                     // Its delays go on from where those of a batch that failed as often are.
-                    let gone = if state.hurries { 0 } else { FAILURES_IN_A_ROW - 1 };
+                    let gone = if state.deadline.is_some() {
+                        0
+                    } else {
+                        FAILURES_IN_A_ROW - 1
+                    };
                     let new = || {
                         let mut delays = self.backoff.long_delays();
                         delays.by_ref().take(gone).for_each(drop);
@@ -217,7 +223,7 @@ impl Hold {
     /// for is kept if it ends before that.
     pub(crate) fn hurry(&self, now: Instant, deadline: Instant) {
         let mut state = self.state.lock();
-        state.hurries = true;
+        state.deadline = Some(deadline);
         if let Some(held) = &mut state.held {
             if held.asked >= deadline {
                 held.asked = now;

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::batch::Batch;
+use crate::caught::Panicked;
 use crate::caught::drop_caught;
 use crate::flush::Flush;
 use crate::flush_error::{FlushError, FlushErrorKind};
-use crate::flusher::asked;
+use crate::flusher::{asked, is};
 use crate::hand::most_splits;
 use crate::not_delivered::SharedCause;
 use crate::sync::Mutex;
@@ -101,11 +102,19 @@ impl<K: Sync + 'static, V: Sync + 'static, S: FlushKey<K, V> + ?Sized> FlushKey<
 pub(crate) struct KeyedSink<S> {
     sink: S,
     hasher: RandomState,
-    /// For each partition, the hash of the key whose call is under way, or ended the partition's last attempt early.
+    /// For each partition, the call that is under way, or that ended the partition's last attempt early.
     ///
-    /// The next attempt begins behind that key, so that an attempt that is cut off costs that key its turn, but never those
-    /// behind it. A hash will do, as it decides only the order of the keys.
-    called: Mutex<HashMap<usize, u64>>,
+    /// The next attempt begins behind its key, so that an attempt that is cut off costs that key its turn, but never those
+    /// behind it.
+    called: Mutex<HashMap<usize, Called>>,
+}
+
+/// A call of the sink.
+#[derive(Debug, Clone, Copy)]
+struct Called {
+    /// Of the key. A hash will do, as it decides only the order of the keys, and how many values come first.
+    hash: u64,
+    values: usize,
 }
 
 /// One error for the keys that are left.
@@ -140,7 +149,7 @@ impl<S> KeyedSink<S> {
         let mut turns = lists(batch);
         let called = self.called.lock().get(&batch.partition()).copied();
         let last = called.and_then(|called| {
-            let is_called = |list: &Vec<usize>| self.hasher.hash_one(&batch[list[0]].0) == called;
+            let is_called = |list: &Vec<usize>| self.hasher.hash_one(&batch[list[0]].0) == called.hash;
             turns.iter().position(is_called)
         });
         turns.rotate_left(last.map_or(0, |last| last + 1));
@@ -159,10 +168,12 @@ impl<S> KeyedSink<S> {
         S: FlushKey<K, V>,
     {
         let hash = self.hasher.hash_one(&batch[list[0]].0);
-        self.called.lock().insert(batch.partition(), hash);
         let mut splits_left = most_splits(list.len());
-        let mut parts = VecDeque::from([list]);
+        let mut parts = self.parts_of(batch.partition(), hash, list);
         while let Some(mut part) = parts.pop_front() {
+            let values = part.len();
+            let called = Called { hash, values };
+            self.called.lock().insert(batch.partition(), called);
             let Err(error) = self.call(batch, &part).await else {
                 part.iter().for_each(|index| batch.deliver(*index..index + 1));
                 continue;
@@ -187,6 +198,19 @@ impl<S> KeyedSink<S> {
             }
         }
         Ok(())
+    }
+
+    /// A key's list as one part. If the last attempt was cut off in a call with fewer of its values, these come first: slow calls that
+    /// look for a guilty value would otherwise begin their search anew in each attempt, and never get to its end.
+    fn parts_of(&self, partition: usize, hash: u64, list: Vec<usize>) -> VecDeque<Vec<usize>> {
+        let called = self.called.lock().get(&partition).copied();
+        let called = called.filter(|called| called.hash == hash && called.values < list.len());
+        let mut first = list;
+        let Some(Called { values, .. }) = called else {
+            return VecDeque::from([first]);
+        };
+        let rest = first.split_off(values);
+        VecDeque::from([first, rest])
     }
 
     async fn call<K, V>(&self, batch: &Batch<(K, V)>, part: &[usize]) -> Result<(), FlushError>
@@ -251,10 +275,12 @@ fn one_for_all(mut errors: Errors) -> Result<(), FlushError> {
     let uncertain = errors
         .iter()
         .any(|error| error.kind() == FlushErrorKind::Uncertain);
+    // An attempt in which all that failed has panicked counts as one that did.
+    let all_panicked = errors.iter().all(is::<Panicked>);
     let Some(first) = errors.drain(..1.min(keys)).next() else {
         return Ok(());
     };
-    if keys == 1 {
+    if keys == 1 || all_panicked {
         return Err(first);
     }
     let failed = KeysFailed { keys, first };

@@ -160,6 +160,9 @@ impl<T: Send + 'static> Lane<T> {
                 self.shared.partitions[self.index].count_retry(flight.batch.len());
             }
             let (began, draining) = (Instant::now(), self.shared.drain.has_begun());
+            if draining {
+                flight.hurry(&self.flusher.policy);
+            }
             let Some(attempted) = self.attempt().await else {
                 return ControlFlow::Break(OutOfTime);
             };
@@ -171,16 +174,14 @@ impl<T: Send + 'static> Lane<T> {
             let now = Instant::now();
             self.partition().count_attempt(result);
             let holds = self.shared.hold.report(self.index, sign, began, now);
-            let (outcome, again) = self.settle(verdict);
+            let (outcome, again) = self.settle(verdict, holds);
             self.shared.meter.attempt(outcome, now - began);
             match result {
                 // With what comes next.
                 AttemptResult::Ok => self.is_unreported = true,
                 _ => self.shared.report(),
             }
-            if let Some(delay) = again
-                && !holds
-            {
+            if let Some(delay) = again {
                 self.back_off(delay, draining).await?;
             }
             // A sink that is always ready would keep other tasks off this thread.
@@ -227,19 +228,15 @@ impl<T: Send + 'static> Lane<T> {
         tokio::select! {
             biased;
             () = drain.deadline_passed() => return ControlFlow::Break(OutOfTime),
-            () = drain.begun(), if !draining => {
-                if let Some(flight) = self.hand.front() {
-                    flight.restart_delays(&self.flusher.policy);
-                }
-            }
+            () = drain.begun(), if !draining => {}
             () = sleep(delay) => {}
         }
         ControlFlow::Continue(())
     }
 
     /// Settles what the attempt decided; says what became of the batch, and how long to wait when the same items are to be tried
-    /// again.
-    fn settle(&mut self, verdict: Verdict) -> (BatchOutcome, Option<Duration>) {
+    /// again. If the attempt `holds` all partitions, the hold has delays of its own, and leaves the batch's to the batch.
+    fn settle(&mut self, verdict: Verdict, holds: bool) -> (BatchOutcome, Option<Duration>) {
         let flight = self.hand.front().expect(STAYS_IN_HAND);
         let batch = &flight.batch;
         // What the sink did not mark was offered under this id too.
@@ -254,7 +251,8 @@ impl<T: Send + 'static> Lane<T> {
             hand,
             ..
         } = self;
-        let batch = &mut hand.front().expect(STAYS_IN_HAND).batch;
+        let flight = hand.front().expect(STAYS_IN_HAND);
+        let batch = &flight.batch;
         if batch.contents.count() == 0 {
             drop_caught(vec![verdict]);
             let outcome = match (withdrawn, unconfirmed) {
@@ -269,14 +267,16 @@ impl<T: Send + 'static> Lane<T> {
                 self.deliver(id);
                 BatchOutcome::Delivered
             }
-            Verdict::Again { delay, error } => {
+            Verdict::Again { error } => {
                 let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
+                let delay = (!holds).then(|| flight.next_delay());
+                let shown = delay.map(tracing::field::debug);
                 // The subscriber is user code, and so is the error.
                 let _ = caught(
-                    || tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, ?delay, %error, cause, "again"),
+                    || tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, delay = shown, %error, cause, "again"),
                 );
                 drop_caught(vec![error]);
-                return (BatchOutcome::TriedAgain, Some(delay));
+                return (BatchOutcome::TriedAgain, delay);
             }
             // What was refused together with marked items may be innocent.
             Verdict::Divide { error } if offered == 1 => self.condemn(id, DropReason::Rejected, error),

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{
-    Batch, Buffer, DropReason, Flush, FlushError, FlushErrorKind, InsertError, TryInsertError, async_trait,
+    Batch, Buffer, DropReason, Flush, FlushError, FlushErrorKind, InsertError, Routing, TryInsertError,
+    async_trait,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 #[tokio::test(start_paused = true)]
 async fn a_flush_returns_when_what_was_accepted_before_is_settled_and_says_what_became_of_it() {
@@ -126,11 +127,47 @@ async fn a_close_ends_a_backoff_that_is_longer_than_the_drain_has_time() {
     assert_eq!((summary.ledger.delivered, summary.ledger.retried), (1, 1));
 }
 
+/// It has failed on a sink that asks for it only once the drain has begun: the drain then did nothing for all of its time.
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_longer_than_it_has_whenever_the_sink_asks_for_it() {
+    for kind in [FlushErrorKind::Transient, FlushErrorKind::Unavailable] {
+        let sink = ScriptedSink::new([Reply::RetryAfter(Duration::from_secs(200), kind)]);
+        let buffer = Buffer::builder().partitions(1).build(sink.clone()).unwrap();
+        buffer.insert(7).await.unwrap();
+        assert_eq!(buffer.close().await.ledger.delivered, 1, "{kind:?}");
+    }
+}
+
+/// It has failed on a batch that was held, or under way to the sink, when the drain began: its delays had grown too long.
+#[tokio::test(start_paused = true)]
+async fn a_drain_has_short_delays_for_a_batch_that_was_held_before() {
+    for _ in 0..20 {
+        let is_out = Arc::new(AtomicBool::new(true));
+        let (out, failed) = (Arc::clone(&is_out), AtomicBool::new(false));
+        // Relaxed: set and read on one thread.
+        let sink = ScriptedSink::answering(move |batch| match out.load(Relaxed) {
+            true => Reply::Transient,
+            // One more failure, which does not hold by itself.
+            false if batch.partition() == 0 && !failed.swap(true, Relaxed) => Reply::Panic,
+            false => Reply::Ok,
+        });
+        let builder = Buffer::builder().partitions(2).batch_size(1).retries(100);
+        let builder = builder.routing(Routing::PerCall);
+        let buffer = builder.build(sink.clone()).unwrap();
+        for item in 0..2 {
+            buffer.insert(item).await.unwrap();
+        }
+        sleep(Duration::from_secs(400)).await;
+        is_out.store(false, Relaxed);
+        let summary = buffer.close().await;
+        assert_eq!(summary.ledger.delivered, 2, "{summary:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_deadline_reaches_into_a_hanging_attempt_and_into_a_backoff() {
-    let long = || Reply::RetryAfter(Duration::from_secs(200), FlushErrorKind::Transient);
-    for script in [vec![Reply::Never], vec![long(), long()]] {
-        let sink = ScriptedSink::new(script);
+    for reply in [Reply::Never, Reply::Unavailable] {
+        let sink = ScriptedSink::answering(move |_| reply.clone());
         let buffer = Buffer::builder()
             .partitions(1)
             .flush_timeout(Duration::from_secs(200))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use buffer_core::testing::ScriptedSink;
 use buffer_core::{DropReason, FlushError, FlushErrorKind, Health, KeyedBuffer};
-use lists::Answer::{Failed, Never, Panic, Slow, Written};
+use lists::Answer::{Failed, Never, Panic, Slow, SlowlyFailed, Written};
 use lists::{Lists, TEN, one_partition};
 
 /// Inserts 0 and 1 for each of ten keys, which make one batch, and flushes.
@@ -212,4 +212,47 @@ async fn more_keys_than_fit_into_an_attempt_are_all_written_by_a_sink_that_is_sl
     }
     let ledger = buffer.buffer().ledger();
     assert_eq!((ledger.delivered, ledger.dropped.total()), (20, 0));
+}
+
+/// It has failed on a search that each attempt began anew: slow calls never got to its end, and the whole list was dropped.
+#[tokio::test(start_paused = true)]
+async fn a_slow_search_for_a_guilty_value_goes_on_in_the_next_attempt() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let lists = Lists::answering(|call| match call.values.contains(&0) {
+        true => SlowlyFailed(SECOND, FlushError::divisible("0")),
+        false => Slow(SECOND),
+    });
+    let builder = one_partition().batch_size(5_000);
+    let buffer = builder
+        .flush_timeout(10 * SECOND)
+        .build_keyed(lists.clone())
+        .unwrap();
+    for value in 0..5_000 {
+        buffer.insert("a", value).await.unwrap();
+    }
+    buffer.buffer().flush().await;
+    let ledger = buffer.buffer().ledger();
+    assert_eq!(
+        (ledger.delivered, ledger.dropped.count(DropReason::Rejected)),
+        (4_999, 1),
+        "{ledger:?}"
+    );
+    let written = lists.written("a");
+    assert!(written.is_sorted(), "in the order in which they were inserted");
+}
+
+/// It has failed on two keys that panic: their one error was no panic any more, and held the other partitions.
+#[tokio::test(start_paused = true)]
+async fn keys_that_all_panic_count_as_panics_of_the_attempt() {
+    for panicking in [1, 2] {
+        let lists = Lists::answering(move |call| match TEN[..panicking].contains(&call.key) {
+            true => Panic,
+            false => Written,
+        });
+        let buffer = one_partition().retries(20).build_keyed(lists).unwrap();
+        flush_ten(&buffer).await;
+        let dropped = buffer.buffer().ledger().dropped;
+        assert_eq!(dropped.count(DropReason::RetriesExhausted), 2 * panicking as u64);
+        assert_eq!(buffer.buffer().health(), Health::Well);
+    }
 }

@@ -232,18 +232,26 @@ async fn a_limit_that_no_batch_keeps_lets_probes_go_all_the_same() {
 /// Fails when each probe draws of the delays of the batch that it is made with.
 #[tokio::test(start_paused = true)]
 async fn an_outage_leaves_a_batch_its_own_delays() {
+    for out in [Reply::Unavailable, Reply::Transient] {
+        the_delays_are_left_by(out).await;
+    }
+}
+
+async fn the_delays_are_left_by(out: Reply) {
     const FIRST: Duration = Duration::from_millis(100);
+    // What fails twice before that is an outage has drawn two of its own.
+    let drawn = if matches!(out, Reply::Transient) { 4 } else { 1 };
     let asked = AtomicUsize::new(0);
     let sink = ScriptedSink::answering(move |batch| match batch.partition() {
         // Relaxed: one after the other.
         0 => match asked.fetch_add(1, Ordering::Relaxed) {
-            0..12 => Reply::Unavailable,
+            0..12 => out.clone(),
             12 => Reply::Transient,
             _ => Reply::Ok,
         },
         _ => Reply::Ok,
     });
-    let builder = Buffer::builder().partitions(2).batch_size(1);
+    let builder = Buffer::builder().partitions(2).batch_size(1).retries(100);
     let builder = builder.backoff(FIRST, 300 * FIRST);
     let buffer = builder.routing(Routing::PerCall).build(sink.clone()).unwrap();
     buffer.insert(0).await.unwrap();
@@ -256,7 +264,37 @@ async fn an_outage_leaves_a_batch_its_own_delays() {
         unreachable!("there are many")
     };
     assert_eq!((refused.partition, delivered.partition), (0, 0));
-    assert!(delivered.at - refused.at <= FIRST + Duration::from_millis(2));
+    assert!(delivered.at - refused.at <= drawn * FIRST + Duration::from_millis(2));
+}
+
+/// Fails when attempts that end at their time limit count as failures of the sink, although each has delivered something.
+#[tokio::test(start_paused = true)]
+async fn a_slow_sink_that_delivers_in_each_attempt_is_not_out() {
+    const ITEM: Duration = Duration::from_secs(1);
+    struct OneByOne;
+    #[async_trait]
+    impl Flush<u32> for OneByOne {
+        async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
+            for index in 0..batch.len() {
+                sleep(ITEM).await;
+                batch.deliver(index..index + 1);
+            }
+            Ok(())
+        }
+    }
+    let builder = Buffer::builder().partitions(1).flush_timeout(10 * ITEM);
+    let buffer = builder.give_up_after(60 * ITEM).build(OneByOne).unwrap();
+    for item in 0..300 {
+        buffer.insert(item).await.unwrap();
+    }
+    let begun = Instant::now();
+    buffer.request_flush();
+    sleep(35 * ITEM).await;
+    assert_eq!(buffer.health(), Health::Well);
+    buffer.flush().await;
+    assert_eq!(buffer.ledger().delivered, 300, "{:?}", buffer.ledger());
+    // Nine or ten in each attempt, with the first of the delays behind it.
+    assert!(begun.elapsed() < 350 * ITEM, "{:?}", begun.elapsed());
 }
 
 /// A buffer of sixteen partitions, each of which has an attempt under way that will find the sink out; what comes after is delivered.

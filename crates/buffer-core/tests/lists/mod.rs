@@ -33,6 +33,8 @@ pub(crate) enum Answer {
     /// Written after so long.
     Slow(Duration),
     Failed(FlushError),
+    /// Failed after so long.
+    SlowlyFailed(Duration, FlushError),
     Never,
     Panic,
 }
@@ -79,6 +81,10 @@ impl FlushKey<&'static str, u32> for Lists {
             Answer::Written => {}
             Answer::Slow(time) => sleep(time).await,
             Answer::Failed(error) => return Err(error),
+            Answer::SlowlyFailed(time, error) => {
+                sleep(time).await;
+                return Err(error);
+            }
             Answer::Never => std::future::pending().await,
             Answer::Panic => panic!("scripted"),
         }
