@@ -176,8 +176,7 @@ impl Hold {
                 false
             }
             Sign::Out { at_least, reason } => {
-                let has_time = state.deadline.is_none_or(|deadline| now + at_least < deadline);
-                let at_least = if has_time { at_least } else { Duration::ZERO };
+                let at_least = state.kept(at_least, now);
                 let new = || Held::new(self.backoff.long_delays(), now);
                 let held = state.held.get_or_insert_with(new);
                 held.go_on(probed, at_least, reason, now);
@@ -268,6 +267,16 @@ impl Hold {
 }
 
 impl State {
+    /// How long a delay that the sink asks for is kept. Whoever was sent away at the same time was asked for the same delay; a drain does
+    /// not wait for longer than it has.
+    fn kept(&self, asked: Duration, now: Instant) -> Duration {
+        match self.deadline {
+            None => asked.mul_f64(1.0 + SPREAD_OF_REQUESTED_DELAYS * rand::rng().random_range(0.0..=1.0)),
+            Some(deadline) if now + asked < deadline => asked,
+            Some(_) => Duration::ZERO,
+        }
+    }
+
     /// Says whether the partition had the right.
     fn give_back(&mut self, index: usize) -> bool {
         let Some(held) = &mut self.held else { return false };
@@ -295,9 +304,7 @@ impl Held {
 
     /// An attempt found the sink out, which is new only if it was a probe.
     fn go_on(&mut self, probed: bool, at_least: Duration, reason: String, now: Instant) {
-        // Whoever was sent away at the same time was asked for the same delay.
-        let spread = at_least.mul_f64(SPREAD_OF_REQUESTED_DELAYS * rand::rng().random_range(0.0..=1.0));
-        self.asked = self.asked.max(now + at_least + spread);
+        self.asked = self.asked.max(now + at_least);
         self.until = self.until.max(self.asked);
         if probed {
             let drawn = self.delays.next().unwrap_or_default();

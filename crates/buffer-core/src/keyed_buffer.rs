@@ -52,6 +52,8 @@ use crate::routing::Routing;
 /// * The keys of a batch share the time limit of its attempts. If more of them hang than there are `retries`, others may
 ///   be dropped without a turn. To avoid that, give each call in the sink a time limit of its own, well below
 ///   `flush_timeout`. More keys than can be written in one attempt are fine: an attempt that has written some spends no retry.
+/// * The search for guilty values in a list goes on from one attempt to the next. But an attempt in which it settles none of them spends
+///   a retry, so calls must be quick enough to get to one within `retries` attempts.
 /// * The keys of a batch share its retries, too: those that fail are tried again together, with one backoff, and all that is
 ///   left after the last retry has the same error as its cause.
 /// * A partition goes on when its batch is settled, so values that are inserted meanwhile wait behind a failing key, even

@@ -8,8 +8,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::batch::Batch;
-use crate::caught::Panicked;
-use crate::caught::drop_caught;
+use crate::caught::{Panicked, drop_caught};
 use crate::flush::Flush;
 use crate::flush_error::{FlushError, FlushErrorKind};
 use crate::flusher::{asked, is};
@@ -102,19 +101,26 @@ impl<K: Sync + 'static, V: Sync + 'static, S: FlushKey<K, V> + ?Sized> FlushKey<
 pub(crate) struct KeyedSink<S> {
     sink: S,
     hasher: RandomState,
-    /// For each partition, the call that is under way, or that ended the partition's last attempt early.
-    ///
-    /// The next attempt begins behind its key, so that an attempt that is cut off costs that key its turn, but never those
-    /// behind it.
-    called: Mutex<HashMap<usize, Called>>,
+    /// What a partition's last attempt left to the next one, if it was cut off or the sink is out.
+    cut_off: Mutex<HashMap<usize, CutOff>>,
 }
 
-/// A call of the sink.
+/// Keys are known by their hashes: those decide only the order of the keys, and how many values come first.
+#[derive(Debug, Default)]
+struct CutOff {
+    /// The key whose call was under way. The next attempt begins behind it, so that an attempt that is cut off costs that key its
+    /// turn, but never those behind it.
+    called: u64,
+    /// The searches that have not come to their end.
+    searches: HashMap<u64, Search>,
+}
+
+/// How far the search for a key's guilty values has come.
 #[derive(Debug, Clone, Copy)]
-struct Called {
-    /// Of the key. A hash will do, as it decides only the order of the keys, and how many values come first.
-    hash: u64,
+struct Search {
+    /// So many values from the first on come next.
     values: usize,
+    splits_left: u32,
 }
 
 /// One error for the keys that are left.
@@ -140,16 +146,20 @@ impl<S> KeyedSink<S> {
         Self {
             sink,
             hasher: RandomState::new(),
-            called: Mutex::new(HashMap::new()),
+            cut_off: Mutex::new(HashMap::new()),
         }
     }
 
     /// The indices of each key's items, in the order of the keys' turns.
     fn turns<K: Hash + Eq, V>(&self, batch: &Batch<(K, V)>) -> VecDeque<Vec<usize>> {
         let mut turns = lists(batch);
-        let called = self.called.lock().get(&batch.partition()).copied();
-        let last = called.and_then(|called| {
-            let is_called = |list: &Vec<usize>| self.hasher.hash_one(&batch[list[0]].0) == called.hash;
+        let mut cut_off = self.cut_off.lock();
+        if batch.attempt() == 1 {
+            // Whatever it has was another batch's.
+            cut_off.remove(&batch.partition());
+        }
+        let last = cut_off.get(&batch.partition()).and_then(|CutOff { called, .. }| {
+            let is_called = |list: &Vec<usize>| self.hasher.hash_one(&batch[list[0]].0) == *called;
             turns.iter().position(is_called)
         });
         turns.rotate_left(last.map_or(0, |last| last + 1));
@@ -167,20 +177,27 @@ impl<S> KeyedSink<S> {
         V: Send + Sync + 'static,
         S: FlushKey<K, V>,
     {
-        let hash = self.hasher.hash_one(&batch[list[0]].0);
-        let mut splits_left = most_splits(list.len());
-        let mut parts = self.parts_of(batch.partition(), hash, list);
+        let (partition, hash) = (batch.partition(), self.hasher.hash_one(&batch[list[0]].0));
+        let mut search = self.search(partition, hash).unwrap_or(Search {
+            values: list.len(),
+            splits_left: most_splits(list.len()),
+        });
+        let mut first = list;
+        let rest = first.split_off(search.values.min(first.len()));
+        let mut parts: VecDeque<_> = [first, rest]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
         while let Some(mut part) = parts.pop_front() {
-            let values = part.len();
-            let called = Called { hash, values };
-            self.called.lock().insert(batch.partition(), called);
+            search.values = part.len();
+            self.begin_call(partition, hash, search);
             let Err(error) = self.call(batch, &part).await else {
                 part.iter().for_each(|index| batch.deliver(*index..index + 1));
                 continue;
             };
             match error.kind() {
-                FlushErrorKind::Divisible if part.len() > 1 && splits_left > 0 => {
-                    splits_left -= 1;
+                FlushErrorKind::Divisible if part.len() > 1 && search.splits_left > 0 => {
+                    search.splits_left -= 1;
                     let second = part.split_off(part.len() / 2);
                     parts.push_front(second);
                     parts.push_front(part);
@@ -197,20 +214,28 @@ impl<S> KeyedSink<S> {
                 }
             }
         }
+        self.end_list(partition, hash);
         Ok(())
     }
 
-    /// A key's list as one part. If the last attempt was cut off in a call with fewer of its values, these come first: slow calls that
-    /// look for a guilty value would otherwise begin their search anew in each attempt, and never get to its end.
-    fn parts_of(&self, partition: usize, hash: u64, list: Vec<usize>) -> VecDeque<Vec<usize>> {
-        let called = self.called.lock().get(&partition).copied();
-        let called = called.filter(|called| called.hash == hash && called.values < list.len());
-        let mut first = list;
-        let Some(Called { values, .. }) = called else {
-            return VecDeque::from([first]);
-        };
-        let rest = first.split_off(values);
-        VecDeque::from([first, rest])
+    /// Where the last attempt was cut off in a key's list. Slow calls that look for a guilty value would otherwise begin their search
+    /// anew in each attempt, and never get to its end.
+    fn search(&self, partition: usize, hash: u64) -> Option<Search> {
+        let cut_off = self.cut_off.lock();
+        cut_off.get(&partition)?.searches.get(&hash).copied()
+    }
+
+    fn begin_call(&self, partition: usize, hash: u64, search: Search) {
+        let mut cut_off = self.cut_off.lock();
+        let cut_off = cut_off.entry(partition).or_default();
+        cut_off.called = hash;
+        cut_off.searches.insert(hash, search);
+    }
+
+    fn end_list(&self, partition: usize, hash: u64) {
+        if let Some(cut_off) = self.cut_off.lock().get_mut(&partition) {
+            cut_off.searches.remove(&hash);
+        }
     }
 
     async fn call<K, V>(&self, batch: &Batch<(K, V)>, part: &[usize]) -> Result<(), FlushError>
@@ -242,7 +267,7 @@ where
                 Err(error) => errors.0.push(error),
             }
         }
-        self.called.lock().remove(&batch.partition());
+        self.cut_off.lock().remove(&batch.partition());
         one_for_all(errors)
     }
 

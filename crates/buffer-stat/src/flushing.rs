@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use crate::stat_buffer::StatBuffer;
 use crate::turn::Turn;
+use crate::windows::KeyTurn;
 
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
-    /// Ends the window and waits until its counts are settled; reports what became of them, and of everything else that was settled
-    /// meanwhile.
+    /// Ends the window and waits until all that was counted before is settled; reports what became of it, and of everything else that
+    /// was settled meanwhile. If sums had to wait for earlier counts of their keys, it ends one more window.
     ///
     /// In an outage it waits. Counts that the sink certainly did not write go back into the sums when their retries are spent; the
     /// report has them as returned, and the flush ends. What is left of the window is [`FlushReport::pending`] then, and goes on.
@@ -89,14 +90,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     {
         // Taken before the key's count is handed over: it may be settled at once.
         let before = self.ledger();
-        let is_on_its_way = self.counters.windows.turn_key(key);
-        let report = self.flush_since(&before, Turn::Not, None).await;
-        if !is_on_its_way || self.ends(&report) {
+        let key_turn = self.counters.windows.turn_key(key);
+        let report = self.flush_since(&before, window_turn(key_turn), None).await;
+        if key_turn != KeyTurn::StaysForItsCount || self.ends(&report) {
             return report;
         }
-        // If something of the key is on its way again, it has what was counted before.
-        self.counters.windows.turn_key(key);
-        self.flush_since(&before, Turn::Not, None).await
+        // That count is settled. If there is another one, it has what was counted before.
+        let key_turn = self.counters.windows.turn_key(key);
+        self.flush_since(&before, window_turn(key_turn), None).await
     }
 
     /// Ends the window without waiting for its counts. Counts beyond one batch for each partition follow as those are settled.
@@ -106,7 +107,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
 
     /// Flushes the sum of one key, as [`flush_key`](StatBuffer::flush_key) does, without waiting for it.
     ///
-    /// While a count of the key is still on its way, the sum stays and is flushed when its window ends.
+    /// While a count of the key is still on its way, or the end of a window waits for the sink, the sum stays and is flushed when its
+    /// window ends.
     ///
     /// # Panics
     ///
@@ -133,8 +135,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         self.counters.hand_over(Turn::Not);
     }
 
-    /// Ends the window as `turn` says, and waits for at most `limit` until everything that it has is settled; reports what was settled
-    /// since `before`.
+    /// Ends the window as `turn` says, and waits for at most `limit` until all that was counted, or handed over, before is settled;
+    /// reports what was settled since `before`.
     ///
     /// What comes later is not waited for: where increments never end, windows would not either.
     async fn flush_since(&self, before: &Ledger, mut turn: Turn, limit: Option<Duration>) -> FlushReport {
@@ -144,11 +146,10 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         let mut may_ask_again = turn != Turn::Not;
         loop {
             let handed = self.counters.hand_over(turn);
-            // While there is a rest of the window before, this one does not end; whoever finds the rest gone ends it.
+            // While there is a rest of the window before, this one does not end. Whoever finds the rest gone ends it.
             let owed = turn != Turn::Not && !handed.turned;
             let window = *asked.get_or_insert(handed.number + u64::from(owed));
             turn = Turn::Not;
-            // No window ends while there is a rest of the one before.
             let has_buffer_all = handed.number > window || handed.number == window && !handed.rest;
             let mut pending = 0;
             let mut is_late = false;
@@ -188,5 +189,13 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// Whether more flushes would be in vain: the counters are closed, or counts have gone back.
     fn ends(&self, report: &FlushReport) -> bool {
         self.counters.buffer.is_closed() || report.returned > 0
+    }
+}
+
+/// How the window has to end for the flush of one of its keys.
+fn window_turn(key_turn: KeyTurn) -> Turn {
+    match key_turn {
+        KeyTurn::Goes | KeyTurn::StaysForItsCount => Turn::Not,
+        KeyTurn::StaysForTheWindow => Turn::Now,
     }
 }

@@ -51,6 +51,17 @@ pub(crate) struct HandedOver {
     pub(crate) rest: bool,
 }
 
+/// What became of the sum of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyTurn {
+    /// It goes next, if there was one.
+    Goes,
+    /// It stays, as a count of the key is not settled.
+    StaysForItsCount,
+    /// It stays for the end of the window, which is due and has to wait for a rest. One that went before would be one more.
+    StaysForTheWindow,
+}
+
 impl<K: Hash + Eq + Clone> Windows<K> {
     pub(crate) fn new(sums: Sums<K>, send_zero_sums: bool) -> Self {
         Self {
@@ -139,9 +150,8 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
     }
 
-    /// Ends the window of one key, and begins a fresh one for it. Its counts go next. Says whether its sum was left because a count
-    /// of it was not settled.
-    pub(crate) fn turn_key<Q>(&self, key: &Q) -> bool
+    /// Ends the window of one key, and begins a fresh one for it. Its counts go next.
+    pub(crate) fn turn_key<Q>(&self, key: &Q) -> KeyTurn
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -150,11 +160,14 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         let mut window = self.current.lock();
         // By invariant 2: otherwise a key without a place would be given one.
         if window.closed {
-            return false;
+            return KeyTurn::Goes;
         }
         // By invariant 4.
         if window.in_flight.has(hash, &key) {
-            return true;
+            return KeyTurn::StaysForItsCount;
+        }
+        if !window.rest.is_empty() && window.owed != Turn::Not {
+            return KeyTurn::StaysForTheWindow;
         }
         if let Some(taken) = self.sums.take_key(hash, &key) {
             let start = window.next_start(None);
@@ -168,7 +181,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         drop(window);
         // Wakes the driver, which forgets the key if nothing comes of it.
         self.wake.notify_one();
-        false
+        KeyTurn::Goes
     }
 
     /// Puts the counts that `take` hands out back into the sums; `hashes` are those of their keys. They were not delivered, and never

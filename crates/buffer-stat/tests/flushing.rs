@@ -207,6 +207,42 @@ async fn flushes_of_one_key_and_of_all_end_though_the_keys_are_sent_again_and_ag
     assert!(ended.is_ok() && is_written(&counted, &sink));
 }
 
+/// Fails when what is flushed by hand goes before the window whose end it delays: no flush and no window then ended, and other keys
+/// were never written.
+#[tokio::test(start_paused = true)]
+async fn flushes_of_keys_that_outrun_the_sink_hold_up_neither_flushes_nor_other_keys() {
+    let sink = Sink::answering(|_| Reply::after(Duration::from_millis(150), Reply::Ok));
+    let stats = StatBuffer::builder()
+        .partitions(2)
+        .batch_size(50)
+        .build(sink.clone())
+        .unwrap();
+    // Is incremented once, and never flushed by hand.
+    increment(&stats, &["220"]);
+    let by_hand = stats.clone();
+    tokio::spawn(async move {
+        loop {
+            for key in 0..220_u32 {
+                let key = key.to_string();
+                by_hand.increment(key.as_str(), 1).unwrap();
+                by_hand.request_flush_key(key.as_str());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(written(&sink, 221)[220], 1);
+    for _ in 0..3 {
+        let counted = counted(&stats, &sink, 221);
+        let flush = timeout(Duration::from_secs(10), stats.flush()).await;
+        assert!(flush.is_ok() && is_written(&counted, &sink));
+        let counted = stats.outstanding("7") + written(&sink, 221)[7];
+        let flush = timeout(Duration::from_secs(10), stats.flush_key("7")).await;
+        assert!(flush.is_ok() && written(&sink, 221)[7] >= counted);
+        sleep(Duration::from_millis(70)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_counters_tell_their_name_and_what_their_buffer_did() {
     let builder = counters().buffer(|buffer| buffer.name("views"));
