@@ -72,6 +72,15 @@ impl Dialect {
         }
     }
 
+    /// The first moment that is read in nanoseconds where nothing says their unit, as in a datagram. VictoriaMetrics takes smaller
+    /// numbers for other units.
+    pub(crate) fn earliest_without_unit(self) -> i64 {
+        match self {
+            Self::Influx1 | Self::Influx2 | Self::Influx3 => EARLIEST,
+            Self::VictoriaMetrics => 100_000_000_000_000_000,
+        }
+    }
+
     /// Whether the tag `key` would replace the name of the series.
     pub(crate) fn is_name(self, key: &str) -> bool {
         self == Self::VictoriaMetrics && key == SERIES_NAME

@@ -162,7 +162,10 @@ impl<'a, P: Iterator<Item = (&'a str, &'a str)>, D: Iterator<Item = (&'a str, &'
 fn push_timestamp(line: &mut String, nanoseconds: i128, rules: &Rules) -> Result<(), PointError> {
     let stored = stored(nanoseconds).ok_or(PointError::TimestampOutOfRange { nanoseconds })?;
     if stored < rules.earliest {
-        return Err(PointError::TimestampTooEarly { nanoseconds: stored });
+        return Err(PointError::TimestampTooEarly {
+            nanoseconds: stored,
+            earliest: rules.earliest,
+        });
     }
     line.push(' ');
     line.push_str(itoa::Buffer::new().format(stored));

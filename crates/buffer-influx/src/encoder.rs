@@ -86,6 +86,12 @@ impl Encoder {
         self
     }
 
+    /// For lines whose unit of time is not named beside them, as in a datagram.
+    pub(crate) fn without_unit(mut self) -> Self {
+        self.rules.earliest = self.rules.dialect.earliest_without_unit();
+        self
+    }
+
     /// The dialect.
     pub fn dialect(&self) -> Dialect {
         self.rules.dialect

@@ -37,7 +37,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
         .split_once("incorrect influx line \"")
         .unwrap_or((message, ""));
     let message = without_request(message);
-    // InfluxDB 3 says this in plain text, too.
+    // InfluxDB 3's, which it also has in plain text.
     const WRAPPER: &str = "write buffer error: ";
     let is_influx = in_form || is_signed || message.starts_with(WRAPPER);
     let (head, repeats) = match message.split_once("unable to parse '") {
@@ -51,6 +51,9 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
             false => head.starts_with(words),
         })
     };
+    if is_influx && !status.is_success() && is_in_trouble(head, status) {
+        return Some(RefusalKind::Busy);
+    }
     let says_partial = in_form && says(&["partial write"]);
     // A cluster says no more than these words when too few of its nodes have the lines.
     if says_partial
@@ -132,6 +135,7 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     if blames_lines
         && says(&[
             "too long line",
+            "cannot read influx line protocol data: too long line",
             "cannot process influx line protocol",
             "cannot parse influx line protocol",
         ])
@@ -141,19 +145,26 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     if wrapped && status == StatusCode::INTERNAL_SERVER_ERROR {
         return Some(RefusalKind::Failed);
     }
-    // What InfluxDB 1 and 2 have no room or no time for, whatever the lines are.
-    let has_no_room = || {
-        says(&[
-            "cache-max-memory-size exceeded",
-            "no space left on device",
-            "engine is closed",
-        ])
-    };
-    let is_late = || head == "timeout" || head.ends_with(": timeout");
-    if is_influx && status == StatusCode::INTERNAL_SERVER_ERROR && (has_no_room() || is_late()) {
-        return Some(RefusalKind::Busy);
-    }
     Some(kind_by_status(evidence))
+}
+
+/// Whether InfluxDB has no room or no time for any lines at present. With a full disk it may call that a partial write.
+fn is_in_trouble(head: &str, status: StatusCode) -> bool {
+    const TROUBLES: [&str; 9] = [
+        "cache-max-memory-size exceeded",
+        "no space left on device",
+        "No space left on device",
+        "There is not enough space on the disk",
+        "disk quota exceeded",
+        "read-only file system",
+        "engine is closed",
+        "store is closed",
+        "shard is disabled",
+    ];
+    // What it repeats of the lines is in quotes.
+    let own_words = head.split('"').next().unwrap_or_default();
+    let is_late = head == "timeout" || head.ends_with(": timeout");
+    TROUBLES.iter().any(|words| own_words.contains(words)) || is_late && status.is_server_error()
 }
 
 /// A message without the request that VictoriaMetrics names before its words.

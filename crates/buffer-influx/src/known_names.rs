@@ -223,6 +223,7 @@ fn is_in_order(before: &[Entry], place: Place, name: &str) -> bool {
         Place::Measurement => !name.starts_with('#'),
         Place::TagKey => {
             let last = before.last().filter(|last| last.place == Place::TagKey);
+            // Either is refused, the second by one dialect; a thread knows names for all of them.
             name != "time" && name != SERIES_NAME && last.is_none_or(|last| *last.name < *name)
         }
         Place::FirstField | Place::NextField => {

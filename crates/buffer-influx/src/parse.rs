@@ -140,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn tabs_before_the_fields_are_no_part_of_them() {
+    fn tabs_before_the_name_and_the_fields_are_no_part_of_them() {
         let point = Point::new("m").field("v", 1.0).timestamp_ns(7);
-        assert_eq!(parsed("m \t v=1 7"), Ok(point));
+        assert_eq!(parsed("\tm \t v=1 7"), Ok(point));
     }
 
     #[test]

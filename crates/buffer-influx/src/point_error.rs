@@ -197,14 +197,16 @@ pub enum PointError {
         /// Nanoseconds since 1970.
         nanoseconds: i128,
     },
-    /// The timestamp is before the first millisecond after 1970 began, the first moment that VictoriaMetrics stores; it takes zero
-    /// for its own time.
+    /// The timestamp is before what VictoriaMetrics reads as it is meant: over HTTP it takes zero for its own time, and in a datagram
+    /// it guesses the unit.
     #[error(
-        "the timestamp of {nanoseconds} ns is before what this server stores, which is from 1970 on; check its unit"
+        "the timestamp of {nanoseconds} ns is below {earliest}, so this server would misread it; check its unit"
     )]
     TimestampTooEarly {
         /// Nanoseconds since 1970.
         nanoseconds: i64,
+        /// The first that it reads as it is meant.
+        earliest: i64,
     },
 }
 

@@ -17,6 +17,9 @@ pub(crate) const VERSION_HEADER: &str = "x-influxdb-version";
 /// In which InfluxDB repeats its words.
 pub(crate) const ERROR_HEADER: &str = "x-influxdb-error";
 
+/// A year: nobody waits for longer, and later moments can't be expressed on every system.
+const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 impl Refusal {
     /// What an answer to a write means that did not come through a [`Client`](crate::Client); none if the lines are taken.
     ///
@@ -131,10 +134,14 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
     let after = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_digit()) {
         // Any number of digits is fine.
-        return Some(Duration::from_secs(after.parse().unwrap_or(u64::MAX)));
+        return Some(Duration::from_secs(after.parse().unwrap_or(u64::MAX)).min(LONGEST_WAIT));
     }
     let date = httpdate::parse_http_date(after).ok()?;
-    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+    Some(
+        date.duration_since(SystemTime::now())
+            .unwrap_or_default()
+            .min(LONGEST_WAIT),
+    )
 }
 
 #[cfg(test)]
@@ -277,7 +284,26 @@ mod tests {
                 "cannot process influx line protocol data: too long line: more than 262144 bytes",
                 Some(Rejected),
             ),
-            (400, "too long line: more than 262144 bytes", Some(Rejected)),
+            (
+                400,
+                "remoteAddr: \"127.0.0.1:51544\"; requestURI: /write; cannot read influx line protocol data: too long line: more than 262144 bytes",
+                Some(Rejected),
+            ),
+            (
+                400,
+                r#"{"error":"partial write: write /data/d/_series/03/0000: no space left on device dropped=400"}"#,
+                Some(Busy),
+            ),
+            (
+                400,
+                r#"{"error":"partial write: field type conflict: input field \"no space left on device\" on measurement \"m\" is type float, already exists as type integer dropped=1"}"#,
+                Some(PartialWrite),
+            ),
+            (
+                500,
+                "write buffer error: error from wal: object store error: No space left on device (os error 28)",
+                Some(Busy),
+            ),
             (
                 400,
                 "remoteAddr: \"127.0.0.1:51544\"; requestURI: /write; cannot process influx line protocol data: no fields",
@@ -503,7 +529,7 @@ mod tests {
                 .retry_after()
         };
         assert_eq!(after("7"), Some(Duration::from_secs(7)));
-        assert_eq!(after("99999999999999999999"), Some(Duration::from_secs(u64::MAX)));
+        assert_eq!(after("99999999999999999999"), Some(LONGEST_WAIT));
         assert_eq!(after(""), None);
         assert_eq!(after("-1"), None);
         assert_eq!(after("soon"), None);

@@ -113,7 +113,10 @@ impl SeriesSettings {
     /// The key of the series that stands for all of the same name.
     pub(crate) fn shared(&self, key: &Key) -> Key {
         let (tag, value) = OVERFLOW;
-        self.canonical(&Key::from_parts(key.name().to_owned(), &[(tag, value)]))
+        // If that is a default tag, the series of the name alone is written alike.
+        let is_written = self.is_written(tag, value);
+        let labels: Vec<Label> = is_written.then(|| Label::new(tag, value)).into_iter().collect();
+        Key::from_parts(key.name().to_owned(), labels).to_retained()
     }
 
     /// Whether points of `key` can be written, whatever their values: tried with the longest possible ones.

@@ -81,7 +81,9 @@ impl Udp {
 
     /// An encoder that refuses what does not fit into a datagram.
     pub(crate) fn encoder(&self) -> Encoder {
-        Encoder::new(self.dialect).longest_line(self.datagram_bytes)
+        Encoder::new(self.dialect)
+            .longest_line(self.datagram_bytes)
+            .without_unit()
     }
 
     /// The way for one batch: a socket that lived longer would stop working when its runtime dies.

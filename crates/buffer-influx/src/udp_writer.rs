@@ -312,7 +312,9 @@ impl UdpWriterBuilder {
             return Err(UdpBuildError::Address { address });
         }
         // An encoder put in the place of the target's knows nothing of datagrams.
-        let writer = self.writer.encoder(|encoder| encoder.longest_line(bytes));
+        let writer = self
+            .writer
+            .encoder(|encoder| encoder.longest_line(bytes).without_unit());
         Ok(UdpWriter {
             writer: writer.build(UdpSink::new(self.target))?,
         })

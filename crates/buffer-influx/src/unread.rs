@@ -60,9 +60,10 @@ impl<'a> Unread<'a> {
 
     /// Reads a point up to its line break.
     pub(crate) fn point(&mut self, precision: Precision) -> Result<Point, ParseLineError> {
+        // InfluxDB passes over tabs, too.
+        self.skip(b" \t");
         let point = self.series()?;
         self.expect(b' ', "there is no space before the fields")?;
-        // As InfluxDB does.
         self.skip(b" \t");
         let point = self.fields(point)?;
         let before = self.at;

@@ -18,7 +18,10 @@ fn victoria_metrics_gets_no_moment_before_1970_and_no_tag_that_renames_the_serie
     let encoder = Encoder::new(Dialect::VictoriaMetrics);
     let at = |nanoseconds| Point::new("m").field("v", 1).timestamp_ns(nanoseconds);
     for nanoseconds in [-1_000_000_000, 0, 999_999] {
-        let refused = Err(PointError::TimestampTooEarly { nanoseconds });
+        let refused = Err(PointError::TimestampTooEarly {
+            nanoseconds,
+            earliest: 1_000_000,
+        });
         assert_eq!(encoder.encode(&at(nanoseconds)), refused);
         let mut line = encoder.line("m");
         assert_eq!(line.field("v", 1).timestamp_ns(nanoseconds).finish(), refused);

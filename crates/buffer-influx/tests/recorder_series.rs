@@ -283,6 +283,45 @@ async fn a_place_that_an_idle_series_leaves_is_free_though_others_are_shared() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_label_that_would_rename_the_series_is_renamed_itself() {
+    let sink = ScriptedSink::new([]);
+    let encoder = Encoder::new(Dialect::VictoriaMetrics);
+    let (recorder, handle) = InfluxRecorder::builder(encoder)
+        .build(sink.clone())
+        .expect("valid settings");
+    record(&recorder, || counter!("a", "__name__" => "b").increment(1));
+    handle.flush().await;
+    assert_eq!(written(&sink), ["a,__name___=b delta=1i"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_are_cut_alike_are_those_of_one_series_beyond_the_limit_alone() {
+    let (recorder, handle, sink) = recorder(settings().series_limit(2), []);
+    // As long as a name may be, with an underscore before it as it is no comment.
+    let name = |end: char| format!("#{}{end}", "x".repeat(1_022));
+    record(&recorder, || {
+        for (end, value) in [('a', 1), ('b', 2)] {
+            counter!(name(end)).increment(value);
+        }
+        for (end, value) in [('a', 10), ('b', 20)] {
+            counter!(name(end), "beyond" => "the limit").increment(value);
+        }
+    });
+    handle.flush().await;
+    let written = written(&sink);
+    let ends = [
+        "a delta=1i",
+        "a,overflow=true delta=10i",
+        "b delta=2i",
+        "b,overflow=true delta=20i",
+    ];
+    assert_eq!(written.len(), 4, "{written:?}");
+    for (line, end) in written.iter().zip(ends) {
+        assert!(line.starts_with("_#x") && line.ends_with(end), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_default_tag_like_that_of_a_shared_series_makes_no_second_series_of_it() {
     let encoder = Encoder::new(Dialect::Influx1).default_tag("overflow", "true");
     let sink = ScriptedSink::new([]);

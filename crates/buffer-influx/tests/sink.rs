@@ -326,9 +326,6 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
             "",
             r#"{"error":"engine: cache-max-memory-size exceeded: (2250/2000)"}"#,
         ),
-        // A server behind TLS that is asked without.
-        Step::AnswerAndHangUp("\u{15}\u{3}\u{1}\u{0}\u{2}\u{2}F".to_owned()),
-        Step::AnswerAndHangUp("SSH-2.0-OpenSSH_9\r\n".to_owned()),
         Step::AnswerAndHangUp("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}".to_owned()),
         Step::Silence,
     ] {
@@ -337,12 +334,19 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
     }
 }
 
-/// As a proxy does in front of a server that is down.
 #[tokio::test]
-async fn a_server_that_hangs_up_holds_the_batch_for_as_long_as_it_does() {
-    // Each attempt takes two requests, as the connection might have been an old one.
-    let (ledger, requests) = settled(vec![Step::HangUp; 10]).await;
-    assert_eq!((ledger.delivered, requests), (5, 11));
+async fn a_server_that_hangs_up_or_speaks_no_http_holds_the_batch_for_as_long_as_it_does() {
+    for step in [
+        // A proxy in front of a server that is down.
+        Step::HangUp,
+        // A server behind TLS that is asked without.
+        Step::AnswerAndHangUp("\u{15}\u{3}\u{1}\u{0}\u{2}\u{2}F".to_owned()),
+        Step::AnswerAndHangUp("SSH-2.0-OpenSSH_9\r\n".to_owned()),
+    ] {
+        // Each attempt takes two requests, as the connection might have been an old one.
+        let (ledger, requests) = settled(vec![step.clone(); 10]).await;
+        assert_eq!((ledger.delivered, requests), (5, 11), "{step:?}");
+    }
 }
 
 #[tokio::test]

@@ -125,13 +125,33 @@ async fn an_encoder_in_place_of_the_target_s_is_held_to_the_datagram_too() {
             .encoder(|_| own)
             .build()
             .expect("valid settings");
-        let long = Point::new("m").field("v", "x".repeat(20)).timestamp_ns(1_000_000);
+        let long = Point::new("m")
+            .field("v", "x".repeat(20))
+            .timestamp_ns(100_000_000_000_000_000);
         match writer.write(long).await {
             Err(WritePointError::Invalid {
                 reason: PointError::LineTooLong { most, .. },
                 ..
             }) => assert_eq!(most, expected),
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn victoria_metrics_gets_no_datagram_whose_unit_of_time_it_would_guess_wrong() {
+    let listener = listener();
+    let own = Encoder::new(Dialect::VictoriaMetrics);
+    let plain = || target(&listener).dialect(Dialect::VictoriaMetrics);
+    for writer in [
+        UdpWriter::builder(plain()),
+        UdpWriter::builder(plain()).encoder(|_| own),
+    ] {
+        let writer = writer.build().expect("valid settings");
+        for (moment, is_taken) in [(99_999_999_999_999_999, false), (100_000_000_000_000_000, true)] {
+            let point = Point::new("m").field("v", 1).timestamp_ns(moment);
+            let written = writer.write(point).await;
+            assert_eq!(written.is_ok(), is_taken, "{written:?}");
         }
     }
 }
