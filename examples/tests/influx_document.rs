@@ -25,7 +25,9 @@ fn sources(folder: &Path) -> String {
 fn missing<'a>(document: &'a str, sources: &str) -> Vec<&'a str> {
     let names = document.split('`').skip(1).step_by(2);
     names
-        .filter(|name| name.matches('_').count() > 3 && !name.contains([' ', '(', '/', '"']))
+        .filter(|name| {
+            name.trim_matches('_').matches('_').count() > 3 && !name.contains([' ', '(', '/', '"'])
+        })
         .filter(|name| !sources.contains(&format!("fn {name}(")))
         .collect()
 }
