@@ -191,6 +191,8 @@ impl Flush<u32> for CutOff {
 async fn last_items_that_come_after_the_deadline_are_returned_with_the_rest() {
     let (begun, cut_off) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (late, closed) = (Arc::clone(&cut_off), Arc::new(AtomicBool::new(false)));
+    let closed_before = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&closed_before);
     let sink = CutOff {
         begun: Arc::clone(&begun),
         cut_off,
@@ -208,6 +210,7 @@ async fn last_items_that_come_after_the_deadline_are_returned_with_the_rest() {
             // As long as that may take on a busy machine.
             for _ in 0..200 {
                 if closed.load(Ordering::Acquire) {
+                    seen.store(true, Ordering::Release);
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(1));
@@ -224,6 +227,8 @@ async fn last_items_that_come_after_the_deadline_are_returned_with_the_rest() {
     let summary = buffer.close_within(Duration::from_millis(1)).await;
     assert_eq!(summary.undelivered, [1, 2, 3, 4]);
     assert_eq!((summary.ledger.accepted, summary.ledger.returned), (4, 4));
+    // The sink is there for them, even if there is no time for a batch.
+    assert!(!closed_before.load(Ordering::Acquire));
 }
 
 /// Wakers run outside of the partition's lock.
