@@ -324,7 +324,7 @@ async fn what_a_half_settled_is_reported_while_the_other_half_is_held() {
     let _guard = metrics::set_default_local_recorder(&notes);
     // Single items: the even ones are taken after a second; the odd ones find the sink out, when half of that has passed.
     let sink = ScriptedSink::answering(|batch: &Batch<u64>| match batch.len() {
-        1 if batch[0] % 2 == 0 => Reply::after(Duration::from_secs(1), Reply::Ok),
+        1 if batch[0].is_multiple_of(2) => Reply::after(Duration::from_secs(1), Reply::Ok),
         1 => Reply::after(
             Duration::from_millis(500),
             Reply::RetryAfter(Duration::from_secs(200), FlushErrorKind::Unavailable),

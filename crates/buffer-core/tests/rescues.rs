@@ -114,7 +114,8 @@ fn a_close_that_begins_in_a_rescue_has_no_longer_than_that() {
     std::thread::spawn(move || {
         attempts.recv().unwrap();
         let summary = current_thread().block_on(buffer.close_within(Duration::from_secs(3_600)));
-        ended.send(summary)
+        // The test may have given up on it.
+        let _ = ended.send(summary);
     });
     drop(runtime);
     let summary = end.recv_timeout(Duration::from_secs(10)).unwrap();
