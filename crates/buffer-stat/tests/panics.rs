@@ -180,6 +180,7 @@ async fn a_key_whose_hash_panics_while_counts_go_back_keeps_no_partition() {
     sleep(Duration::from_secs(3_600)).await;
     assert_eq!(*sums.all.lock() + *sums.of_bad.lock(), 10);
     assert_eq!((stats.tallies().merged_back, stats.ledger().pending), (0, 0));
+    assert_eq!(stats.stats().failed_attempts, 2, "none but those of the sink");
 }
 
 /// Fails when the window that those before it have begun has no timer.
