@@ -89,10 +89,9 @@ impl<T: Send + 'static> Buffer<T> {
         // If the time is up, the barriers that are left are not passed.
         let _ = self.shared().clock.within(limit, pass).await;
         for (partition, waiting) in &barriers[passed..] {
-            // In order: what was settled since is what was pending; at the end of a drain, what came behind it may be, too.
-            let settled = settled_since(partition, waiting);
+            let settled = partition.settled_since(waiting);
             report.pending += waiting.pending.saturating_sub(settled.settled());
-            report.add(settled.without_left(settled.settled().saturating_sub(waiting.pending)));
+            report.add(settled);
         }
         report
     }
@@ -111,10 +110,9 @@ impl<T: Send + 'static> Buffer<T> {
         {
             return tally.since(&waiting.before);
         }
-        // What the worker left is settled at the end of the drain, and what it left first is what was pending here.
+        // What the worker left is settled at the end of the drain.
         self.shared().drain.settled().await;
-        let settled = settled_since(partition, waiting);
-        settled.without_left(settled.settled().saturating_sub(waiting.pending))
+        partition.settled_since(waiting)
     }
 
     /// Asks for a flush of what is pending, without waiting for it.
@@ -280,13 +278,6 @@ impl<T: Send + 'static> Buffer<T> {
     pub fn name(&self) -> &str {
         &self.shared().name
     }
-}
-
-/// What was settled, since somebody began to wait, of what was pending then.
-fn settled_since<T>(partition: &Partition<T>, waiting: &Waiting) -> Tally {
-    let tally = partition.tally();
-    let cut = waiting.wait.as_ref().map_or(tally, |wait| wait.cut(tally));
-    cut.since(&waiting.before)
 }
 
 impl<T> Buffer<T> {

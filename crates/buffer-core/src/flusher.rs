@@ -205,8 +205,8 @@ impl<T: Send + 'static> Flusher<T> {
         };
         let result = result(&error);
         let timed_out = is::<TimedOut>(&error);
-        // What was settled before the time was up is progress: slow calls, item by item or key by key, must use up neither the
-        // retries of a sink that is well nor its name. As each such attempt settles an item, there is an end to them.
+        // What was settled before the time was up is progress: slow calls, item by item or key by key, must neither use up the
+        // retries of a sink that is well nor hold it. As each such attempt settles an item, there is an end to them.
         let progressed = timed_out && batch.contents.are_marked();
         let sign = match (progressed, batch.contents.has_delivered()) {
             (true, true) => Sign::Answered,

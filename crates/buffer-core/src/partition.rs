@@ -114,6 +114,15 @@ impl<T> Partition<T> {
         waiting
     }
 
+    /// What was settled, since somebody began to wait, of what was pending then.
+    pub(crate) fn settled_since(&self, waiting: &Waiting) -> Tally {
+        let tally = self.tally();
+        let cut = waiting.wait.as_ref().map_or(tally, |wait| wait.cut(tally));
+        let settled = cut.since(&waiting.before);
+        // It goes in order, until the end of a drain settles whatever is left at once: then the first of it was pending.
+        settled.without_left(settled.settled().saturating_sub(waiting.pending))
+    }
+
     /// Admits `last`, whatever the capacity, and closes the partition behind it. If the worker is gone, returns what is queued.
     pub(crate) fn close(&self, last: Vec<(T, Option<usize>)>) -> Vec<Sealed<T>> {
         let mut state = self.state.lock();
@@ -414,6 +423,20 @@ mod tests {
             drop(partition.place_barrier());
         }
         assert!(partition.state.lock().queue.len() <= 5);
+    }
+
+    /// Fails when what came behind a barrier counts as pending before it.
+    #[tokio::test]
+    async fn at_the_end_of_a_drain_what_came_behind_a_barrier_is_not_counted_for_it() {
+        let partition = partition(10, 100);
+        (0..2).for_each(|item| admit(&partition, item));
+        let waiting = partition.place_barrier();
+        (2..5).for_each(|item| admit(&partition, item));
+        let left = partition.end();
+        let items = left.iter().map(|sealed| sealed.items.len() as u64).sum();
+        assert_eq!(partition.settled_since(&waiting).settled(), 0);
+        partition.settle(Outcome::Returned, Size { items, bytes: 0 });
+        assert_eq!((items, partition.settled_since(&waiting).settled()), (5, 2));
     }
 
     #[tokio::test]
