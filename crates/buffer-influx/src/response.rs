@@ -471,6 +471,30 @@ mod tests {
     }
 
     #[test]
+    fn a_server_without_room_or_time_is_busy_whatever_it_calls_that() {
+        for words in [
+            "engine: cache-max-memory-size exceeded: (2250/2000)",
+            "write /data/wal/_00001.wal: no space left on device",
+            "error from wal: No space left on device (os error 28)",
+            "write C:\\\\data\\\\_00001.wal: There is not enough space on the disk.",
+            "write /data/wal/_00001.wal: disk quota exceeded",
+            "open /data/wal/_00002.wal: read-only file system",
+            "engine is closed",
+            "store is closed",
+            "shard is disabled",
+        ] {
+            for body in [
+                format!(r#"{{"error":"[shard 7] {words}"}}"#),
+                format!(r#"{{"error":"partial write: {words} dropped=4"}}"#),
+            ] {
+                for status in [400, 500] {
+                    assert_eq!(kind(status, &body), Some(RefusalKind::Busy), "{status} {body}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn words_in_the_page_of_another_server_mean_nothing() {
         for words in [
             "hinted handoff queue not empty",
@@ -483,6 +507,7 @@ mod tests {
             "field type conflict",
             "too long line",
             "cannot process influx line protocol",
+            "no space left on device",
         ] {
             let page = format!("<html>POST /write m text=\"{words}\"</html>");
             for status in [400, 404, 405, 422, 500] {
