@@ -117,6 +117,13 @@ async fn a_flush_of_one_key_leaves_the_sum_while_a_count_of_it_is_on_its_way() {
     assert_eq!(sink.delivered().iter().map(|count| count.delta).sum::<i64>(), 2);
 }
 
+/// Each batch of fifty takes the sink 150 ms.
+fn slow_counters() -> (StatBuffer<String>, Sink) {
+    let sink = Sink::answering(|_| Reply::after(Duration::from_millis(150), Reply::Ok));
+    let builder = StatBuffer::builder().partitions(2).batch_size(50);
+    (builder.build(sink.clone()).unwrap(), sink)
+}
+
 /// Increments some keys again and again, faster than the sink writes their counts.
 fn increment_for_ever(stats: &StatBuffer<String>, keys: u32) {
     let stats = stats.clone();
@@ -160,12 +167,7 @@ fn is_written(counted: &[i64], sink: &Sink) -> bool {
 /// Fails when a flush waits for sums that were counted after it was called: where there are always new ones, it has no end.
 #[tokio::test(start_paused = true)]
 async fn a_flush_ends_and_writes_little_more_though_all_keys_are_incremented_again_and_again() {
-    let sink = Sink::answering(|_| Reply::after(Duration::from_millis(150), Reply::Ok));
-    let stats = StatBuffer::builder()
-        .partitions(2)
-        .batch_size(50)
-        .build(sink.clone())
-        .unwrap();
+    let (stats, sink) = slow_counters();
     increment_for_ever(&stats, 220);
     sleep(Duration::from_secs(10)).await;
     for _ in 0..10 {
@@ -211,12 +213,7 @@ async fn flushes_of_one_key_and_of_all_end_though_the_keys_are_sent_again_and_ag
 /// were never written.
 #[tokio::test(start_paused = true)]
 async fn flushes_of_keys_that_outrun_the_sink_hold_up_neither_flushes_nor_other_keys() {
-    let sink = Sink::answering(|_| Reply::after(Duration::from_millis(150), Reply::Ok));
-    let stats = StatBuffer::builder()
-        .partitions(2)
-        .batch_size(50)
-        .build(sink.clone())
-        .unwrap();
+    let (stats, sink) = slow_counters();
     // Is incremented once, and never flushed by hand.
     increment(&stats, &["220"]);
     let by_hand = stats.clone();
@@ -227,7 +224,7 @@ async fn flushes_of_keys_that_outrun_the_sink_hold_up_neither_flushes_nor_other_
                 by_hand.increment(key.as_str(), 1).unwrap();
                 by_hand.request_flush_key(key.as_str());
             }
-            sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(20)).await;
         }
     });
     sleep(Duration::from_secs(10)).await;
