@@ -64,7 +64,8 @@ impl Dialect {
         }
     }
 
-    /// The first moment that is stored, in nanoseconds since 1970. VictoriaMetrics takes zero for now, and has nothing before it.
+    /// The first moment that may be written, in nanoseconds since 1970. VictoriaMetrics takes zero for now, has nothing before it, and
+    /// counts in milliseconds.
     pub(crate) fn earliest(self) -> i64 {
         match self {
             Self::Influx1 | Self::Influx2 | Self::Influx3 => EARLIEST,

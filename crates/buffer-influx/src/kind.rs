@@ -169,10 +169,10 @@ fn is_in_trouble(head: &str, status: StatusCode) -> bool {
 
 /// A message without the request that VictoriaMetrics names before its words.
 fn without_request(message: &str) -> &str {
-    let behind = |text, name| match <str>::strip_prefix(text, name).and_then(|rest| rest.split_once("; ")) {
-        Some((_, rest)) => rest,
-        None => text,
-    };
+    fn behind<'a>(text: &'a str, name: &str) -> &'a str {
+        let named = text.strip_prefix(name).and_then(|rest| rest.split_once("; "));
+        named.map_or(text, |(_, rest)| rest)
+    }
     behind(behind(message, "remoteAddr: "), "requestURI: ")
 }
 

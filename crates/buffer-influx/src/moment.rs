@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The first nanosecond that InfluxDB stores; it keeps the outermost values of an `i64` for itself.
 pub(crate) const EARLIEST: i64 = -9_223_372_036_854_775_806;
 
+/// All that it stores.
 const NANOSECONDS: RangeInclusive<i128> = EARLIEST as i128..=9_223_372_036_854_775_806;
 
 /// A moment that InfluxDB stores.
