@@ -87,10 +87,11 @@ fn every_public_type_has_an_example_and_every_async_function_says_what_a_drop_lo
     let mut lacking = Vec::new();
     for name in CRATES {
         let mut seen = 0;
-        for path in sources(&workspace().join("crates").join(name).join("src")) {
+        let folder = workspace().join("crates").join(name).join("src");
+        for path in sources(&folder) {
             let items = public_items(&fs::read_to_string(&path).unwrap());
             seen += items.len();
-            let file = path.file_name().unwrap().to_string_lossy();
+            let file = path.strip_prefix(&folder).unwrap().display();
             for item in items {
                 let lacks = item
                     .lacks()

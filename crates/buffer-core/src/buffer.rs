@@ -1,17 +1,27 @@
 //! The handle: the flush, the close, and what a buffer can be asked.
 
+mod admission;
+mod insert;
+mod insert_batch;
+pub(crate) mod insert_batch_error;
+pub(crate) mod insert_error;
+mod insert_when_idle;
+mod inserting;
+pub(crate) mod receipt;
+mod wait;
+
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hold::Health;
-use crate::info::{Dump, PartitionInfo, Stats};
+use crate::flusher::hold::Health;
 use crate::ledger::{FlushReport, Ledger, Summary};
+use crate::outcome::size::Size;
+use crate::partition::info::{Dump, PartitionInfo, Stats};
 use crate::partition::{Partition, Waiting};
 use crate::shared::{Shared, deadline_in};
-use crate::size::Size;
 use crate::tally::Tally;
 
 /// A buffer: takes items one by one from any thread or task, and hands them to its sink in batches.

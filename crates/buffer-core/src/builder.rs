@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::backoff::Backoff;
 use crate::buffer::Buffer;
 use crate::build_error::BuildError;
 use crate::clock::Clock;
@@ -14,20 +13,21 @@ use crate::drain::Drain;
 use crate::drop_log::DropLog;
 use crate::flush::Flush;
 use crate::flusher::Flusher;
-use crate::hold::Hold;
-use crate::meter::Meter;
+use crate::flusher::backoff::Backoff;
+use crate::flusher::hold::Hold;
 use crate::outcome::Settled;
-use crate::overflow::Overflow;
 use crate::partition::Partition;
-use crate::rescue;
+use crate::partition::overflow::Overflow;
+use crate::partition::slot::Slot;
 use crate::router::Router;
 use crate::routing::Routing;
 use crate::runtime;
-use crate::settings::{Checked, Settings};
+use crate::shared::meter::Meter;
+use crate::shared::settings::{Checked, Settings};
 use crate::shared::{LastItems, OnOutcome, Shared, Weigh};
-use crate::slot::Slot;
 use crate::sync::{Mutex, Notify};
 use crate::worker::Worker;
+use crate::worker::rescue;
 
 /// The settings of a [`Buffer`], made by [`Buffer::builder`].
 ///

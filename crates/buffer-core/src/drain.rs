@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::caught::waiting_in_line;
-use crate::flush_error::FlushError;
-use crate::size::Size;
+use crate::outcome::flush_error::FlushError;
+use crate::outcome::size::Size;
 use crate::sync::{Mutex, Notify};
 
 /// The state of the end.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::reason::DropReason;
+use crate::outcome::reason::DropReason;
 use crate::sync::Mutex;
 
 /// When each reason that occurred had its last line, and the items dropped since.

@@ -1,13 +1,17 @@
 //! The sink: what a user of the framework writes.
 
+pub(crate) mod batch;
+pub(crate) mod contents;
+pub(crate) mod sink_fn;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::batch::Batch;
-use crate::flush_error::FlushError;
+use crate::flush::batch::Batch;
+use crate::outcome::flush_error::FlushError;
 
 /// A sink: where batches go.
 ///

@@ -1,5 +1,9 @@
 //! Takes one batch through one attempt, and says what is to become of it.
 
+pub(crate) mod backoff;
+pub(crate) mod hand;
+pub(crate) mod hold;
+
 use std::error::Error as _;
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,14 +11,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::attempt::AttemptResult;
-use crate::backoff::{Backoff, Delays};
-use crate::batch::Batch;
 use crate::caught::{Caught, Panicked, caught, drop_caught};
+use crate::flush::batch::Batch;
 use crate::flush::{Flush, FlushFuture};
-use crate::flush_error::{FlushError, FlushErrorKind};
-use crate::hold::Sign;
-use crate::reason::DropReason;
+use crate::flusher::backoff::{Backoff, Delays};
+use crate::flusher::hold::Sign;
+use crate::outcome::attempt::AttemptResult;
+use crate::outcome::flush_error::{FlushError, FlushErrorKind};
+use crate::outcome::reason::DropReason;
 
 /// How attempts are made.
 #[derive(Debug, Clone, Copy)]

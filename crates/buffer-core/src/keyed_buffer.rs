@@ -5,14 +5,14 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use crate::buffer::Buffer;
-use crate::build_error::BuildError;
-use crate::builder::Builder;
-use crate::insert_error::{
+use crate::buffer::insert_error::{
     InsertAndWaitError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertError,
 };
+use crate::buffer::receipt::Receipt;
+use crate::build_error::BuildError;
+use crate::builder::Builder;
 use crate::keyed_sink::{FlushKey, KeyedSink};
 use crate::ledger::Summary;
-use crate::receipt::Receipt;
 use crate::routing::Routing;
 
 /// A handle to a buffer of keyed values, whose sink gets one key with the list of its values at a time; made by

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::batch::Batch;
 use crate::caught::{Panicked, drop_caught};
 use crate::flush::Flush;
-use crate::flush_error::{FlushError, FlushErrorKind};
+use crate::flush::batch::Batch;
+use crate::flusher::hand::most_splits;
 use crate::flusher::{asked, is};
-use crate::hand::most_splits;
-use crate::not_delivered::SharedCause;
+use crate::outcome::flush_error::{FlushError, FlushErrorKind};
+use crate::outcome::not_delivered::SharedCause;
 use crate::sync::Mutex;
 
 /// A sink that takes one key with the list of its values at a time; see [`Builder::build_keyed`](crate::Builder::build_keyed).

@@ -9,13 +9,13 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::batch::Batch;
 use crate::buffer::Buffer;
 use crate::builder::Builder;
 use crate::flush::Flush;
-use crate::flush_error::FlushError;
+use crate::flush::batch::Batch;
 use crate::outcome::Outcome;
-use crate::reason::DropReason;
+use crate::outcome::flush_error::FlushError;
+use crate::outcome::reason::DropReason;
 use crate::routing::Routing;
 
 /// A buffer whose workers panic whenever the sink is out: the end of so long a patience, which no builder takes, overflows.

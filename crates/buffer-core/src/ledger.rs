@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-use crate::flush_error::FlushError;
+use crate::outcome::flush_error::FlushError;
 use crate::tally::{Dropped, Tally};
 
 /// Every accepted item, by what became of it: `accepted = delivered + dropped + returned + pending`, at all times.

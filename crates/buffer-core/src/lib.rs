@@ -55,139 +55,79 @@
 #![cfg_attr(buffer_loom, allow(dead_code, reason = "what uses it is not modelled"))]
 
 #[cfg(not(buffer_loom))]
-mod admission;
-mod attempt;
-mod backoff;
-mod barrier;
-mod batch;
-mod batch_id;
-#[cfg(not(buffer_loom))]
 mod buffer;
 mod build_error;
 #[cfg(not(buffer_loom))]
 mod builder;
-#[cfg(not(buffer_loom))]
-mod burial;
 mod caught;
-mod causes;
 mod clock;
-mod contents;
 mod drain;
 mod drop_log;
-#[cfg(not(buffer_loom))]
-mod dying;
 mod flush;
-mod flush_error;
 mod flusher;
-#[cfg(all(feature = "test-util", not(buffer_loom)))]
-mod gate;
-mod hand;
-mod hold;
 mod home_lock;
-mod info;
-#[cfg(not(buffer_loom))]
-mod insert;
-#[cfg(not(buffer_loom))]
-mod insert_batch;
-mod insert_batch_error;
-mod insert_error;
-#[cfg(not(buffer_loom))]
-mod insert_when_idle;
-#[cfg(not(buffer_loom))]
-mod inserting;
-mod intake;
 #[cfg(not(buffer_loom))]
 mod keyed_buffer;
 #[cfg(not(buffer_loom))]
 mod keyed_sink;
-#[cfg(not(buffer_loom))]
-mod lane;
 #[cfg(all(test, not(buffer_loom)))]
 mod last_resort;
 mod ledger;
-#[cfg(not(buffer_loom))]
-mod meter;
 pub mod metrics;
 #[cfg(all(test, buffer_loom))]
 mod models;
-mod not_delivered;
-mod open;
 mod outcome;
-mod overflow;
-mod parcel;
 mod partition;
-#[cfg(not(buffer_loom))]
-mod pass;
-mod reason;
-#[cfg(not(buffer_loom))]
-mod receipt;
-#[cfg(all(feature = "test-util", not(buffer_loom)))]
-mod reply;
-#[cfg(not(buffer_loom))]
-mod rescue;
 mod router;
 mod routing;
 #[cfg(not(buffer_loom))]
 mod runtime;
-#[cfg(all(feature = "test-util", not(buffer_loom)))]
-mod scripted_sink;
-#[cfg(not(buffer_loom))]
-mod settings;
 #[cfg(not(buffer_loom))]
 mod shared;
-mod sink_fn;
-mod size;
-mod slot;
-mod state;
 mod sync;
 mod tally;
 #[cfg(all(feature = "test-util", not(buffer_loom)))]
-mod test_batch;
-#[cfg(all(feature = "test-util", not(buffer_loom)))]
 pub mod testing;
-mod trigger;
-#[cfg(not(buffer_loom))]
-mod wait;
-mod waiters;
-mod weights;
 #[cfg(not(buffer_loom))]
 mod worker;
 
 pub use async_trait::async_trait;
 
-pub use crate::batch::Batch;
-pub use crate::batch_id::BatchId;
+#[cfg(not(buffer_loom))]
+pub use crate::buffer::insert_batch_error::{InsertBatchError, TryInsertBatchError};
+#[cfg(not(buffer_loom))]
+pub use crate::buffer::insert_error::{
+    InsertAndWaitError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertError,
+};
+#[cfg(not(buffer_loom))]
+pub use crate::buffer::receipt::Receipt;
 #[cfg(not(buffer_loom))]
 pub use crate::buffer::{Buffer, WeakBuffer};
 pub use crate::build_error::BuildError;
 #[cfg(not(buffer_loom))]
 pub use crate::builder::Builder;
+pub use crate::flush::batch::Batch;
+pub use crate::flush::sink_fn::{SinkFn, sink_fn};
 pub use crate::flush::{Flush, FlushFuture};
-pub use crate::flush_error::{FlushError, FlushErrorKind};
-pub use crate::hold::Health;
+pub use crate::flusher::hold::Health;
 pub use crate::home_lock::{HomeGuard, HomeLock};
-pub use crate::info::{Dump, PartitionInfo, Stats};
-pub use crate::insert_batch_error::{InsertBatchError, TryInsertBatchError};
-pub use crate::insert_error::{
-    InsertAndWaitError, InsertBlockingError, InsertError, InsertTimeoutError, TryInsertError,
-};
 #[cfg(not(buffer_loom))]
 pub use crate::keyed_buffer::KeyedBuffer;
 #[cfg(not(buffer_loom))]
 pub use crate::keyed_sink::FlushKey;
 pub use crate::ledger::{FlushReport, Ledger, Summary};
-pub use crate::not_delivered::NotDelivered;
+pub use crate::outcome::batch_id::BatchId;
+pub use crate::outcome::flush_error::{FlushError, FlushErrorKind};
+pub use crate::outcome::not_delivered::NotDelivered;
+pub use crate::outcome::reason::DropReason;
+pub use crate::outcome::size::Size;
 pub use crate::outcome::{Outcome, Settled};
-pub use crate::overflow::Overflow;
-pub use crate::reason::DropReason;
-#[cfg(not(buffer_loom))]
-pub use crate::receipt::Receipt;
+pub use crate::partition::info::{Dump, PartitionInfo, Stats};
+pub use crate::partition::overflow::Overflow;
+pub use crate::partition::trigger::Trigger;
 pub use crate::router::Router;
 pub use crate::routing::{KeyHash, Routing};
-pub use crate::sink_fn::{SinkFn, sink_fn};
-pub use crate::size::Size;
 pub use crate::tally::Dropped;
-pub use crate::trigger::Trigger;
 
 /// Compiles and runs the examples of the READMEs and of the documents.
 #[cfg(doctest)]

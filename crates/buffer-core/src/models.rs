@@ -10,13 +10,13 @@ use loom::thread;
 use tokio::time::Instant;
 
 use crate::drain::{Begin, Drain, Left};
-use crate::intake::Refused;
 use crate::outcome::Outcome;
-use crate::overflow::Overflow;
+use crate::outcome::size::Size;
+use crate::partition::intake::Refused;
+use crate::partition::overflow::Overflow;
+use crate::partition::slot::{Letters, Slot};
+use crate::partition::trigger::Triggers;
 use crate::partition::{Next, Partition, UNREPORTED};
-use crate::size::Size;
-use crate::slot::{Letters, Slot};
-use crate::trigger::Triggers;
 
 /// Checks every interleaving with at most three preemptions, which is enough to show the known bugs of such machines; without a
 /// bound, three threads take hours.

@@ -1,11 +1,19 @@
 //! What became of items, and what the outcome hook sees of those that were settled together.
 
+pub(crate) mod attempt;
+pub(crate) mod batch_id;
+pub(crate) mod causes;
+pub(crate) mod flush_error;
+pub(crate) mod not_delivered;
+pub(crate) mod reason;
+pub(crate) mod size;
+
 use std::error::Error;
 
-use crate::batch_id::BatchId;
-use crate::causes::Causes;
-use crate::reason::DropReason;
-use crate::size::Size;
+use crate::outcome::batch_id::BatchId;
+use crate::outcome::causes::Causes;
+use crate::outcome::reason::DropReason;
+use crate::outcome::size::Size;
 
 /// What became of an item once it is settled.
 ///

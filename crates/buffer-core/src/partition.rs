@@ -10,26 +10,38 @@
 //! 5. A full partition that drops its oldest batches has one to drop: the worker has at most one in hand, and the capacity is two
 //!    at least.
 
+mod barrier;
+pub(crate) mod info;
+pub(crate) mod intake;
+pub(crate) mod open;
+pub(crate) mod overflow;
+pub(crate) mod parcel;
+pub(crate) mod slot;
+mod state;
+pub(crate) mod trigger;
+pub(crate) mod waiters;
+pub(crate) mod weights;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::time::Instant;
 
-use crate::attempt::AttemptResult;
-use crate::barrier::{Barrier, Wait};
 use crate::caught::caught;
-use crate::info::{PartitionInfo, Reading, Stats};
 use crate::ledger::Ledger;
-use crate::open::Sealed;
 use crate::outcome::Outcome;
-use crate::overflow::Overflow;
-use crate::size::Size;
-use crate::slot::Slot;
-use crate::state::{Entry, Locked, Sleep, State};
+use crate::outcome::attempt::AttemptResult;
+use crate::outcome::size::Size;
+use crate::partition::barrier::{Barrier, Wait};
+use crate::partition::info::{PartitionInfo, Reading, Stats};
+use crate::partition::open::Sealed;
+use crate::partition::overflow::Overflow;
+use crate::partition::slot::Slot;
+use crate::partition::state::{Entry, Locked, Sleep, State};
+use crate::partition::trigger::{Trigger, Triggers};
 use crate::sync::Notify;
 use crate::tally::Tally;
-use crate::trigger::{Trigger, Triggers};
 
 /// A part of a buffer: many threads admit, one worker takes.
 pub(crate) struct Partition<T> {

@@ -1,5 +1,8 @@
 //! What the handles and the workers of one buffer share: its partitions, and the places where items are settled.
 
+pub(crate) mod meter;
+pub(crate) mod settings;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,23 +10,23 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::caught::{caught, drop_caught};
-use crate::causes::Causes;
 use crate::clock::Clock;
 use crate::drain::{Begin, Drain, Left};
 use crate::drop_log::DropLog;
-use crate::flush_error::FlushError;
-use crate::hold::{Health, Hold};
-use crate::info::Reading;
+use crate::flusher::hold::{Health, Hold};
 use crate::ledger::Ledger;
-use crate::meter::Meter;
-use crate::open::Sealed;
+use crate::outcome::causes::Causes;
+use crate::outcome::flush_error::FlushError;
+use crate::outcome::reason::DropReason;
 use crate::outcome::{Outcome, Settled};
-use crate::overflow::Overflow;
 use crate::partition::Partition;
-use crate::reason::DropReason;
+use crate::partition::info::Reading;
+use crate::partition::open::Sealed;
+use crate::partition::overflow::Overflow;
+use crate::partition::slot::Letters;
 use crate::router::{Route, Router};
 use crate::routing::Routing;
-use crate::slot::Letters;
+use crate::shared::meter::Meter;
 use crate::sync::{Mutex, Notify};
 
 /// Called once, before the drain, for items that were kept outside the buffer until then.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use crate::outcome::Outcome;
-use crate::reason::DropReason;
+use crate::outcome::reason::DropReason;
 
 /// How many items were dropped, by reason.
 ///

@@ -42,7 +42,12 @@
 //! # }
 //! ```
 
-pub use crate::gate::Gate;
-pub use crate::reply::Reply;
-pub use crate::scripted_sink::{Attempt, ScriptedSink};
-pub use crate::test_batch::{Flushed, Rejected, TestBatch};
+mod gate;
+mod reply;
+mod scripted_sink;
+mod test_batch;
+
+pub use crate::testing::gate::Gate;
+pub use crate::testing::reply::Reply;
+pub use crate::testing::scripted_sink::{Attempt, ScriptedSink};
+pub use crate::testing::test_batch::{Flushed, Rejected, TestBatch};

@@ -1,14 +1,20 @@
 //! Drives one partition: its lane and the burial of what overflows, side by side, and the end of both.
 
+mod burial;
+mod dying;
+mod lane;
+mod pass;
+pub(crate) mod rescue;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::burial::Burial;
 use crate::caught::{Caught, Panicked, caught};
 use crate::flusher::Flusher;
-use crate::lane::Lane;
 use crate::shared::{Shared, deadline_in};
+use crate::worker::burial::Burial;
+use crate::worker::lane::Lane;
 
 /// The one task of a partition. All its state lies in this struct and none in its futures, so that a worker whose runtime
 /// dies can go on elsewhere. A worker that waits is small: what it needs for its work comes with the work.

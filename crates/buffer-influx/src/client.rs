@@ -1,20 +1,28 @@
 //! Speaks to one server over HTTP.
 
+pub(crate) mod body;
+pub(crate) mod builder;
+mod database;
+pub(crate) mod error;
+mod proxy;
+mod query;
+pub(crate) mod query_result;
+
 use std::fmt;
 use std::sync::Arc;
 
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 
-use crate::answer_body::AnswerBody;
-use crate::body::{Body, Gzip};
+use crate::client::body::{Body, Gzip};
+use crate::client::error::{ClientError, WriteError};
 use crate::connections::{Answer, Connections, End, Lost, send};
 use crate::encoder::Encoder;
-use crate::error::{ClientError, WriteError};
 use crate::line::Line;
-use crate::login::Login;
+use crate::response::answer_body::AnswerBody;
 use crate::response::{self, ERROR_HEADER, VERSION_HEADER};
 use crate::target::Target;
+use crate::target::login::Login;
 
 /// A client of one database or bucket on one server.
 ///

@@ -1,18 +1,25 @@
 //! Writes a point as a line, by the rules of an encoder.
 
+pub(crate) mod byte_class;
+pub(crate) mod dialect;
+mod fields;
+mod keys;
+mod name;
+pub(crate) mod rules;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::iter::Peekable;
 
-use crate::encode_fields::push_fields;
-use crate::keys::{check_name, check_same};
+use crate::encode::fields::push_fields;
+use crate::encode::keys::{check_name, check_same};
+use crate::encode::name::{cleaned, push_name};
+use crate::encode::rules::Rules;
 use crate::line::Line;
-use crate::moment::stored;
-use crate::name::{cleaned, push_name};
 use crate::point::Point;
-use crate::point_error::{Element, PointError};
-use crate::rules::Rules;
+use crate::point::moment::stored;
+use crate::point::point_error::{Element, PointError};
 
 thread_local! {
     /// Where a line grows, so that the line itself is allocated once and at its exact size.

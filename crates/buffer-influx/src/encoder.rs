@@ -1,12 +1,12 @@
 //! The encoder: turns points into lines in the dialect of one server.
 
-use crate::dialect::Dialect;
+use crate::encode::dialect::Dialect;
 use crate::encode::encode;
+use crate::encode::rules::{ControlCharacters, LargeUnsigned, NonFinite, Rules, TrailingBackslash};
 use crate::line::Line;
 use crate::line_builder::LineBuilder;
 use crate::point::Point;
-use crate::point_error::PointError;
-use crate::rules::{ControlCharacters, LargeUnsigned, NonFinite, Rules, TrailingBackslash};
+use crate::point::point_error::PointError;
 use crate::series_key::SeriesKey;
 
 /// Turns points into lines in the dialect of one server; [`Client::encoder`](crate::Client::encoder) has the right one.

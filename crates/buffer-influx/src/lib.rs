@@ -37,130 +37,63 @@
 //! * With the feature `recorder`, `InfluxRecorder` makes points of what an application counts and measures through the facade of the
 //!   crate `metrics`.
 
-mod answer_body;
-mod begun_line;
-mod body;
-mod byte_class;
 mod caught;
 mod client;
-mod client_builder;
 mod connections;
-#[cfg(feature = "recorder")]
-mod counter;
-mod database;
-mod dialect;
 mod encode;
-mod encode_fields;
 mod encoder;
-mod ends;
-mod error;
-mod field_value;
-#[cfg(feature = "recorder")]
-mod gauge;
-#[cfg(feature = "recorder")]
-mod histogram;
-mod keys;
-mod kind;
-mod known_names;
 mod line;
 mod line_builder;
-mod line_cache;
-mod login;
-mod meter;
-#[cfg(feature = "recorder")]
-mod metric_fields;
 pub mod metrics;
-mod moment;
-mod name;
-mod named_lines;
-mod parse;
-mod pen;
-mod piece;
 mod point;
-mod point_error;
-mod precision;
-mod proxy;
-mod query;
-mod query_result;
 #[cfg(feature = "recorder")]
 mod recorder;
-#[cfg(feature = "recorder")]
-mod recorder_builder;
-#[cfg(feature = "recorder")]
-mod recorder_driver;
-#[cfg(feature = "recorder")]
-mod recorder_error;
-#[cfg(feature = "recorder")]
-mod recorder_handle;
-#[cfg(feature = "recorder")]
-mod recording;
-mod refusal;
-#[cfg(feature = "recorder")]
-mod registry;
 mod rejected_line;
 mod response;
-mod rules;
-mod scratch;
-#[cfg(feature = "recorder")]
-mod series;
 mod series_key;
-#[cfg(feature = "recorder")]
-mod series_settings;
-mod short;
 mod sink;
-#[cfg(feature = "recorder")]
-mod tables;
 mod target;
 mod udp;
 mod udp_writer;
-mod unread;
-#[cfg(feature = "recorder")]
-mod updates;
-mod usual;
-mod v1;
-mod v2;
-mod v3;
-mod write_point_error;
 mod writer;
-mod writer_builder;
 
-pub use crate::body::Gzip;
+pub use crate::client::body::Gzip;
+pub use crate::client::builder::ClientBuilder;
+pub use crate::client::error::{ClientError, WriteError};
+pub use crate::client::query_result::{Message, QueryResult, QueryResults, Series};
 pub use crate::client::{Client, Pong};
-pub use crate::client_builder::ClientBuilder;
-pub use crate::dialect::Dialect;
+pub use crate::encode::dialect::Dialect;
+pub use crate::encode::rules::{ControlCharacters, LargeUnsigned, NonFinite, TrailingBackslash};
 pub use crate::encoder::Encoder;
-pub use crate::error::{ClientError, WriteError};
-pub use crate::field_value::{FieldValue, FieldValueRef};
 pub use crate::line::Line;
 pub use crate::line_builder::LineBuilder;
 pub use crate::point::Point;
-pub use crate::point_error::{Element, PointError};
-pub use crate::precision::Precision;
-pub use crate::query_result::{Message, QueryResult, QueryResults, Series};
+pub use crate::point::field_value::{FieldValue, FieldValueRef};
+pub use crate::point::point_error::{Element, PointError};
+pub use crate::point::precision::Precision;
+pub use crate::point::unread::ParseLineError;
 #[cfg(feature = "recorder")]
 pub use crate::recorder::InfluxRecorder;
 #[cfg(feature = "recorder")]
-pub use crate::recorder_builder::RecorderBuilder;
+pub use crate::recorder::builder::RecorderBuilder;
 #[cfg(feature = "recorder")]
-pub use crate::recorder_error::{InstallRecorderError, RecorderBuildError};
+pub use crate::recorder::error::{InstallRecorderError, RecorderBuildError};
 #[cfg(feature = "recorder")]
-pub use crate::recorder_handle::{RecorderHandle, RecorderStats};
-pub use crate::refusal::{Refusal, RefusalKind};
+pub use crate::recorder::handle::{RecorderHandle, RecorderStats};
+#[cfg(feature = "recorder")]
+pub use crate::recorder::series_settings::{Counters, Gauges};
 pub use crate::rejected_line::RejectedLine;
-pub use crate::rules::{ControlCharacters, LargeUnsigned, NonFinite, TrailingBackslash};
+pub use crate::response::refusal::{Refusal, RefusalKind};
 pub use crate::series_key::SeriesKey;
-#[cfg(feature = "recorder")]
-pub use crate::series_settings::{Counters, Gauges};
 pub use crate::sink::InfluxSink;
 pub use crate::target::Target;
+pub use crate::target::v1::{Consistency, V1};
+pub use crate::target::v2::V2;
+pub use crate::target::v3::V3;
 pub use crate::udp::Udp;
 pub use crate::udp_writer::{Sent, UdpBuildError, UdpSummary, UdpWriter, UdpWriterBuilder};
-pub use crate::unread::ParseLineError;
-pub use crate::v1::{Consistency, V1};
-pub use crate::v2::V2;
-pub use crate::v3::V3;
-pub use crate::write_point_error::{
+pub use crate::writer::builder::WriterBuilder;
+pub use crate::writer::write_point_error::{
     TryWritePointError, WritePointBlockingError, WritePointError, WriteSyncError,
 };
 pub use crate::writer::{Stats, Writer};
-pub use crate::writer_builder::WriterBuilder;

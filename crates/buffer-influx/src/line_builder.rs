@@ -1,19 +1,29 @@
 //! Builds a line from values that are at hand, without a point between them and the text.
 
+mod begun_line;
+mod ends;
+pub(crate) mod known_names;
+mod line_cache;
+mod pen;
+pub(crate) mod piece;
+mod scratch;
+mod short;
+mod usual;
+
 use std::time::SystemTime;
 
-use crate::begun_line::BegunLine;
 use crate::encode::encode;
-use crate::field_value::FieldValueRef;
-use crate::known_names::Slot;
+use crate::encode::rules::Rules;
 use crate::line::Line;
-use crate::moment::{nanoseconds, stored};
-use crate::parse::parse_begun;
-use crate::piece::Block;
+use crate::line_builder::begun_line::BegunLine;
+use crate::line_builder::known_names::Slot;
+use crate::line_builder::piece::Block;
 use crate::point::Point;
-use crate::point_error::PointError;
-use crate::precision::Precision;
-use crate::rules::Rules;
+use crate::point::field_value::FieldValueRef;
+use crate::point::moment::{nanoseconds, stored};
+use crate::point::parse::parse_begun;
+use crate::point::point_error::PointError;
+use crate::point::precision::Precision;
 
 /// A line that is written while it is built.
 ///

@@ -17,7 +17,7 @@ use metrics::{Key, Label, Level, Metadata, SharedString};
 use parking_lot::Mutex;
 
 use crate::caught::caught;
-use crate::refusal::RefusalKind;
+use crate::response::refusal::RefusalKind;
 
 const BYTES: Metric = Metric {
     name: "buffer_influx_bytes_total",

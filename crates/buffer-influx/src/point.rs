@@ -1,11 +1,18 @@
 //! One measurement at one moment: what a program hands in.
 
+pub(crate) mod field_value;
+pub(crate) mod moment;
+pub(crate) mod parse;
+pub(crate) mod point_error;
+pub(crate) mod precision;
+pub(crate) mod unread;
+
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::field_value::FieldValue;
-use crate::moment::nanoseconds;
-use crate::precision::Precision;
+use crate::point::field_value::FieldValue;
+use crate::point::moment::nanoseconds;
+use crate::point::precision::Precision;
 
 /// A measurement at a moment, with its tags and fields.
 ///

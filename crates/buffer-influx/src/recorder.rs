@@ -1,5 +1,20 @@
 //! The recorder: makes handles for the application's metrics.
 
+pub(crate) mod builder;
+mod counter;
+mod driver;
+pub(crate) mod error;
+mod gauge;
+pub(crate) mod handle;
+mod histogram;
+mod metric_fields;
+mod recording;
+mod registry;
+mod series;
+pub(crate) mod series_settings;
+mod tables;
+mod updates;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,13 +23,13 @@ use metrics::{
     SharedString, Unit,
 };
 
-use crate::counter::CounterSeries;
-use crate::gauge::GaugeSeries;
-use crate::histogram::HistogramSeries;
-use crate::recorder_handle::RecorderHandle;
-use crate::recording::Recording;
-use crate::registry::Found;
-use crate::updates::Updates;
+use crate::recorder::counter::CounterSeries;
+use crate::recorder::gauge::GaugeSeries;
+use crate::recorder::handle::RecorderHandle;
+use crate::recorder::histogram::HistogramSeries;
+use crate::recorder::recording::Recording;
+use crate::recorder::registry::Found;
+use crate::recorder::updates::Updates;
 
 /// A [`metrics::Recorder`] that writes an application's metrics as points, through a [`Buffer`](buffer_core::Buffer) of its own.
 ///

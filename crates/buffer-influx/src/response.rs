@@ -1,15 +1,20 @@
 //! Says what a server's answer to a write means.
 
+pub(crate) mod answer_body;
+mod kind;
+pub(crate) mod named_lines;
+pub(crate) mod refusal;
+
 use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use serde::de::IgnoredAny;
 
-use crate::answer_body::AnswerBody;
 use crate::connections::{Answer, End};
-use crate::kind::{Evidence, kind, split_dropped};
-use crate::refusal::{Refusal, RefusalKind};
+use crate::response::answer_body::AnswerBody;
+use crate::response::kind::{Evidence, kind, split_dropped};
+use crate::response::refusal::{Refusal, RefusalKind};
 
 /// In which InfluxDB says its version.
 pub(crate) const VERSION_HEADER: &str = "x-influxdb-version";

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::encode::push_series;
-use crate::known_names::Slot;
+use crate::encode::rules::Rules;
 use crate::line_builder::LineBuilder;
-use crate::piece::{Block, blocks_of};
+use crate::line_builder::known_names::Slot;
+use crate::line_builder::piece::{Block, blocks_of};
 use crate::point::Point;
-use crate::point_error::PointError;
-use crate::rules::Rules;
+use crate::point::point_error::PointError;
 
 /// A measurement with its tags, checked and encoded, for a program that writes to the same series again and again.
 ///

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use buffer_core::{Batch, Flush, FlushError, async_trait};
 
 use crate::client::Client;
-use crate::error::{ClientError, WriteError};
+use crate::client::error::{ClientError, WriteError};
 use crate::line::Line;
 use crate::metrics::Attempt;
-use crate::named_lines::NamedLines;
-use crate::refusal::{Refusal, RefusalKind};
 use crate::rejected_line::RejectedLine;
+use crate::response::named_lines::NamedLines;
+use crate::response::refusal::{Refusal, RefusalKind};
 
 /// A sink that writes lines to a client's target.
 ///

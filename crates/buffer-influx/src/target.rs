@@ -1,10 +1,15 @@
 //! Where points go: fixes path, login, words and dialect of every request.
 
-use crate::dialect::Dialect;
-use crate::login::Login;
-use crate::v1::V1;
-use crate::v2::V2;
-use crate::v3::V3;
+pub(crate) mod login;
+pub(crate) mod v1;
+pub(crate) mod v2;
+pub(crate) mod v3;
+
+use crate::encode::dialect::Dialect;
+use crate::target::login::Login;
+use crate::target::v1::V1;
+use crate::target::v2::V2;
+use crate::target::v3::V3;
 
 /// What a client writes to, made from a [`V1`], a [`V2`] or a [`V3`].
 ///

@@ -8,10 +8,10 @@ use std::vec;
 use buffer_core::{Batch, Flush, FlushError, async_trait};
 use tokio::net::{UdpSocket, lookup_host};
 
-use crate::dialect::Dialect;
+use crate::encode::dialect::Dialect;
 use crate::encoder::Encoder;
 use crate::line::Line;
-use crate::point_error::PointError;
+use crate::point::point_error::PointError;
 
 /// A UDP listener for line protocol, as in InfluxDB 1, Telegraf and VictoriaMetrics; a target for a [`UdpWriter`](crate::UdpWriter).
 ///

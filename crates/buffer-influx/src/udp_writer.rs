@@ -11,9 +11,9 @@ use crate::encoder::Encoder;
 use crate::line::Line;
 use crate::point::Point;
 use crate::udp::{Udp, UdpSink};
-use crate::write_point_error::{TryWritePointError, WritePointBlockingError, WritePointError};
 use crate::writer::Writer;
-use crate::writer_builder::WriterBuilder;
+use crate::writer::builder::WriterBuilder;
+use crate::writer::write_point_error::{TryWritePointError, WritePointBlockingError, WritePointError};
 
 /// A handle that takes points and sends them in datagrams; clones are handles to the same buffer.
 ///

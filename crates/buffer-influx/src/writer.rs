@@ -1,5 +1,9 @@
 //! The writer: takes points from any thread or task, and writes them in batches.
 
+pub(crate) mod builder;
+mod meter;
+pub(crate) mod write_point_error;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -11,10 +15,10 @@ use buffer_core::{
 
 use crate::encoder::Encoder;
 use crate::line::Line;
-use crate::meter::Meter;
 use crate::point::Point;
-use crate::point_error::PointError;
-use crate::write_point_error::{
+use crate::point::point_error::PointError;
+use crate::writer::meter::Meter;
+use crate::writer::write_point_error::{
     TryWritePointError, WritePointBlockingError, WritePointError, WriteSyncError,
 };
 

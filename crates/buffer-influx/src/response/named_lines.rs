@@ -1,0 +1,271 @@
+//! Finds the lines that the server names in its answer.
+
+use std::collections::HashMap;
+
+use crate::line::Line;
+use crate::response::kind::split_dropped;
+use crate::response::refusal::{NamedByNumber, Refusal};
+
+/// The lines that a refusal names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NamedLines<'a> {
+    /// Their indices among the lines that were sent, each with the server's reason.
+    pub(crate) lines: Vec<(usize, &'a str)>,
+    /// Whether these are shown to be all that were dropped.
+    pub(crate) complete: bool,
+}
+
+impl Refusal {
+    /// The lines that the server names, as indices in `sent`, each with the server's reason; `sent` are the lines that it answered
+    /// to. A server that refuses lines does not always name all of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buffer_influx::{Dialect, Encoder, Point, Refusal};
+    ///
+    /// let encoder = Encoder::new(Dialect::Influx1);
+    /// let line = |n: i64| encoder.encode(&Point::new("m").field("v", n).timestamp_ns(n));
+    /// let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': no dropped=0"}"#;
+    /// let refusal = Refusal::of_answer(400, None, body).ok_or("taken")?;
+    /// assert_eq!(refusal.named_lines(&[line(0)?, line(1)?]), [(1, "no")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn named_lines(&self, sent: &[Line]) -> Vec<(usize, &str)> {
+        NamedLines::of(self, &sent.iter().collect::<Vec<_>>()).lines
+    }
+}
+
+impl<'a> NamedLines<'a> {
+    /// Finds the lines that `refusal`, the answer to `sent`, names: by their text in versions 1 and 2, by their number in version 3.
+    pub(crate) fn of(refusal: &'a Refusal, sent: &[&Line]) -> Self {
+        if refusal.named.is_empty() {
+            return Self::by_text(&refusal.message, sent);
+        }
+        Self::by_number(&refusal.named, sent)
+    }
+
+    /// A server names at most 100 lines in one answer, and does not say whether there are more.
+    fn by_number(named: &'a [NamedByNumber], sent: &[&Line]) -> Self {
+        const NAMED_AT_MOST: usize = 100;
+        let mut complete = named.len() < NAMED_AT_MOST;
+        let mut lines: Vec<(usize, &str)> = Vec::with_capacity(named.len());
+        for NamedByNumber {
+            number,
+            shown,
+            reason,
+        } in named
+        {
+            match index_of(*number, shown, sent) {
+                Some(index) => lines.push((index, reason)),
+                None => complete = false,
+            }
+        }
+        lines.sort_by_key(|(index, _)| *index);
+        lines.dedup_by_key(|(index, _)| *index);
+        Self { lines, complete }
+    }
+
+    /// Reads `unable to parse 'LINE': reason`, repeated, from `message`.
+    ///
+    /// A line may itself hold quotes and line breaks, so it ends where the text equals one of those sent. They are all that were
+    /// dropped if the message names nothing else and runs on to its end.
+    fn by_text(message: &'a str, sent: &[&Line]) -> Self {
+        const BEFORE_LINE: &str = "unable to parse '";
+        const AFTER_LINE: &str = "': ";
+        let mut left: HashMap<&str, Vec<usize>> = HashMap::with_capacity(sent.len());
+        for (index, line) in sent.iter().enumerate() {
+            left.entry(line.as_str()).or_default().push(index);
+        }
+        let longest = sent.iter().map(|line| line.as_bytes().len()).max().unwrap_or(0);
+        let (mut rest, dropped) = split_dropped(message);
+        let mut named = Self {
+            lines: Vec::new(),
+            complete: dropped == Some(0) && rest.contains(BEFORE_LINE),
+        };
+        while let Some((_, after)) = rest.split_once(BEFORE_LINE) {
+            rest = after;
+            let ends = rest
+                .match_indices(AFTER_LINE)
+                .map(|(end, _)| end)
+                .take_while(|end| *end <= longest);
+            let Some(end) = ends.into_iter().find(|end| left.contains_key(&rest[..*end])) else {
+                named.complete = false;
+                continue;
+            };
+            let (line, after) = rest.split_at(end);
+            rest = &after[AFTER_LINE.len()..];
+            let reason = rest.lines().next().unwrap_or_default();
+            // A line that was sent twice is named twice; the first time settles both.
+            let indices = left.get_mut(line).map(std::mem::take).unwrap_or_default();
+            named
+                .lines
+                .extend(indices.into_iter().map(|index| (index, reason)));
+        }
+        named
+    }
+}
+
+/// The line with this number if it looks like the one that is shown; otherwise the only one that is exactly that text.
+fn index_of(number: Option<usize>, shown: &str, sent: &[&Line]) -> Option<usize> {
+    let by_number = number.and_then(|number| number.checked_sub(1));
+    if let Some(index) =
+        by_number.filter(|index| sent.get(*index).is_some_and(|line| is_series_of(line, shown)))
+    {
+        return Some(index);
+    }
+    let mut same = (0..sent.len()).filter(|index| sent[*index].as_str() == shown);
+    same.next().filter(|_| same.next().is_none())
+}
+
+/// Whether `shown` begins with the series of `line`, as far as it goes: the server leaves out quotes, writes numbers in its own way
+/// and cuts what is long.
+fn is_series_of(line: &Line, shown: &str) -> bool {
+    let text = line.as_str();
+    let mut escaped = false;
+    let end = text.find(|character| {
+        let ends = character == ' ' && !escaped;
+        escaped = character == '\\' && !escaped;
+        ends
+    });
+    let letters =
+        |text: &str| -> Vec<char> { text.chars().filter(|letter| !"\\\"".contains(*letter)).collect() };
+    let (series, shown) = (
+        letters(&text[..end.unwrap_or(text.len())]),
+        letters(shown.trim_end_matches('.')),
+    );
+    series.iter().zip(&shown).all(|(one, other)| one == other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(texts: &[&str]) -> Vec<Line> {
+        texts.iter().map(|text| Line::new(*text)).collect()
+    }
+
+    fn by_text<'a>(message: &'a str, lines: &[Line]) -> NamedLines<'a> {
+        NamedLines::by_text(message, &lines.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_line_is_found_by_its_number_if_it_looks_like_the_one_that_is_shown() {
+        let texts = [r#"m,t=a\ b s="x" 1"#, "m v=1 2", "m v=1 3", "n v=1 4"];
+        let (lines, reason) = (lines(&texts), "no");
+        let sent: Vec<&Line> = lines.iter().collect();
+        let find = |number: Option<usize>, shown: &str| {
+            let named = [NamedByNumber {
+                number,
+                shown: shown.to_owned(),
+                reason: reason.to_owned(),
+            }];
+            let NamedLines { lines, complete } = NamedLines::by_number(&named, &sent);
+            assert_eq!(complete, !lines.is_empty());
+            lines.first().map(|(index, _)| *index)
+        };
+        assert_eq!(find(Some(1), "m,t=a b s=x 1"), Some(0));
+        assert_eq!(find(Some(2), "m v=1.0 2"), Some(1));
+        assert_eq!(find(Some(3), ""), Some(2));
+        assert_eq!(find(Some(4), "n v..."), Some(3));
+        assert_eq!(find(Some(4), "m v=1 3"), Some(2));
+        assert_eq!(find(None, "n v=1 4"), Some(3));
+        assert_eq!(find(Some(4), "else v=1 4"), None);
+        assert_eq!(find(Some(0), ""), None);
+        assert_eq!(find(Some(5), ""), None);
+        assert_eq!(find(Some(usize::MAX), ""), None);
+        assert_eq!(find(None, ""), None);
+    }
+
+    #[test]
+    fn a_hundred_named_lines_may_be_more() {
+        let lines = vec![Line::new("m v=1 1"); 200];
+        let sent: Vec<&Line> = lines.iter().collect();
+        let named = |count: usize| -> Vec<NamedByNumber> {
+            (1..=count)
+                .map(|number| NamedByNumber {
+                    number: Some(number),
+                    shown: String::new(),
+                    reason: "no".to_owned(),
+                })
+                .collect()
+        };
+        assert!(NamedLines::by_number(&named(99), &sent).complete);
+        assert!(!NamedLines::by_number(&named(100), &sent).complete);
+    }
+
+    #[test]
+    fn lines_are_found_with_their_reasons() {
+        let message = "partial write: unable to parse 'bad': missing fields\nunable to parse 'bad2 x': invalid field format\n\
+                       unable to parse 'm v=': missing field value dropped=0";
+        let lines = lines(&["m v=", "good v=1", "bad", "bad2 x"]);
+        let named = by_text(message, &lines);
+        let expected = vec![
+            (2, "missing fields"),
+            (3, "invalid field format"),
+            (0, "missing field value"),
+        ];
+        assert_eq!(
+            named,
+            NamedLines {
+                lines: expected,
+                complete: true
+            }
+        );
+    }
+
+    #[test]
+    fn all_lines_are_named_though_the_server_says_where_they_were_dropped() {
+        let message =
+            "partial write: unable to parse 'x': no dropped=0 for database: db for retention policy: autogen";
+        let lines = lines(&["x", "y"]);
+        let named = by_text(message, &lines);
+        assert_eq!((named.lines, named.complete), (vec![(0, "no")], true));
+    }
+
+    #[test]
+    fn a_line_may_hold_quotes_line_breaks_and_the_very_words() {
+        let odd = "m s=\"it's': \nunable to parse 'x': no\"";
+        let lines = lines(&["x", odd]);
+        let message = format!("unable to parse '{odd}': bad timestamp dropped=0");
+        assert_eq!(
+            by_text(&message, &lines),
+            NamedLines {
+                lines: vec![(1, "bad timestamp")],
+                complete: true
+            }
+        );
+    }
+
+    #[test]
+    fn a_line_that_was_sent_twice_is_found_once_for_each() {
+        let lines = lines(&["x", "x"]);
+        let named = by_text("unable to parse 'x': no\nunable to parse 'x': no", &lines);
+        assert_eq!(named.lines, [(0, "no"), (1, "no")]);
+    }
+
+    #[test]
+    fn what_was_not_sent_or_not_named_or_cut_off_makes_it_incomplete() {
+        let lines = lines(&["x", "y"]);
+        let named = by_text(
+            "partial write: unable to parse 'z': no\nunable to parse 'y': no dropped=0",
+            &lines,
+        );
+        assert_eq!(
+            named,
+            NamedLines {
+                lines: vec![(1, "no")],
+                complete: false
+            }
+        );
+        for message in [
+            "partial write: unable to parse 'x': no dropped=1",
+            "partial write: points beyond retention policy dropped=2",
+            "partial write: unable to parse 'x",
+            "partial write: unable to parse 'x': no",
+            "",
+        ] {
+            assert!(!by_text(message, &lines).complete, "{message}");
+        }
+    }
+}
