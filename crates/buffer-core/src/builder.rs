@@ -258,11 +258,11 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
-    /// How long a batch is held while the sink is out, before it is dropped, with the reason `given_up`. Default: no limit; an
+    /// How long a batch is held while the sink is down, before it is dropped, with the reason `given_up`. Default: no limit; an
     /// outage by itself drops nothing.
     ///
     /// The time runs from the start of the outage or of the batch, whichever is later. With zero, every batch is dropped as soon
-    /// as the sink is found to be out, except the one that probes it next.
+    /// as the sink is found to be down, except the one that probes it next.
     pub fn give_up_after(mut self, limit: Duration) -> Self {
         self.settings.give_up_after = Some(limit);
         self

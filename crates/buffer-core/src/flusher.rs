@@ -12,6 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::caught::{Caught, Panicked, caught, drop_caught};
+use crate::chain::text_with_causes;
 use crate::flush::batch::Batch;
 use crate::flush::{Flush, FlushFuture};
 use crate::flusher::backoff::{Backoff, Delays};
@@ -284,7 +285,7 @@ fn result(error: &FlushError) -> AttemptResult {
 
 /// What an error shows about the sink as a whole.
 fn sign(error: &FlushError) -> Sign {
-    let cause = error.source().map(ToString::to_string);
+    let cause = error.source().map(text_with_causes);
     let reason = cause.unwrap_or_else(|| error.to_string());
     match (error.kind(), error.requested_delay()) {
         (FlushErrorKind::Permanent | FlushErrorKind::Divisible, _) => Sign::Answered,

@@ -101,7 +101,7 @@ impl<K: Sync + 'static, V: Sync + 'static, S: FlushKey<K, V> + ?Sized> FlushKey<
 pub(crate) struct KeyedSink<S> {
     sink: S,
     hasher: RandomState,
-    /// What a partition's last attempt left to the next one, if it was cut off or the sink is out.
+    /// What a partition's last attempt left to the next one, if it was cut off or the sink is down.
     cut_off: Mutex<HashMap<usize, CutOff>>,
 }
 

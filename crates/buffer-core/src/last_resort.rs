@@ -18,7 +18,7 @@ use crate::outcome::flush_error::FlushError;
 use crate::outcome::reason::DropReason;
 use crate::routing::Routing;
 
-/// A buffer whose workers panic whenever the sink is out: the end of so long a patience, which no builder takes, overflows.
+/// A buffer whose workers panic whenever the sink is down: the end of so long a patience, which no builder takes, overflows.
 fn breakable(builder: Builder<u32>, sink: impl Flush<u32>) -> Buffer<u32> {
     let mut checked = builder.settings.check(false).expect("these settings make sense");
     checked.policy.give_up_after = Some(Duration::MAX);
@@ -47,7 +47,7 @@ async fn a_worker_that_panics_again_and_again_closes_the_buffer() {
     assert_eq!(buffer.ledger().pending, 0);
 }
 
-/// A sink that is out once the last items were asked for. It tells when it is dropped, as it is with the last worker.
+/// A sink that is down once the last items were asked for. It tells when it is dropped, as it is with the last worker.
 struct OutlivedByTheClose {
     asked: Arc<AtomicBool>,
     gone: Arc<AtomicBool>,

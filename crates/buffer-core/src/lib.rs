@@ -8,7 +8,7 @@
 //! not show.
 //!
 //! The crate logs through `tracing`: a program should install a subscriber that shows at least `warn`, the level at which it
-//! reports dropped items and a sink that is out.
+//! reports dropped items and a sink that is down.
 //!
 //! ```
 //! use std::io::{Error, ErrorKind};
@@ -60,6 +60,7 @@ mod build_error;
 #[cfg(not(buffer_loom))]
 mod builder;
 mod caught;
+mod chain;
 mod clock;
 mod drain;
 mod drop_log;

@@ -192,7 +192,7 @@ pub(crate) const IN_FLIGHT: Metric = gauge(
 pub(crate) const HELD: Metric = gauge(
     "buffer_held",
     "buffers",
-    "How many buffers of this name are held, as their sink is out.",
+    "How many buffers of this name are held, as their sink is down.",
 );
 pub(crate) const INSERT_WAIT: Metric = histogram(
     "buffer_insert_wait_seconds",

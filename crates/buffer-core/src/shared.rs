@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::field::display;
 
 use crate::caught::{caught, drop_caught};
+use crate::chain::text_with_causes;
 use crate::clock::Clock;
 use crate::drain::{Begin, Drain, Left};
 use crate::drop_log::DropLog;
@@ -108,7 +110,8 @@ impl<T> Shared<T> {
             let partition = settled.partition;
             let _ = caught(|| {
                 let error = settled.cause(0);
-                let cause = error.and_then(Error::source);
+                let cause = error.and_then(Error::source).map(text_with_causes);
+                let error = error.map(display);
                 if reason == DropReason::DrainTimeout {
                     let sink = self.hold.reason();
                     tracing::error!(
@@ -143,7 +146,7 @@ impl<T> Shared<T> {
                     tracing::warn!(
                         buffer = &*self.name,
                         reason,
-                        "the sink is out, so all batches are held"
+                        "the sink is down, so all batches are held"
                     );
                 }
             });
@@ -208,7 +211,7 @@ impl<T> Shared<T> {
             let _ = caught(|| {
                 tracing::warn!(
                     buffer = &*self.name,
-                    cause = error.source(),
+                    cause = error.source().map(text_with_causes),
                     "the sink did not close well"
                 )
             });

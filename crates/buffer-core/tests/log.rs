@@ -10,6 +10,7 @@ use std::time::Duration;
 use bomb::Bomb;
 use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{Batch, Buffer, Flush, FlushError, Overflow, Routing, async_trait};
+use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -23,11 +24,12 @@ enum Panics {
     AtTheSpansEnd,
 }
 
-/// Counts the lines, and the errors among them, and sums up their `items`.
+/// Counts the lines, and the errors among them, sums up their `items`, and keeps their `cause`.
 #[derive(Clone, Default)]
 struct Log {
     lines: Arc<AtomicU64>,
     items: Arc<AtomicU64>,
+    causes: Arc<Mutex<Vec<String>>>,
     panics: Option<Panics>,
     errors: Arc<AtomicU64>,
 }
@@ -61,6 +63,11 @@ impl Subscriber for Log {
                 if field.name() == "items" {
                     self.0.lines.fetch_add(1, Relaxed);
                     self.0.items.fetch_add(value, Relaxed);
+                }
+            }
+            fn record_str(&mut self, field: &Field, value: &str) {
+                if field.name() == "cause" {
+                    self.0.causes.lock().push(value.to_owned());
                 }
             }
             fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
@@ -123,6 +130,28 @@ async fn the_log_names_what_a_close_hands_back() {
     assert_eq!((summary.undelivered.len(), log.seen()), (6, (1, 6)));
     assert!(buffer.close().await.undelivered.is_empty());
     assert_eq!(log.seen(), (1, 6), "there is nothing more to tell of");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_names_the_cause_of_a_drop_with_all_that_is_behind_it() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    #[derive(Debug, thiserror::Error)]
+    #[error("can't insert")]
+    struct CantInsert(#[source] std::io::Error);
+    struct Client;
+    #[async_trait]
+    impl Flush<u32> for Client {
+        async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+            Err(FlushError::permanent(CantInsert(std::io::Error::other(
+                "no such column",
+            ))))
+        }
+    }
+    let buffer = Buffer::builder().partitions(1).build(Client).unwrap();
+    buffer.insert(1).await.unwrap();
+    assert_eq!(buffer.flush().await.dropped.total(), 1);
+    assert_eq!(*log.causes.lock(), ["can't insert: no such column"]);
 }
 
 #[tokio::test(start_paused = true)]

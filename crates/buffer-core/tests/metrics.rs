@@ -66,6 +66,15 @@ impl Notes {
         found.map_or(0, |(_, number)| number.load(Relaxed))
     }
 
+    /// How many series of a name there are.
+    fn series(&self, name: &str) -> u64 {
+        self.numbers
+            .lock()
+            .keys()
+            .filter(|key| key.name() == name)
+            .count() as u64
+    }
+
     fn counter(&self, name: &str) -> u64 {
         self.find(name, None)
     }
@@ -317,7 +326,7 @@ async fn what_an_attempt_settled_is_reported_while_its_burial_hangs() {
     let _ = buffer.close().await;
 }
 
-/// As the one above, where the sink is out meanwhile.
+/// As the one above, where the sink is down meanwhile.
 #[tokio::test(start_paused = true)]
 async fn what_a_half_settled_is_reported_while_the_other_half_is_held() {
     let notes = Notes::default();
@@ -409,6 +418,30 @@ async fn every_metric_is_described_when_a_buffer_is_built() {
         .map(|metric| metric.name)
         .collect();
     assert_eq!(*notes.described.lock(), names);
+    drop(buffer);
+}
+
+/// An alert on the growth of a counter sees no growth in a series that begins with its first count.
+#[tokio::test]
+async fn every_counter_begins_at_zero_when_a_buffer_is_built() {
+    let notes = Notes::default();
+    let _guard = metrics::set_default_local_recorder(&notes);
+    let builder = Buffer::<u32>::builder()
+        .name("at zero")
+        .partitions(1)
+        .capacity(70);
+    let buffer = builder.batch_size(7).build(ScriptedSink::new([])).unwrap();
+    let dropped = notes.series("buffer_items_dropped_total");
+    assert_eq!(dropped, DropReason::ALL.len() as u64);
+    for (name, series) in [
+        ("buffer_items_refused_total", 3),
+        ("buffer_batches_sealed_total", 5),
+        ("buffer_attempts_total", 8),
+        ("buffer_items_accepted_total", 1),
+    ] {
+        assert_eq!(notes.series(name), series, "{name}");
+    }
+    assert_eq!(notes.gauge("buffer_items_capacity"), 70.0);
     drop(buffer);
 }
 

@@ -1,4 +1,4 @@
-//! A sink that is out holds all partitions, is asked by one probe at a time, and costs no item.
+//! A sink that is down holds all partitions, is asked by one probe at a time, and costs no item.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -54,7 +54,7 @@ async fn an_outage_is_asked_by_one_probe_at_a_time_for_all_partitions_and_drops_
     }
     sleep(Duration::from_secs(1)).await;
     let Health::Held { reason, .. } = buffer.health() else {
-        panic!("the sink is out")
+        panic!("the sink is down")
     };
     assert_eq!(reason, "no connection");
 
@@ -143,7 +143,7 @@ impl Flush<u32> for Picky {
     async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
         match batch.contains(&0) {
             true => Err(FlushError::unavailable(
-                "this batch makes it look as if the sink were out",
+                "this batch makes it look as if the sink were down",
             )),
             false => Ok(()),
         }
@@ -298,6 +298,31 @@ async fn a_slow_sink_that_delivers_in_each_attempt_is_not_out() {
 }
 
 /// A buffer of sixteen partitions, each of which has an attempt under way that will find the sink out; what comes after is delivered.
+/// Errors leave the text of their cause out, and the outermost of an HTTP client says little more than that it failed.
+#[tokio::test(start_paused = true)]
+async fn the_reason_of_a_hold_has_the_texts_of_all_causes() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("can't send the request")]
+    struct CantSend(#[source] std::io::Error);
+    struct Client;
+    #[async_trait]
+    impl Flush<u32> for Client {
+        async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+            let refused = std::io::Error::other("connection refused");
+            Err(FlushError::unavailable(CantSend(refused)))
+        }
+    }
+    let buffer = Buffer::builder().partitions(1).build(Client).unwrap();
+    buffer.insert(1).await.unwrap();
+    buffer.request_flush();
+    sleep(Duration::from_millis(1)).await;
+    let Health::Held { reason, .. } = buffer.health() else {
+        panic!("the sink is down")
+    };
+    assert_eq!(reason, "can't send the request: connection refused");
+    let _ = buffer.close_within(Duration::ZERO).await;
+}
+
 async fn sixteen_that_find_the_sink_out(reply: Reply) -> Buffer<u32> {
     const MOMENT: Duration = Duration::from_millis(10);
     let sink = ScriptedSink::answering(move |batch| match batch.attempt() {

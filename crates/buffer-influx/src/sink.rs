@@ -281,7 +281,7 @@ impl WriteError {
     /// ```
     pub fn into_flush_error(self) -> FlushError {
         let refusal = match self {
-            // A server that hangs or hangs up is out, as is the one behind a proxy that does. Lines that it may have stored may be
+            // A server that hangs or hangs up is down, as is the one behind a proxy that does. Lines that it may have stored may be
             // sent again: nothing need be given up.
             Self::Unreachable(_) | Self::TimedOut(_) | Self::Unconfirmed(_) => {
                 return FlushError::unavailable(self);

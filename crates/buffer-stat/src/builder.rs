@@ -123,7 +123,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     ///
     /// A batch that may have been written ([uncertain](buffer_core::FlushError::uncertain), a time-out) is tried again unchanged,
     /// under the same id, for as long as it takes. A batch is dropped if the sink panics in more attempts at it than these retries. A
-    /// batch that found the sink [out](buffer_core::FlushError::unavailable) is held.
+    /// batch that found the sink [down](buffer_core::FlushError::unavailable) is held.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self

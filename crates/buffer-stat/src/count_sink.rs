@@ -29,7 +29,7 @@ pub(crate) struct CountSink<K, S> {
 struct Lane {
     /// Whether an attempt may have written it.
     unsure: bool,
-    /// The answered attempts that certainly did not write it, without those that found the sink out.
+    /// The answered attempts that certainly did not write it, without those that found the sink down.
     refused: u32,
     /// The attempts in which the sink panicked.
     panics: u32,

@@ -37,7 +37,7 @@
 //! * A *window* runs from the first increment to the next hand-over of the sums to the buffer. A key occurs once in a window.
 //! * Sums are kept in partitions, picked by the same [`Router`](buffer_core::Router) as in a buffer, and merged at the
 //!   hand-over.
-//! * While the sink is out, or while a batch that may have been written is tried again unchanged, increments go on summing. A batch
+//! * While the sink is down, or while a batch that may have been written is tried again unchanged, increments go on summing. A batch
 //!   that was certainly not written goes back into the sums when its retries are spent. So memory is bounded by the number of keys,
 //!   not by the length of the outage, and nothing is counted twice.
 //! * This relies on the sink's answers: `transient` says that this attempt wrote nothing of the batch, `divisible` that no attempt

@@ -12,7 +12,7 @@ use crate::partition::waiters::Answer;
 ///
 /// Made by [`Buffer::insert_with_receipt`](crate::Buffer::insert_with_receipt) and
 /// [`Buffer::try_insert_with_receipt`](crate::Buffer::try_insert_with_receipt). Dropping it changes nothing for the item. It does not
-/// end while the sink is out, so limit the wait if somebody waits for you.
+/// end while the sink is down, so limit the wait if somebody waits for you.
 ///
 /// # Cancel safety
 ///

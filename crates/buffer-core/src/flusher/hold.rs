@@ -1,4 +1,4 @@
-//! Holds all partitions back while the sink is out, and lets one probe at a time go first.
+//! Holds all partitions back while the sink is down, and lets one probe at a time go first.
 //!
 //! Invariants
 //! 1. While held, at most one attempt begins at a time: that of the partition that has the right to probe.
@@ -46,7 +46,7 @@ use crate::sync::{Mutex, Notify};
 pub enum Health {
     /// Nothing holds the partitions back.
     Well,
-    /// The sink is out: batches are held, and one probe at a time is sent.
+    /// The sink is down: batches are held, and one probe at a time is sent.
     Held {
         /// The start of the outage, by the system's clock.
         since: SystemTime,
@@ -91,7 +91,7 @@ struct Held {
 pub(crate) enum Sign {
     /// The sink answered, if only to refuse the batch.
     Answered,
-    /// The sink is out, or asks to be left alone.
+    /// The sink is down, or asks to be left alone.
     Out { at_least: Duration, reason: String },
     /// The attempt failed, which may be this batch's fault or the sink's.
     Failed { reason: String },
@@ -168,7 +168,7 @@ impl Hold {
         let probed = state.give_back(index);
         let before_hold = state.held.as_ref().is_some_and(|held| began < held.began) && !probed;
         let holds = match sign {
-            // It was under way when another attempt found the sink out, or was asked to wait.
+            // It was under way when another attempt found the sink down, or was asked to wait.
             Sign::Answered if before_hold => false,
             Sign::Answered => {
                 state.failures_in_a_row = 0;
@@ -302,7 +302,7 @@ impl Held {
         })
     }
 
-    /// An attempt found the sink out, which is new only if it was a probe.
+    /// An attempt found the sink down, which is new only if it was a probe.
     fn go_on(&mut self, probed: bool, at_least: Duration, reason: String, now: Instant) {
         self.asked = self.asked.max(now + at_least);
         self.until = self.until.max(self.asked);

@@ -15,7 +15,7 @@ pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 /// |---|---|---|
 /// | [`transient`](FlushError::transient) | not written | tries again, up to `retries` |
 /// | [`uncertain`](FlushError::uncertain) | perhaps written | tries again, up to `retries`, the same items under the same id |
-/// | [`unavailable`](FlushError::unavailable) | the sink as a whole is out | holds the items until it is back; spends no retry |
+/// | [`unavailable`](FlushError::unavailable) | the sink as a whole is down | holds the items until it is back; spends no retry |
 /// | [`divisible`](FlushError::divisible) | refused as a whole because of some items | splits the batch in halves, down to the guilty items |
 /// | [`permanent`](FlushError::permanent) | never will be written | drops the items, counted |
 ///
@@ -92,7 +92,7 @@ impl FlushError {
         Self::new(FlushErrorKind::Uncertain, cause.into())
     }
 
-    /// The sink as a whole is out (connection refused, no login, overload): the items are held and tried again until
+    /// The sink as a whole is down (connection refused, no login, overload): the items are held and tried again until
     /// it is back, at no cost to their retries.
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(FlushErrorKind::Unavailable, cause.into())
@@ -151,7 +151,7 @@ impl fmt::Display for FlushError {
         f.write_str(match self.kind {
             FlushErrorKind::Transient => "the sink did not write the batch this time; the cause says why",
             FlushErrorKind::Uncertain => "the sink may have written the batch or not; the cause says why",
-            FlushErrorKind::Unavailable => "the sink is out; the cause says what to put right",
+            FlushErrorKind::Unavailable => "the sink is down; the cause says what to put right",
             FlushErrorKind::Divisible => {
                 "the sink refused the batch as a whole; look for the guilty items by the cause"
             }

@@ -82,7 +82,13 @@ impl Meter {
                 .entry(Arc::clone(buffer))
                 .or_insert_with(|| Arc::new(Named::new(buffer))),
         );
-        named.sum.lock().capacity += u128::from(capacity);
+        {
+            let mut sum = named.sum.lock();
+            sum.capacity += u128::from(capacity);
+            sum.version += 1;
+        }
+        // Whoever watches a counter sees a change from zero, and nothing where it begins with its first count.
+        named.publish(Zeros::Shown);
         Self {
             named,
             capacity,
@@ -177,7 +183,7 @@ impl Meter {
         sum.version += 1;
         drop(sum);
         drop(reported);
-        self.named.publish();
+        self.named.publish(Zeros::LeftOut);
         (is_held != held_before && !is_retired).then_some(health)
     }
 
@@ -190,6 +196,15 @@ impl Meter {
             sum.version += 1;
         }
     }
+}
+
+/// Whether a report has the values of labels for which nothing was counted yet.
+#[derive(Clone, Copy, PartialEq)]
+enum Zeros {
+    /// As a buffer is built.
+    Shown,
+    /// They were shown, or a recorder that is installed late goes without them: most stay zero for good.
+    LeftOut,
 }
 
 /// Counts an attempt as in flight.
@@ -235,17 +250,17 @@ impl Named {
     }
 
     /// By invariant 2.
-    fn publish(&self) {
+    fn publish(&self, zeros: Zeros) {
         loop {
             let sum = *self.sum.lock();
-            self.record(|recorder, keys| self.publish_sum(&sum, recorder, keys));
+            self.record(|recorder, keys| self.publish_sum(&sum, zeros, recorder, keys));
             if self.sum.lock().version == sum.version {
                 return;
             }
         }
     }
 
-    fn publish_sum(&self, sum: &Sum, recorder: &dyn Recorder, keys: &Keys) {
+    fn publish_sum(&self, sum: &Sum, zeros: Zeros, recorder: &dyn Recorder, keys: &Keys) {
         let counter = |key: &Key, total: u64| recorder.register_counter(key, &METADATA).absolute(total);
         let gauge = |key: &Key, value: f64| recorder.register_gauge(key, &METADATA).set(value);
         let Stats {
@@ -261,8 +276,7 @@ impl Named {
         counter(&keys.dead_lettered, ledger.dead_lettered);
         counter(&keys.panics, ended[AttemptResult::Panicked as usize]);
         let some = |key: &Key, total: u64| {
-            // A label's value shows once there is something to count.
-            if total > 0 {
+            if total > 0 || zeros == Zeros::Shown {
                 counter(key, total);
             }
         };

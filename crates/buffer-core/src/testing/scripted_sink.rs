@@ -1,13 +1,13 @@
 //! A sink that answers by a script, and keeps what it saw and what it delivered.
 
 use std::collections::VecDeque;
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
+use crate::chain::text_with_causes;
 use crate::flush::Flush;
 use crate::flush::batch::Batch;
 use crate::outcome::batch_id::BatchId;
@@ -284,9 +284,4 @@ impl<T> fmt::Debug for ScriptedSink<T> {
             .field("closed", closed)
             .finish_non_exhaustive()
     }
-}
-
-fn text_with_causes(error: &(dyn Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -5,7 +5,10 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use tracing::field::display;
+
 use crate::caught::{caught, drop_caught};
+use crate::chain::text_with_causes;
 use crate::flush::batch::Batch;
 use crate::flusher::Flusher;
 use crate::outcome::causes::Causes;
@@ -145,8 +148,8 @@ impl<T: Send + 'static> Burial<T> {
             if items > 0 {
                 // The causes and the subscriber are user code.
                 let _ = caught(|| {
-                    let cause = error.and_then(|error| error.source());
-                    let error = error.map(|error| error as &dyn Error);
+                    let cause = error.and_then(Error::source).map(text_with_causes);
+                    let error = error.map(display);
                     tracing::error!(
                         buffer = &*self.shared.name,
                         partition,

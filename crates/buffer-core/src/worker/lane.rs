@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Span;
 
 use crate::caught::{caught, drop_caught};
+use crate::chain::text_with_causes;
 use crate::drain::Left;
 use crate::flush::batch::Batch;
 use crate::flush::contents::{Group, Marked};
@@ -268,13 +269,22 @@ impl<T: Send + 'static> Lane<T> {
                 BatchOutcome::Delivered
             }
             Verdict::Again { error } => {
-                let (id, attempt, cause) = (batch.id(), batch.attempt(), error.source());
+                let (id, attempt) = (batch.id(), batch.attempt());
                 let delay = (!holds).then(|| flight.next_delay());
                 let shown = delay.map(tracing::field::debug);
                 // The subscriber is user code, and so is the error.
-                let _ = caught(
-                    || tracing::debug!(buffer = &*shared.name, partition = index, %id, attempt, delay = shown, %error, cause, "again"),
-                );
+                let _ = caught(|| {
+                    tracing::debug!(
+                        buffer = &*shared.name,
+                        partition = index,
+                        %id,
+                        attempt,
+                        delay = shown,
+                        %error,
+                        cause = error.source().map(text_with_causes),
+                        "again"
+                    );
+                });
                 drop_caught(vec![error]);
                 return (BatchOutcome::TriedAgain, delay);
             }

@@ -16,7 +16,7 @@ pub(crate) struct OutOfTime;
 pub(crate) enum Waited {
     /// The attempt may begin.
     Pass,
-    /// The sink has been out for longer than a batch may be held.
+    /// The sink has been down for longer than a batch may be held.
     TooLong,
 }
 

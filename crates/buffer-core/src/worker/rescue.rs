@@ -120,7 +120,7 @@ impl Rescue {
             runtime.spawn(give_up_after(limit, id, given_up));
         }
         runtime.spawn(where_it_may_block(async move {
-            // A sink that was out has no time to lose.
+            // A sink that was down has no time to lose.
             let deadline = deadline_in(limit);
             shared.hold.hurry(Instant::now(), deadline);
             if let Some(seen) = restarts {
