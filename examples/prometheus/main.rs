@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use buffer_core::{Batch, Buffer, Flush, FlushError, Ledger, async_trait};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tokio::time::{Instant, sleep};
 
 use crate::args::{Command, HELP, Run};
@@ -43,8 +43,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run(Run { listen, seconds }: Run) -> Result<(), Box<dyn Error>> {
-    // 1. The recorder, and the page that Prometheus scrapes.
-    PrometheusBuilder::new().with_http_listener(listen).install()?;
+    // 1. The recorder, and the page that Prometheus scrapes. Without buckets it would show summaries, which can't be added up over
+    //    processes.
+    let seconds_buckets = [0.001, 0.01, 0.1, 1.0, 10.0];
+    let items_buckets = [1.0, 10.0, 100.0, 1_000.0, 10_000.0];
+    PrometheusBuilder::new()
+        .with_http_listener(listen)
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds_buckets)?
+        .set_buckets_for_metric(Matcher::Full("buffer_batch_items".to_owned()), &items_buckets)?
+        .install()?;
     println!("http://{listen}/metrics");
 
     // 2. A buffer: it reports itself, so there is nothing to connect.

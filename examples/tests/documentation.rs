@@ -215,3 +215,29 @@ fn a_row_that_names_a_test_or_a_file_that_is_not_there_is_found() {
     assert_eq!(broken("| `no_test_of_this_name`, same file |"), 1);
     assert_eq!(broken("| [there](nowhere.rs) |"), 1);
 }
+
+/// Only rustdoc hides lines that begin with `# `, and nobody reads these documents there.
+#[test]
+fn no_example_of_a_document_has_hidden_lines() {
+    let mut hidden = Vec::new();
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        for block in text.split("```rust").skip(1) {
+            let code = block.split("```").next().unwrap_or_default();
+            let lines = code.lines().filter(|line| line.starts_with("# "));
+            hidden.extend(lines.map(|line| format!("{}: {line}", path.display())));
+        }
+    }
+    assert!(hidden.is_empty(), "{}", hidden.join("\n"));
+}
+
+/// The documents for readers of the repository.
+fn documents() -> Vec<PathBuf> {
+    let docs = fs::read_dir(workspace().join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let crates = CRATES.map(|name| workspace().join("crates").join(name).join("README.md"));
+    docs.chain(crates)
+        .chain([workspace().join("README.md")])
+        .collect()
+}

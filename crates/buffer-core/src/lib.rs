@@ -2,10 +2,10 @@
 //!
 //! A program [inserts](Buffer::insert) items one at a time, from any thread or task. The buffer groups them, by size and by
 //! time, and hands each [`Batch`] to the sink that you write: one trait, [`Flush`]. It limits an attempt in time, catches a
-//! panic, tries again with a backoff, holds memory to a bound, and drains at the end: on [`close`](Buffer::close), when the
+//! panic, tries again with a backoff, bounds its memory, and drains at the end: on [`close`](Buffer::close), when the
 //! last handle is dropped, when `main` returns. [`drain_timeout`](Builder::drain_timeout) limits the drain. What the sink has
-//! not taken by then, `close` returns; if nobody waits for a close it is dropped, which the log counts and the exit code does
-//! not show.
+//! not taken by then, `close` returns. If nobody awaits a close, it is dropped: the log says how much, and the exit code does
+//! not change.
 //!
 //! The crate logs through `tracing`: a program should install a subscriber that shows at least `warn`, the level at which it
 //! reports dropped items and a sink that is down.

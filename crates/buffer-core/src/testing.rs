@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! buffer-core = { version = "0.1", features = ["test-util"] }
+//! buffer-core = { path = "../buffer/crates/buffer-core", features = ["test-util"] }
 //! tokio = { version = "1", features = ["macros", "rt", "test-util"] }
 //! ```
 //!

@@ -512,7 +512,7 @@ async fn refusals_of_a_closed_buffer_are_reported_though_nothing_else_is() {
     let notes = Notes::default();
     let _guard = metrics::set_default_local_recorder(&notes);
     let buffer = Buffer::builder()
-        .name("closed")
+        .name("through")
         .build(ScriptedSink::new([]))
         .unwrap();
     let _ = buffer.close().await;

@@ -97,3 +97,8 @@ pub use crate::writer::write_point_error::{
     TryWritePointError, WritePointBlockingError, WritePointError, WriteSyncError,
 };
 pub use crate::writer::{Stats, Writer};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,7 +11,8 @@ use crate::outcome::flush_error::FlushError;
 /// Makes a sink of a function, for a sink that needs no name and nothing to do at the close.
 ///
 /// The function returns a boxed future, which may borrow the batch; what the function captured has to be cloned into it. An
-/// `async fn` that takes the batch fits, too: `sink_fn(|batch| Box::pin(write(batch)))`.
+/// `async fn` that takes the batch fits, too: `sink_fn(|batch| Box::pin(write(batch)))`. If the function uses its items, name their
+/// type: `|batch: &mut Batch<Event>|`.
 ///
 /// # Examples
 ///
@@ -37,13 +38,13 @@ use crate::outcome::flush_error::FlushError;
 /// For dead letters:
 ///
 /// ```
-/// use buffer_core::{Buffer, FlushError, sink_fn};
+/// use buffer_core::{Batch, Buffer, FlushError, sink_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let buffer = Buffer::builder()
-///     .dead_letters(sink_fn(|batch| {
-///         println!("{:?}: {:?}", batch.drop_reason(), &batch[..]);
+///     .dead_letters(sink_fn(|batch: &mut Batch<u32>| {
+///         println!("{:?}: {} items, the first is {}", batch.drop_reason(), batch.len(), batch[0]);
 ///         Box::pin(async { Ok(()) })
 ///     }))
 ///     .build(sink_fn(|_| Box::pin(async { Err(FlushError::permanent("the row is malformed")) })))?;

@@ -151,7 +151,7 @@ impl Settings {
         if total / partitions < least {
             let rule = format!(
                 "{to}the capacity of {total} must hold at least {batches} of {batch} for each of {partitions} partitions; \
-                 raise it, or set fewer `partitions`"
+                 raise it, lower the batch, or set fewer `partitions`"
             );
             return Err(BuildError::Contradiction {
                 setting,

@@ -35,12 +35,14 @@ use crate::partition::weights::Weights;
 /// #[async_trait]
 /// impl Flush<&'static str> for Table {
 ///     async fn flush(&self, batch: &mut Batch<&'static str>) -> Result<(), FlushError> {
+///         let rows: Vec<&str> = batch.iter().copied().filter(|row| !row.is_empty()).collect();
+///         let written = write(&rows).await.map_err(FlushError::uncertain);
 ///         for index in 0..batch.len() {
 ///             if batch[index].is_empty() {
 ///                 batch.reject(index, "the row is empty");
 ///             }
 ///         }
-///         write(batch).await.map_err(FlushError::uncertain)
+///         written
 ///     }
 /// }
 ///
