@@ -49,12 +49,14 @@ pub struct Client {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     /// Without credentials, query or fragment.
-    url: Url,
-    target: Target,
-    gzip: Gzip,
-    connections: Connections,
+    pub(crate) url: Url,
+    pub(crate) target: Target,
+    /// Those at the proxies that the client may use.
+    pub(crate) proxy_logins: Vec<Login>,
+    pub(crate) gzip: Gzip,
+    pub(crate) connections: Connections,
 }
 
 /// What a server says about itself when it is [pinged](Client::ping).
@@ -80,14 +82,9 @@ pub struct Pong {
 const WRITE_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 impl Client {
-    pub(crate) fn new(url: Url, target: Target, gzip: Gzip, connections: Connections) -> Self {
+    pub(crate) fn new(shared: Shared) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                url,
-                target,
-                gzip,
-                connections,
-            }),
+            shared: Arc::new(shared),
         }
     }
 
@@ -129,7 +126,8 @@ impl Client {
 
     /// Writes `lines` in one request. They must come from the client's [encoder](Client::encoder), or from one of the same dialect.
     ///
-    /// The lines carry their timestamps, so writing them again overwrites what is stored and stores nothing twice. This does not
+    /// The lines carry their timestamps, so writing them again overwrites what is stored and stores nothing twice (in VictoriaMetrics,
+    /// [if it is told so](crate::Dialect::VictoriaMetrics)). This does not
     /// retry, except for one resend if the connection is lost before an answer, as happens when the server has closed a pooled one.
     /// To retry, use an [`InfluxSink`](crate::InfluxSink) in a buffer.
     ///
@@ -169,7 +167,7 @@ impl Client {
         }
         let mut answer = self.send(request.body(bytes), WRITE_ANSWER_BYTES).await?;
         // Whatever its status: a page that is shown instead may repeat the URL, too.
-        target.login().remove_from(&mut answer.body);
+        self.shared.remove_secrets(&mut answer.body);
         match answer.end {
             // The rest may have said that lines were dropped.
             End::Lost(error) if answer.status.is_success() => Err(Lost::Midway(error).into()),
@@ -199,30 +197,45 @@ impl Client {
         } = &*self.shared;
         let login = target.login();
         let answer = connections.send_past_stale(login.add_to(request), most).await?;
-        Ok(without_secrets(answer, login))
+        Ok(self.shared.without_secrets(answer))
     }
 
     /// Sends a request that must not be carried out twice, with the login.
     pub(crate) async fn send_once(&self, request: RequestBuilder, most: usize) -> Result<Answer, Lost> {
         let login = self.shared.target.login();
         let answer = send(login.add_to(request), most).await?;
-        Ok(without_secrets(answer, login))
+        Ok(self.shared.without_secrets(answer))
+    }
+
+    /// Takes the logins out of a text that a server shows.
+    pub(crate) fn remove_secrets(&self, text: &mut String) {
+        self.shared.remove_secrets(text);
     }
 }
 
-/// VictoriaMetrics repeats the URL of a request that it refuses, and with it a login in that URL. What a query returns stays as it is.
-fn without_secrets(mut answer: Answer, login: &Login) -> Answer {
-    if !answer.status.is_success() {
-        login.remove_from(&mut answer.body);
-    }
-    if let Some(error) = answer.headers.get_mut(ERROR_HEADER) {
-        let mut words = String::from_utf8_lossy(error.as_bytes()).into_owned();
-        login.remove_from(&mut words);
-        if let Ok(words) = HeaderValue::from_str(&words) {
-            *error = words;
+impl Shared {
+    fn remove_secrets(&self, text: &mut String) {
+        self.target.login().remove_from(text);
+        for login in &self.proxy_logins {
+            login.remove_from(text);
         }
     }
-    answer
+
+    /// VictoriaMetrics repeats the URL of a request that it refuses, and with it a login in that URL. What a query returns stays as it
+    /// is.
+    fn without_secrets(&self, mut answer: Answer) -> Answer {
+        if !answer.status.is_success() {
+            self.remove_secrets(&mut answer.body);
+        }
+        if let Some(error) = answer.headers.get_mut(ERROR_HEADER) {
+            let mut words = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            self.remove_secrets(&mut words);
+            if let Ok(words) = HeaderValue::from_str(&words) {
+                *error = words;
+            }
+        }
+        answer
+    }
 }
 
 pub(crate) fn refused(answer: &Answer) -> ClientError {

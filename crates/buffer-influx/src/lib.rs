@@ -30,7 +30,7 @@
 //!   encoded once for many lines.
 //! * [`Udp`] is a target without answers, with a [`UdpWriter`] of its own: its points count as sent, not as delivered.
 //! * Every line has a timestamp: that of the point, or the moment of encoding. A line that is written twice, as happens when an
-//!   answer is lost, overwrites itself.
+//!   answer is lost, overwrites itself; in VictoriaMetrics, [if it is told so](Dialect::VictoriaMetrics).
 //! * A write that fails is a [`WriteError`]. If the server answered, that contains a [`Refusal`], which has a [`RefusalKind`].
 //! * The [`InfluxSink`] turns these into what the buffer should do; the table is in its description. If a line is dropped because the
 //!   server refuses it, the cause is a [`RejectedLine`].

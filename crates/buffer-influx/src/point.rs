@@ -7,6 +7,7 @@ pub(crate) mod point_error;
 pub(crate) mod precision;
 pub(crate) mod unread;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -45,12 +46,21 @@ pub struct Point {
     tags: Vec<Tag>,
     /// As they came, no key twice.
     fields: Vec<Field>,
+    /// Where each field is, once there are many: the look at all of them would take longer and longer.
+    #[expect(
+        clippy::box_collection,
+        reason = "most points have none, and a point is moved with each call"
+    )]
+    places: Option<Box<HashMap<Box<str>, usize>>>,
     /// Nanoseconds since 1970. Wider than InfluxDB's own, so that the encoder sees what does not fit.
     timestamp: Option<i128>,
 }
 
 /// A point is short-lived, so room for its names costs less than growing does.
 const USUAL_TEXT_BYTES: usize = 160;
+
+/// From so many on, fields are found by an index.
+const MANY_FIELDS: usize = 64;
 
 /// Where a name stands in [`Point::text`].
 #[derive(Clone, Copy)]
@@ -81,6 +91,7 @@ impl Point {
             measurement,
             tags: Vec::new(),
             fields: Vec::new(),
+            places: None,
             timestamp: None,
         }
     }
@@ -105,18 +116,42 @@ impl Point {
     pub fn field(mut self, key: impl AsRef<str>, value: impl Into<FieldValue>) -> Self {
         let key = key.as_ref();
         let value = value.into();
-        match self
-            .fields
-            .iter_mut()
-            .find(|field| field.key.of(&self.text) == key)
-        {
-            Some(field) => field.value = value,
+        match self.place_of(key) {
+            Some(place) => self.fields[place].value = value,
             None => {
+                if self.fields.len() >= MANY_FIELDS {
+                    self.index_fields();
+                }
+                if let Some(places) = &mut self.places {
+                    places.insert(key.into(), self.fields.len());
+                }
                 let key = append(&mut self.text, key);
                 self.fields.push(Field { key, value });
             }
         }
         self
+    }
+
+    /// Where among the fields `key` is.
+    fn place_of(&self, key: &str) -> Option<usize> {
+        match &self.places {
+            Some(places) => places.get(key).copied(),
+            None => self
+                .fields
+                .iter()
+                .position(|field| field.key.of(&self.text) == key),
+        }
+    }
+
+    /// Makes `places`, if it is not there yet.
+    fn index_fields(&mut self) {
+        if self.places.is_none() {
+            let places = self
+                .fields()
+                .zip(0..)
+                .map(|((key, _), place)| (key.into(), place));
+            self.places = Some(Box::new(places.collect()));
+        }
     }
 
     /// Sets the moment of the point.
@@ -195,9 +230,11 @@ impl PartialEq for Point {
             && self.measurement() == other.measurement()
             && self.tags().eq(other.tags())
             && self.fields.len() == other.fields.len()
-            && self
-                .fields()
-                .all(|field| other.fields().any(|same| same == field))
+            && self.fields().all(|(key, value)| {
+                other
+                    .place_of(key)
+                    .is_some_and(|place| other.fields[place].value == *value)
+            })
     }
 }
 
@@ -250,6 +287,21 @@ mod tests {
         assert_ne!(one, other.clone().tag("b", "c"));
         assert_ne!(one, other.clone().timestamp_ns(1));
         assert_ne!(one, other.field("x", 3));
+    }
+
+    /// Hangs when each field is looked for among all others.
+    #[test]
+    fn the_last_of_a_key_wins_among_a_hundred_thousand_fields_too() {
+        let fields = 100_000;
+        let one_of = |point: Point, number: i64| point.field(format!("f{number}"), number);
+        let point = (0..fields).fold(Point::new("m"), one_of);
+        let point = point.field("f70000", "last").field("f3", "last");
+        assert_eq!(point.fields().count(), fields as usize);
+        let last = FieldValue::from("last");
+        assert_eq!(point.fields().nth(70_000), Some(("f70000", &last)));
+        assert_eq!(point.fields().nth(3), Some(("f3", &last)));
+        assert_eq!(point, point.clone());
+        assert_ne!(point, point.clone().field("f9", 0));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The report of a line that the server refuses.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 /// Why one line was dropped: the cause that the buffer's outcome hook and its dead-letter sink get with the line.
@@ -26,7 +28,8 @@ pub struct RejectedLine {
     pub(crate) number: usize,
     pub(crate) of: usize,
     pub(crate) status: u16,
-    pub(crate) reason: String,
+    /// Shared by all lines that the same words are about.
+    pub(crate) reason: Arc<str>,
 }
 
 impl RejectedLine {

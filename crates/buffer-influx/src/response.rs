@@ -244,6 +244,22 @@ mod tests {
             (500, r#"{"error":"[shard 7] timeout of no kind"}"#, Some(Failed)),
             (
                 400,
+                r#"{"error":"partial write: shard 1 is pending deletion dropped=100"}"#,
+                Some(Busy),
+            ),
+            (500, r#"{"error":"shard is being deleted"}"#, Some(Busy)),
+            (
+                500,
+                r#"{"error":"[shard 38] open /data/d/autogen/38/fields.idx: too many open files"}"#,
+                Some(Busy),
+            ),
+            (
+                500,
+                r#"{"error":"[shard 38] mmap: cannot allocate memory"}"#,
+                Some(Busy),
+            ),
+            (
+                400,
                 "Client sent an HTTP request to an HTTPS server.",
                 Some(Misconfigured),
             ),

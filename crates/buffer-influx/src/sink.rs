@@ -1,6 +1,7 @@
 //! The sink: writes a batch of lines, and finds those that the server refuses.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use buffer_core::{Batch, Flush, FlushError, async_trait};
@@ -25,7 +26,8 @@ use crate::response::refusal::{Refusal, RefusalKind};
 /// | the batch is too large | writes it in parts that fit, and drops lines that are too large alone |
 /// | the batch is refused as a whole | has it split in halves, down to the guilty lines, and drops these |
 ///
-/// Every line has a timestamp, so one that is written again is stored once. `docs/influx.md` in the repository has the whole table.
+/// Every line has a timestamp, so one that is written again is stored once; by VictoriaMetrics, [if it is told
+/// so](crate::Dialect::VictoriaMetrics). `docs/influx.md` in the repository has the whole table.
 ///
 /// # Examples
 ///
@@ -218,25 +220,26 @@ fn reject_named(
     let mut is_named = vec![false; part.len()];
     for (place, reason) in lines {
         is_named[place] = true;
-        reject(batch, part[place], refusal, reason, attempt);
+        reject(batch, part[place], refusal, reason.into(), attempt);
     }
     let rest = part.iter().zip(is_named).filter(|(_, named)| !named);
     (rest.map(|(index, _)| *index).collect(), complete)
 }
 
 fn reject_all(batch: &mut Batch<Line>, part: &[usize], refusal: &Refusal, attempt: &Attempt) {
+    let reason: Arc<str> = refusal.message().into();
     for index in part {
-        reject(batch, *index, refusal, refusal.message(), attempt);
+        reject(batch, *index, refusal, Arc::clone(&reason), attempt);
     }
 }
 
-fn reject(batch: &mut Batch<Line>, index: usize, refusal: &Refusal, reason: &str, attempt: &Attempt) {
+fn reject(batch: &mut Batch<Line>, index: usize, refusal: &Refusal, reason: Arc<str>, attempt: &Attempt) {
     attempt.rejected(refusal.kind());
     let cause = RejectedLine {
         number: index + 1,
         of: batch.len(),
         status: refusal.status(),
-        reason: reason.to_owned(),
+        reason,
     };
     batch.reject(index, cause);
 }

@@ -254,6 +254,41 @@ async fn a_resend_has_what_is_left_of_the_time() {
     server.abort();
 }
 
+/// What a proxy shows of a request that it refuses has the header with the login for the proxy, too.
+#[tokio::test]
+async fn a_proxy_that_repeats_its_login_shows_it_to_nobody() {
+    // `user:hidden`.
+    let page = "407: Proxy-Authorization: Basic dXNlcjpoaWRkZW4=";
+    let proxy = ScriptedServer::new([json(502, "", page), json(502, "", page)]);
+    let client = Client::builder("http://influx.invalid:8086", V1::new("db"))
+        .proxy(proxy.url.replace("http://", "http://user:hidden@"))
+        .build()
+        .expect("valid settings");
+    let written = client.write(&lines(1)).await.expect_err("refused");
+    let pinged = client.ping().await.expect_err("refused");
+    assert!(
+        !format!("{written} {written:?} {pinged} {pinged:?}").contains("dXNl"),
+        "{written:?}"
+    );
+    let WriteError::Refused(refusal) = written else {
+        panic!("{written:?}")
+    };
+    assert_eq!(refusal.message(), "407: Proxy-Authorization: Basic ***");
+}
+
+/// A token in the words of a statement that failed, which come with status 200.
+#[tokio::test]
+async fn a_query_that_fails_shows_no_token() {
+    let token = "hidden-hidden-hidden";
+    let body = format!(r#"{{"results":[{{"statement_id":0,"error":"no such token {token}"}}]}}"#);
+    let server = ScriptedServer::new([json(200, "", &body)]);
+    let client = Client::builder(&server.url, V1::new("db").token(token))
+        .build()
+        .expect("valid settings");
+    let error = client.query("SHOW DATABASES").await.expect_err("it failed");
+    assert!(error.to_string().contains("no such token ***"), "{error}");
+}
+
 #[tokio::test]
 async fn requests_go_through_the_proxy_that_is_named() {
     let proxy = ScriptedServer::new([]);

@@ -30,6 +30,28 @@ fn every_part_is_escaped_in_its_own_way() {
     assert_eq!(encoded(point), r#"m\,\ =,t\,\ \==v\,\ \= f\,\ \=="s, =\"\\" 1"#);
 }
 
+/// Hangs when each name is looked for among all before it.
+#[test]
+fn a_line_of_a_hundred_thousand_fields_is_the_same_however_it_is_made() {
+    let encoder = Encoder::new(Dialect::Influx1);
+    let keys: Vec<String> = (0..100_000).map(|number| format!("f{number}")).collect();
+    let mut line = encoder.line("m");
+    for key in &keys {
+        line.field(key, 1);
+    }
+    let line = line
+        .field("f70000", 2)
+        .timestamp_ns(1)
+        .finish()
+        .expect("a valid line");
+    let point = keys
+        .iter()
+        .fold(Point::new("m"), |point, key| point.field(key, 1));
+    let point = point.field("f70000", 2).timestamp_ns(1);
+    assert_eq!(encode(&point).expect("a valid point"), line);
+    assert_eq!(line.as_str().parse::<Point>().expect("a line"), point);
+}
+
 #[test]
 fn tags_are_sorted_by_the_bytes_of_their_keys_before_escaping() {
     let point = Point::new("m")

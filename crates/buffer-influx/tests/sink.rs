@@ -204,6 +204,30 @@ async fn the_dead_letter_sink_gets_the_lines_with_the_server_s_own_words() {
     );
 }
 
+/// It has failed on a copy for each line: thousands of them, of a message that may be long.
+#[tokio::test]
+async fn lines_that_are_refused_together_share_the_server_s_words() {
+    let body = r#"{"error":"partial write: points beyond retention policy dropped=5"}"#;
+    let server = ScriptedServer::new([json(400, "", body)]);
+    let client = Client::builder(&server.url, V1::new("db"))
+        .build()
+        .expect("valid settings");
+    let graveyard = Graveyard::default();
+    let writer = Writer::builder(client.encoder())
+        .buffer(|buffer| buffer.partitions(1).dead_letters(graveyard.clone()))
+        .build(InfluxSink::new(client))
+        .expect("valid settings");
+    fill(writer.buffer()).await;
+    assert_eq!(writer.close().await.ledger.dead_lettered, 5);
+    let buried = graveyard.0.lock().expect("no panic");
+    let first = buried[0].1.reason();
+    assert!(
+        buried
+            .iter()
+            .all(|(_, cause)| std::ptr::eq(cause.reason(), first))
+    );
+}
+
 #[tokio::test]
 async fn when_all_lines_are_unreadable_all_are_dropped_by_name() {
     let named: Vec<String> = (0..LINES)

@@ -36,7 +36,7 @@ impl VictoriaMetrics {
     pub(crate) fn export(&self) -> Vec<Value> {
         self.request("GET", "/internal/force_flush").unwrap();
         let matching = percent_encoded(r#"{__name__=~".+"}"#);
-        let path = format!("/api/v1/export?match%5B%5D={matching}&start=0");
+        let path = format!("/api/v1/export?match%5B%5D={matching}&start=0&end=9999999999");
         let answer = self.request("GET", &path).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").expect(&answer);
         assert!(head.starts_with("HTTP/1.0 200"), "{head}");
@@ -45,13 +45,13 @@ impl VictoriaMetrics {
             .collect()
     }
 
-    /// How many values are stored.
-    pub(crate) fn count(&self) -> u64 {
+    /// All values that are stored, of all series.
+    pub(crate) fn values(&self) -> Vec<f64> {
         let series = self.export();
-        series
+        let values = series
             .iter()
-            .map(|series| series["values"].as_array().unwrap().len() as u64)
-            .sum()
+            .flat_map(|series| series["values"].as_array().unwrap());
+        values.map(|value| value.as_f64().unwrap()).collect()
     }
 }
 

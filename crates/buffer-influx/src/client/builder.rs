@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Url};
 
-use crate::client::Client;
 use crate::client::body::Gzip;
 use crate::client::error::ClientError;
 use crate::client::proxy::Proxy;
+use crate::client::{Client, Shared};
 use crate::connections::{Certificates, Connections, Settings};
 use crate::target::Target;
 
@@ -133,7 +133,8 @@ impl ClientBuilder {
                 return Err(ClientError::Zero { setting });
             }
         }
-        let proxy_speaks_tls = proxy.speaks_tls(|variable| env::var(variable).ok());
+        let variable = |name: &str| env::var(name).ok();
+        let (proxy_speaks_tls, proxy_logins) = (proxy.speaks_tls(variable), proxy.logins(variable));
         let settings = Settings {
             connect_timeout,
             request_timeout,
@@ -145,7 +146,13 @@ impl ClientBuilder {
             proxy: proxy.choice()?,
         };
         let connections = Connections::new(settings).map_err(|error| ClientError::Setup(error.into()))?;
-        Ok(Client::new(url, target, gzip, connections))
+        Ok(Client::new(Shared {
+            url,
+            target,
+            proxy_logins,
+            gzip,
+            connections,
+        }))
     }
 }
 

@@ -1,9 +1,21 @@
 //! Which proxies the client can use, and which of them are reached over TLS.
 
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
 use crate::client::error::ClientError;
 use crate::connections::ProxyChoice;
+use crate::target::login::Login;
+
+/// In which the HTTP library finds proxies.
+const VARIABLES: [&str; 6] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
 
 /// How the server is reached.
 pub(crate) enum Proxy {
@@ -28,6 +40,19 @@ impl Proxy {
         }
     }
 
+    /// The logins at the proxies that may be used, each of which may repeat its own; `variable` reads the environment.
+    pub(crate) fn logins(&self, variable: impl Fn(&str) -> Option<String>) -> Vec<Login> {
+        match self {
+            Self::Environment => VARIABLES
+                .into_iter()
+                .filter_map(variable)
+                .filter_map(|url| login(&url))
+                .collect(),
+            Self::None => Vec::new(),
+            Self::Url(url) => login(url).into_iter().collect(),
+        }
+    }
+
     pub(crate) fn choice(self) -> Result<ProxyChoice, ClientError> {
         match self {
             Self::Environment => Ok(ProxyChoice::Environment),
@@ -39,6 +64,18 @@ impl Proxy {
             }
         }
     }
+}
+
+/// The login in the URL of a proxy, as the HTTP library reads it.
+fn login(url: &str) -> Option<Login> {
+    let url = checked(url)?;
+    let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let (user, password) = (
+        decoded(url.username()),
+        decoded(url.password().unwrap_or_default()),
+    );
+    let has_login = !user.is_empty() || !password.is_empty();
+    has_login.then_some(Login::Basic { user, password })
 }
 
 fn is_https(url: &str) -> bool {
@@ -93,6 +130,29 @@ mod tests {
         ] {
             assert_eq!(checked(url).as_ref().map(Url::as_str), Some(read), "{url}");
         }
+    }
+
+    #[test]
+    fn the_login_of_each_proxy_that_may_be_used_is_known() {
+        let cleaned = |proxy: &Proxy| {
+            let logins = proxy.logins(|name| {
+                let named = ["HTTPS_PROXY", "all_proxy"].contains(&name);
+                named.then(|| format!("http://{name}:a%20secret@proxy"))
+            });
+            // `all_proxy:a secret`, `HTTPS_PROXY:a secret` and `user:a secret`.
+            let mut text = "Basic YWxsX3Byb3h5OmEgc2VjcmV0, Basic SFRUUFNfUFJPWFk6YSBzZWNyZXQ=, Basic dXNlcjphIHNlY3JldA=="
+                .to_owned();
+            logins.iter().for_each(|login| login.remove_from(&mut text));
+            text
+        };
+        let environment = cleaned(&Proxy::Environment);
+        assert_eq!(environment, "Basic ***, Basic ***, Basic dXNlcjphIHNlY3JldA==");
+        let url = cleaned(&Proxy::Url("user:a%20secret@proxy:3128".to_owned()));
+        assert!(
+            url.ends_with("Basic ***") && url.starts_with("Basic YWxs"),
+            "{url}"
+        );
+        assert_eq!(cleaned(&Proxy::None).matches("***").count(), 0);
     }
 
     #[test]

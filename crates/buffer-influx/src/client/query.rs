@@ -48,7 +48,7 @@ impl Client {
             .append_pair("epoch", "ns")
             .append_pair("q", query);
         let request = self.pool()?.get(url);
-        results(self.send(request, QUERY_ANSWER_BYTES).await?)
+        self.results(self.send(request, QUERY_ANSWER_BYTES).await?)
     }
 
     /// Sends a query in InfluxQL that may change something, in the target's database; otherwise like [`query`](Client::query).
@@ -88,34 +88,38 @@ impl Client {
         let request = request
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form.query().unwrap_or_default().to_owned());
-        results(self.send_once(request, QUERY_ANSWER_BYTES).await?)
+        self.results(self.send_once(request, QUERY_ANSWER_BYTES).await?)
     }
-}
 
-/// A statement that fails is reported inside the results, with status 200.
-fn results(answer: Answer) -> Result<QueryResults, ClientError> {
-    let status = answer.status.as_u16();
-    let refused = |message| ClientError::Refused { status, message };
-    match answer.end {
-        End::Whole => {}
-        End::Cut => {
-            return Err(ClientError::AnswerTooLarge {
-                most: QUERY_ANSWER_BYTES,
-            });
+    /// A statement that fails is reported inside the results, with status 200.
+    fn results(&self, answer: Answer) -> Result<QueryResults, ClientError> {
+        let status = answer.status.as_u16();
+        let refused = |message| ClientError::Refused { status, message };
+        match answer.end {
+            End::Whole => {}
+            End::Cut => {
+                return Err(ClientError::AnswerTooLarge {
+                    most: QUERY_ANSWER_BYTES,
+                });
+            }
+            End::Lost(error) => return Err(ClientError::Unconfirmed(error.into())),
         }
-        End::Lost(error) => return Err(ClientError::Unconfirmed(error.into())),
-    }
-    if answer.status != StatusCode::OK {
-        return Err(refused(response::message(&answer)));
-    }
-    let Ok(results) = serde_json::from_str::<QueryResults>(&answer.body) else {
-        return Err(refused(
-            "the answer is not what InfluxDB answers to a query; check the URL".to_owned(),
-        ));
-    };
-    let errors = results.results.iter().filter_map(QueryResult::error);
-    match results.error.as_deref().into_iter().chain(errors).next() {
-        Some(error) => Err(refused(error.to_owned())),
-        None => Ok(results),
+        if answer.status != StatusCode::OK {
+            return Err(refused(response::message(&answer)));
+        }
+        let Ok(results) = serde_json::from_str::<QueryResults>(&answer.body) else {
+            return Err(refused(
+                "the answer is not what InfluxDB answers to a query; check the URL".to_owned(),
+            ));
+        };
+        let errors = results.results.iter().filter_map(QueryResult::error);
+        match results.error.as_deref().into_iter().chain(errors).next() {
+            Some(error) => {
+                let mut error = error.to_owned();
+                self.remove_secrets(&mut error);
+                Err(refused(error))
+            }
+            None => Ok(results),
+        }
     }
 }

@@ -37,6 +37,8 @@ pub enum Dialect {
     /// InfluxDB 3 and the cloud services built on it.
     Influx3,
     /// VictoriaMetrics, which takes the requests of version 1 and keeps milliseconds.
+    ///
+    /// Start it with `-dedup.minScrapeInterval=1ms`. Otherwise it keeps a line that is sent again beside the first one.
     VictoriaMetrics,
 }
 
@@ -69,6 +71,14 @@ impl Dialect {
     pub(crate) fn earliest(self) -> i64 {
         match self {
             Self::Influx1 | Self::Influx2 | Self::Influx3 => EARLIEST,
+            Self::VictoriaMetrics => 1_000_000,
+        }
+    }
+
+    /// How far apart moments are that the server tells from each other, in nanoseconds.
+    pub(crate) fn tick(self) -> i64 {
+        match self {
+            Self::Influx1 | Self::Influx2 | Self::Influx3 => 1,
             Self::VictoriaMetrics => 1_000_000,
         }
     }

@@ -64,6 +64,9 @@ const SLOTS: usize = 8;
 const KEPT: usize = 256;
 const KEPT_BYTES: usize = 256;
 
+/// Behind so many names a new one is left to a point, which has an index: to look at all that are before it takes longer and longer.
+const LOOKED_AT: usize = 1_024;
+
 impl KnownNames {
     /// Begins a line that is likely to have the names of this slot.
     #[inline(always)]
@@ -118,7 +121,7 @@ impl KnownNames {
         let is_known = likely
             .first()
             .is_some_and(|entry| entry.place == place && entry.name == name);
-        if !is_known && !is_in_order(before, place, name) {
+        if !is_known && (self.at >= LOOKED_AT || !is_in_order(before, place, name)) {
             return None;
         }
         let usual = match place {

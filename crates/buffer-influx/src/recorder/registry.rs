@@ -178,7 +178,7 @@ impl Registry {
     pub(crate) fn hand_over(&self, insert: &mut dyn FnMut(Line) -> Result<(), NoRoom>) -> HandedOver {
         self.updates.log();
         let mut turn = self.turn.lock();
-        let moment = turn.stamp();
+        let moment = turn.stamp(self.settings.encoder.dialect().tick());
         self.forget_idle();
         let mut all = self.tables.read().all();
         if !all.is_empty() {
@@ -216,10 +216,12 @@ impl Registry {
 impl Turn {
     /// A stamp that is later than that of every point before, whatever the system's clock does: points with the same stamp overwrite
     /// each other.
-    fn stamp(&mut self) -> i64 {
+    ///
+    /// A server tells moments from each other that are a `tick` apart.
+    fn stamp(&mut self, tick: i64) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
-        self.moment = now.max(self.moment.saturating_add(POINTS_AT_MOST));
+        self.moment = (now - now % tick).max(self.moment.saturating_add(POINTS_AT_MOST * tick));
         self.moment
     }
 }
@@ -243,8 +245,18 @@ mod tests {
             moment: last,
             begin_at: 0,
         };
-        assert_eq!(turn.stamp(), last + POINTS_AT_MOST);
-        assert_eq!(turn.stamp(), last + 2 * POINTS_AT_MOST);
+        assert_eq!(turn.stamp(1), last + POINTS_AT_MOST);
+        assert_eq!(turn.stamp(1), last + 2 * POINTS_AT_MOST);
+    }
+
+    #[test]
+    fn stamps_are_as_far_apart_as_the_server_can_tell() {
+        let tick = Dialect::VictoriaMetrics.tick();
+        let mut turn = Turn::default();
+        let first = turn.stamp(tick);
+        assert_eq!(first % tick, 0);
+        turn.moment = first + tick * 1_000_000;
+        assert_eq!(turn.stamp(tick), first + tick * (1_000_000 + POINTS_AT_MOST));
     }
 
     fn registry(encoder: Encoder, own_buffer: &str) -> Registry {

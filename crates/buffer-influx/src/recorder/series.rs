@@ -57,7 +57,8 @@ impl Offer<'_> {
     pub(crate) fn line(&mut self, fields: impl FnOnce(Point) -> Point) -> Option<Line> {
         let point = fields(self.settings.point(self.key)).timestamp_ns(self.moment);
         // Each point has a stamp of its own, or the second would overwrite the first.
-        self.moment = self.moment.saturating_add(1);
+        let tick = self.settings.encoder.dialect().tick();
+        self.moment = self.moment.saturating_add(tick);
         let line = self.settings.encoder.encode(&point);
         if line.is_err() {
             self.updates.leave_out_refused(1);

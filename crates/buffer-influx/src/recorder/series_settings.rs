@@ -102,12 +102,16 @@ impl SeriesSettings {
 
     /// Whether a label makes a difference to what is written.
     fn is_written(&self, key: &str, value: &str) -> bool {
-        let mut default_tags = self.encoder.default_tags();
-        match default_tags.find(|(default, _)| *default == key) {
-            // An empty one suppresses the default tag.
-            Some((_, default)) => value != default,
-            None => !key.is_empty() && !value.is_empty(),
+        if !self.encoder.default_tags().any(|(default, _)| default == key) {
+            return !key.is_empty() && !value.is_empty();
         }
+        // An empty one suppresses the default tag. Compared as they are written, as the encoder may change the default tag.
+        let written = |point: Point| {
+            self.encoder
+                .encode(&point.field(GAUGE, 0).timestamp_ns(LATEST))
+                .ok()
+        };
+        written(Point::new("x").tag(key, value)) != written(Point::new("x"))
     }
 
     /// The key of the series that stands for all of the same name.

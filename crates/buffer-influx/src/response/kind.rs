@@ -148,9 +148,10 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     Some(kind_by_status(evidence))
 }
 
-/// Whether InfluxDB has no room or no time for any lines at present. With a full disk it may call that a partial write.
+/// Whether InfluxDB has no room or no time for any lines at present, or is deleting the place where they go. With a full disk and with such
+/// a place it calls that a partial write.
 fn is_in_trouble(head: &str, status: StatusCode) -> bool {
-    const TROUBLES: [&str; 9] = [
+    const TROUBLES: [&str; 13] = [
         "cache-max-memory-size exceeded",
         "no space left on device",
         "No space left on device",
@@ -160,6 +161,10 @@ fn is_in_trouble(head: &str, status: StatusCode) -> bool {
         "engine is closed",
         "store is closed",
         "shard is disabled",
+        "is pending deletion",
+        "shard is being deleted",
+        "too many open files",
+        "cannot allocate memory",
     ];
     // What it repeats of the lines is in quotes.
     let own_words = head.split('"').next().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Finds the lines that the server names in its answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::line::Line;
 use crate::response::kind::split_dropped;
@@ -77,7 +77,8 @@ impl<'a> NamedLines<'a> {
         for (index, line) in sent.iter().enumerate() {
             left.entry(line.as_str()).or_default().push(index);
         }
-        let longest = sent.iter().map(|line| line.as_bytes().len()).max().unwrap_or(0);
+        // A text may be full of what looks like the end of a line.
+        let lengths: BTreeSet<usize> = left.keys().map(|line| line.len()).collect();
         let (mut rest, dropped) = split_dropped(message);
         let mut named = Self {
             lines: Vec::new(),
@@ -85,11 +86,9 @@ impl<'a> NamedLines<'a> {
         };
         while let Some((_, after)) = rest.split_once(BEFORE_LINE) {
             rest = after;
-            let ends = rest
-                .match_indices(AFTER_LINE)
-                .map(|(end, _)| end)
-                .take_while(|end| *end <= longest);
-            let Some(end) = ends.into_iter().find(|end| left.contains_key(&rest[..*end])) else {
+            let is_end = |end: usize| rest.get(end..).is_some_and(|after| after.starts_with(AFTER_LINE));
+            let mut ends = lengths.iter().copied().filter(|end| is_end(*end));
+            let Some(end) = ends.find(|end| left.contains_key(&rest[..*end])) else {
                 named.complete = false;
                 continue;
             };
@@ -192,6 +191,16 @@ mod tests {
         };
         assert!(NamedLines::by_number(&named(99), &sent).complete);
         assert!(!NamedLines::by_number(&named(100), &sent).complete);
+    }
+
+    /// Hangs when each place that looks like an end is compared with all lines.
+    #[test]
+    fn a_text_that_is_full_of_what_looks_like_its_end_is_found_at_once() {
+        let long = format!("m s=\"{}\" 1", "{'a': 1, 'b': 2}, ".repeat(1 << 18));
+        let message = format!("partial write: unable to parse '{long}': no dropped=0");
+        let lines = lines(&["m v=1 1", &long, &format!("{long}0")]);
+        let found = by_text(&message, &lines);
+        assert_eq!((found.lines, found.complete), (vec![(1, "no")], true));
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn with_small_digits(encoded: &str) -> String {
 }
 
 /// How credentials are written by servers that escape more than they have to, in JSON, in pages and in parameters.
-const ESCAPES: [&[(char, &str)]; 8] = [
+const ESCAPES: [&[(char, &str)]; 13] = [
     &[],
     &[('/', r"\/")],
     &[('=', r"\u003d")],
@@ -138,6 +138,11 @@ const ESCAPES: [&[(char, &str)]; 8] = [
     &[('+', "&#x2B;")],
     &[('/', "&#x2F;"), ('=', "&#x3D;")],
     &[('/', "%2F"), ('=', "%3D"), ('+', "%2B")],
+    &[('/', "%2f"), ('=', "%3d"), ('+', "%2b")],
+    &[('+', r"\u002b")],
+    &[('/', "&#47;"), ('=', "&#61;"), ('+', "&#43;")],
+    &[('/', "&#x2f;"), ('=', "&#x3d;"), ('+', "&#x2b;")],
+    &[('/', "&sol;"), ('=', "&equals;"), ('+', "&plus;")],
 ];
 
 /// Takes what stands behind the scheme of a header, and what is too long to be anything else, out of a text.
