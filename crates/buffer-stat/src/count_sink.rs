@@ -70,6 +70,8 @@ where
         let mut attempt = counting_panics(lane, || sink.flush(batch));
         let answer = poll_fn(|context| counting_panics(lane, || attempt.as_mut().poll(context)));
         let answer = answer.await;
+        // A destructor that panics does not change the answer, which would be asked for again and again.
+        let _ = caught(|| drop(attempt));
         if let Err(error) = &answer {
             *lane.lock() = known.after(error.kind());
         }

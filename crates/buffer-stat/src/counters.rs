@@ -20,7 +20,12 @@ pub(crate) struct Counters<K> {
 impl<K: Hash + Eq + Clone + Send + 'static> Counters<K> {
     /// Ends the window as `turn` says, and gives the buffer one batch for each partition in which nothing is pending.
     pub(crate) fn hand_over(&self, turn: Turn) -> HandedOver {
-        self.windows.hand_over(turn, self.batch_size, |counts| {
+        self.hand_over_of(None, turn)
+    }
+
+    /// The same, if the window of this number has not ended meanwhile.
+    pub(crate) fn hand_over_of(&self, window: Option<u64>, turn: Turn) -> HandedOver {
+        self.windows.hand_over(turn, window, self.batch_size, |counts| {
             // If it is full or closed, they stay until a settle or the close fetches them.
             while !counts.is_empty() && self.buffer.try_insert_batch_when_idle(counts).is_ok() {}
         })

@@ -46,8 +46,10 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
 
     async fn turn_windows(&self) {
         let mut may_end_early = true;
-        while let Ok(turn) = self.window(may_end_early).await {
-            let Ok(handed) = self.hand_over(turn) else { return };
+        while let Ok((turn, window)) = self.window(may_end_early).await {
+            let Ok(handed) = self.hand_over(turn, Some(window)) else {
+                return;
+            };
             self.report();
             // While the last window is still on its way, ending this one early would free nothing.
             may_end_early = handed.is_some_and(|handed| handed.turned);
@@ -59,8 +61,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
         self.reporter.report(self.windows.sums.keys(), merged_back);
     }
 
-    /// Waits for the end of the next window, and says why it ends.
-    async fn window(&self, mut may_end_early: bool) -> Result<Turn, Closed> {
+    /// Waits for the end of the next window, and says why it ends, and which it is.
+    async fn window(&self, mut may_end_early: bool) -> Result<(Turn, u64), Closed> {
         loop {
             self.first_increment().await?;
             // No increment tells of sums that came back.
@@ -70,10 +72,10 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
             // If a flush ends this window, its timer ends too, and the next increment begins another.
             while self.windows.number() == window {
                 if may_end_early && self.windows.should_end_early() {
-                    return Ok(Turn::Early);
+                    return Ok((Turn::Early, window));
                 }
                 let Ok(woken) = timeout_at(end, self.woken()).await else {
-                    return Ok(Turn::InTime);
+                    return Ok((Turn::InTime, window));
                 };
                 woken?;
             }
@@ -110,14 +112,14 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
             return Err(Closed);
         }
         if self.windows.has_rest() {
-            self.hand_over(Turn::Not)?;
+            self.hand_over(Turn::Not, None)?;
         }
         Ok(())
     }
 
     /// None if a key's code panicked, which must not end the windows for good.
-    fn hand_over(&self, turn: Turn) -> Result<Option<HandedOver>, Closed> {
+    fn hand_over(&self, turn: Turn, window: Option<u64>) -> Result<Option<HandedOver>, Closed> {
         let counters = self.counters.upgrade().ok_or(Closed)?;
-        Ok(caught(|| counters.hand_over(turn)))
+        Ok(caught(|| counters.hand_over_of(window, turn)))
     }
 }

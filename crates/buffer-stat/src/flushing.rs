@@ -50,8 +50,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         self.flush_since(&self.ledger(), Turn::Now, Some(limit)).await
     }
 
-    /// Flushes the sum of one key, and begins a new window for it: its next increment is flushed an interval after that increment,
-    /// not when the running window ends.
+    /// Flushes the sum of one key, and begins a new window for it: its next increment does not join the running window, and is flushed
+    /// an interval (and the jitter) later at most. Keys that are flushed so share that window, which begins with the first of them.
     ///
     /// The report includes counts of other keys that were settled meanwhile.
     ///

@@ -15,6 +15,8 @@ pub(crate) struct InFlight<K> {
     counts: u64,
     /// The sums of the window that ends, each key once.
     gathered: Vec<Taken<K>>,
+    /// The places among them of sums whose key, as its code panicked, may be there twice.
+    apart: Vec<usize>,
     /// Counts the windows that have ended.
     window: u64,
 }
@@ -63,6 +65,7 @@ impl<K> InFlight<K> {
             keys: HashTable::new(),
             counts: 0,
             gathered: Vec::new(),
+            apart: Vec::new(),
             window: 0,
         }
     }
@@ -74,9 +77,12 @@ impl<K> InFlight<K> {
         self.gathered.reserve(expected);
     }
 
-    /// Takes what was gathered of the window that ends.
-    pub(crate) fn gathered(&mut self) -> Vec<Taken<K>> {
-        std::mem::take(&mut self.gathered)
+    /// Takes what was gathered of the window that ends, and the places of the sums that need a window of their own.
+    pub(crate) fn gathered(&mut self) -> (Vec<Taken<K>>, Vec<usize>) {
+        (
+            std::mem::take(&mut self.gathered),
+            std::mem::take(&mut self.apart),
+        )
     }
 
     /// Notes that a count was made of a gathered sum.
@@ -118,6 +124,7 @@ impl<K: Eq + Clone> InFlight<K> {
         let Self {
             keys,
             gathered,
+            apart,
             window,
             ..
         } = self;
@@ -143,23 +150,25 @@ impl<K: Eq + Clone> InFlight<K> {
             gathered.push(taken);
             return Ok(());
         }
-        let Some(key) = caught(|| taken.key.clone()) else {
-            if on_its_way == OnItsWay::Waits {
-                return Err(Refused::Uncloned(taken));
-            }
-            // It is sent, but not shown as outstanding.
-            gathered.push(taken);
-            return Ok(());
-        };
-        let key = Key {
-            hash: taken.hash,
-            key,
-            sum: taken.sum,
-            counts: 1,
-            window: *window,
-            place: gathered.len(),
-        };
-        keys.insert_unique(taken.hash, key, |key| key.hash);
+        let key = caught(|| taken.key.clone());
+        if key.is_none() && on_its_way == OnItsWay::Waits {
+            return Err(Refused::Uncloned(taken));
+        }
+        if found.is_none() || key.is_none() {
+            apart.push(gathered.len());
+        }
+        // One that can't be cloned is sent, but not shown as outstanding.
+        if let Some(key) = key {
+            let key = Key {
+                hash: taken.hash,
+                key,
+                sum: taken.sum,
+                counts: 1,
+                window: *window,
+                place: gathered.len(),
+            };
+            keys.insert_unique(taken.hash, key, |key| key.hash);
+        }
         gathered.push(taken);
         Ok(())
     }

@@ -39,7 +39,8 @@
 //!   hand-over.
 //! * While the sink is down, or while a batch that may have been written is tried again unchanged, increments go on summing. A batch
 //!   that was certainly not written goes back into the sums when its retries are spent. So memory is bounded by the number of keys,
-//!   not by the length of the outage, and nothing is counted twice.
+//!   not by the length of the outage, and nothing is counted twice. (A sum that leaves the range of an `i64` takes a count for each
+//!   part.)
 //! * This relies on the sink's answers: `transient` says that this attempt wrote nothing of the batch, `divisible` that no attempt
 //!   did. When in doubt, the sink says `uncertain`, and stores the [id](buffer_core::Batch::id) of each batch in the transaction that
 //!   adds its deltas; a sink that marks counts one by one stores their [key and window start](Count::window_start) instead.

@@ -33,7 +33,8 @@ use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering::Relaxed};
 pub enum MaxKeys<K> {
     /// It is counted, and the window ends early, so that keys lose their places. This is the default.
     ///
-    /// No increment is lost, so the bound is not a hard one: while the sink is down, keys stay, and more may come.
+    /// No increment is lost, so the bound is not a hard one: while the sink is down, keys stay, and more may come;
+    /// and so they may where new keys come faster than their sums can be handed over.
     #[default]
     FlushEarly,
     /// It is counted under this key instead. The key is let in beyond the bound, and counts towards it while it is in use.

@@ -37,7 +37,7 @@ fn increment(windows: &Windows<u32>, key: u32) -> Result<(), IncrementError> {
 /// Ends the window, and takes a batch of what it hands over.
 fn hand_over(windows: &Windows<u32>, batch_size: usize) -> Vec<Count<u32>> {
     let mut handed = Vec::new();
-    windows.hand_over(Turn::InTime, batch_size, |counts| {
+    windows.hand_over(Turn::InTime, None, batch_size, |counts| {
         if handed.is_empty() {
             handed.append(counts);
         }

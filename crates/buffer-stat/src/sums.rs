@@ -19,7 +19,7 @@ use crate::sync::Ordering::Relaxed;
 use crate::table::{Added, Table};
 use crate::tables::{Tables, Visitor};
 use crate::take::{PLACES_AT_ONCE, Progress, Spare};
-use crate::taken::Taken;
+use crate::taken::{Left, Taken};
 
 /// The sums of all partitions.
 pub(crate) struct Sums<K> {
@@ -199,10 +199,10 @@ impl<K: Hash + Eq + Clone> Sums<K> {
     }
 
     /// Hands the sums that changed to `each`; a key comes once for each table it is in. Keys keep their places for the next
-    /// increment. No lock is held while `each` runs. Says whether sums were spared.
-    pub(crate) fn take(&self, spare: Spare, mut each: impl FnMut(Taken<K>)) -> bool {
+    /// increment. No lock is held while `each` runs. Says what was left.
+    pub(crate) fn take(&self, spare: Spare, mut each: impl FnMut(Taken<K>)) -> Left {
         let mut taken = Vec::new();
-        let mut spares_sums = false;
+        let mut left = Left::default();
         for table in self.tables.iter() {
             let mut progress = Progress::new(spare);
             let mut more = true;
@@ -210,9 +210,10 @@ impl<K: Hash + Eq + Clone> Sums<K> {
                 more = table.lock().take_some(&mut progress, &self.places, &mut taken);
                 taken.drain(..).for_each(&mut each);
             }
-            spares_sums |= progress.spares_sums;
+            left.fresh |= progress.spares_sums;
+            left.uncloned |= progress.leaves_sums;
         }
-        spares_sums
+        left
     }
 
     /// Hands all sums to `each`, and frees the places of their keys.

@@ -26,6 +26,8 @@ pub(crate) struct Progress {
     spared: bool,
     /// Whether sums were.
     pub(crate) spares_sums: bool,
+    /// Whether sums were left whose key could not be cloned.
+    pub(crate) leaves_sums: bool,
     /// Whether everything else was taken, so that the spared keys become like others. If they did so earlier, a take that begins anew
     /// would not know them.
     ages: bool,
@@ -42,6 +44,7 @@ impl Progress {
             forgets: true,
             spared: false,
             spares_sums: false,
+            leaves_sums: false,
             ages: false,
         }
     }
@@ -130,6 +133,7 @@ impl<K: Eq + Clone> Table<K> {
             (State::Changed, _) | (State::ChangedFresh, Spare::Nothing) => {
                 // By invariant 2.
                 let Some(key) = caught(|| entry.key.clone()) else {
+                    progress.leaves_sums = true;
                     self.changed = true;
                     return;
                 };

@@ -1,4 +1,13 @@
-//! A key's sum, taken out of a table.
+//! A key's sum, taken out of a table, and what was left there.
+
+/// What a take left where it was.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Sums of keys that were flushed by hand, which are spared.
+    pub(crate) fresh: bool,
+    /// Sums whose key could not be cloned.
+    pub(crate) uncloned: bool,
+}
 
 /// A key's sum, taken out. It is wider than an increment, so it can't overflow: that would take 2^64 increments.
 #[derive(Debug)]

@@ -91,10 +91,14 @@ impl<K> Window<K> {
 impl<K: Eq + Clone> Window<K> {
     /// Makes counts of all gathered sums, for the window that began at `start`. Hands back what it could not make counts of.
     pub(crate) fn send_gathered(&mut self, start: SystemTime) -> Vec<Taken<K>> {
-        let gathered = self.in_flight.gathered();
+        let (gathered, apart) = self.in_flight.gathered();
         self.rest.reserve(gathered.len());
-        let left = gathered.into_iter().filter_map(|taken| self.send(taken, start));
-        left.collect()
+        let send = |(place, taken)| {
+            let is_apart = apart.binary_search(&place).is_ok();
+            let start = if is_apart { self.next_start(None) } else { start };
+            self.send(taken, start)
+        };
+        gathered.into_iter().enumerate().filter_map(send).collect()
     }
 
     /// Makes counts of a sum: one, and more for what does not fit into it, in windows of their own. Hands back what it could not make

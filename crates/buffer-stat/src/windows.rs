@@ -21,7 +21,7 @@ use crate::in_flight::{OnItsWay, Refused};
 use crate::sums::Sums;
 use crate::sync::{Mutex, Notify};
 use crate::take::Spare;
-use crate::taken::Taken;
+use crate::taken::{Left, Taken};
 use crate::turn::Turn;
 use crate::window::{Turned, Window};
 
@@ -120,17 +120,19 @@ impl<K: Hash + Eq + Clone> Windows<K> {
 
     /// Offers the rest to `insert`, `batch_size` counts at a time, until it leaves some. If nothing is left, ends the window as
     /// `turn` or a call during that rest says, and goes on with its counts. If a rest is left, the call that finds it gone ends the
-    /// window.
+    /// window. If `of` is the number of a window that has ended meanwhile, `turn` is over with it.
     ///
     /// There is no await in between, so no sum can be lost on the way.
     pub(crate) fn hand_over(
         &self,
         turn: Turn,
+        of: Option<u64>,
         batch_size: usize,
         mut insert: impl FnMut(&mut Vec<Count<K>>),
     ) -> HandedOver {
         let mut window = self.current.lock();
-        window.owed = window.owed.max(turn);
+        let is_over = of.is_some_and(|number| number != window.number);
+        window.owed = window.owed.max(if is_over { Turn::Not } else { turn });
         let mut rest = window.offer(batch_size, &mut insert);
         let turned = !rest && !window.closed && window.owed != Turn::Not;
         if turned {
@@ -143,7 +145,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             rest = window.offer(batch_size, insert);
         }
         HandedOver {
-            turned,
+            turned: turned || is_over,
             number: window.number,
             last_sparing: window.last_sparing,
             rest,
@@ -268,7 +270,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         last
     }
 
-    /// Ends the window; says whether sums were left by invariant 4.
+    /// Ends the window; says whether sums were left: by invariant 4, or as the code of their keys panicked.
     fn turn(&self, window: &mut Window<K>, turn: Turn) -> bool {
         // Taken before the tables: an increment in between tells of itself for the next window, or does not have to.
         let begin = self.begin.take();
@@ -278,24 +280,20 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         let expected = window.expected;
         window.in_flight.begin_window(expected);
         let mut left = Vec::new();
-        let mut spared = false;
         let gather = |taken| match window.in_flight.gather(taken, OnItsWay::Waits) {
             Ok(()) => {}
-            Err(refused) => {
-                spared |= matches!(refused, Refused::OnItsWay(_));
-                left.push(refused.into_sum());
-            }
+            Err(refused) => left.push(refused.into_sum()),
         };
-        let has_fresh = match turn {
+        let taken = match turn {
             Turn::InTime => self.sums.take(Spare::Fresh, gather),
             Turn::Now | Turn::Not => self.sums.take(Spare::Nothing, gather),
             Turn::Early => {
                 self.sums.take_all(gather);
-                false
+                Left::default()
             }
         };
         // The sums of keys that were flushed by hand begin the next window.
-        window.from = begin.fresh.filter(|_| has_fresh);
+        window.from = begin.fresh.filter(|_| taken.fresh);
         left.append(&mut window.send_gathered(start));
         // Where sums come to zero, no count will be settled.
         window.in_flight.give_back();
@@ -304,6 +302,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             // They begin a window that no increment announces.
             self.wake.notify_one();
         }
+        let spared = taken.uncloned || !left.is_empty();
         self.sums.add_back(left);
         spared
     }
@@ -313,6 +312,25 @@ impl<K: Hash + Eq + Clone> Windows<K> {
 mod tests {
     use super::*;
     use crate::max_keys::{MaxKeys, Places};
+
+    /// Fails when the timer of a window that a flush has ended meanwhile ends the next one.
+    #[test]
+    fn the_timer_of_a_window_that_has_ended_ends_no_other() {
+        let places = Places::new(usize::MAX, MaxKeys::Refuse);
+        let windows = Windows::new(Sums::new(std::num::NonZeroUsize::MIN, places), false);
+        let add = || windows.note(windows.sums.add(&1, 1).expect("open"));
+        let hand_over = |turn, of| {
+            let mut taken = Vec::new();
+            let handed = windows.hand_over(turn, of, 10, |counts| taken.append(counts));
+            windows.settle(taken.len(), &taken);
+            (handed.number, taken.len())
+        };
+        add();
+        assert_eq!(hand_over(Turn::Now, None), (1, 1));
+        add();
+        assert_eq!(hand_over(Turn::InTime, Some(0)), (1, 0));
+        assert_eq!(hand_over(Turn::InTime, Some(1)), (2, 1));
+    }
 
     /// A flush beside a close would report them neither as pending nor as anything else.
     #[test]

@@ -1,11 +1,13 @@
 //! What becomes of counts when the sink fails: known not written, perhaps written, refused, panicked.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Batch, DropReason, FlushReport, Health, Ledger, Outcome};
+use buffer_core::{Batch, DropReason, Flush, FlushError, FlushFuture, FlushReport, Health, Ledger, Outcome};
 use buffer_stat::{Count, StatBuffer, StatBuilder};
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -365,4 +367,47 @@ async fn a_flush_that_waits_for_a_key_at_which_the_sink_hangs_keeps_the_others_f
     assert!(tokio::time::timeout(HOUR, flush).await.is_err());
     assert!(keys.iter().all(|key| total(&sink, key) == 1));
     assert_eq!(stats.close_within(Duration::ZERO).await.undelivered.len(), 1);
+}
+
+/// Answers at once, and panics when the attempt is dropped.
+struct PanicsAfterwards(Arc<Mutex<u32>>);
+
+struct Attempt;
+
+impl Future for Attempt {
+    type Output = Result<(), FlushError>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        panic!("scripted");
+    }
+}
+
+impl Flush<Count<String>> for PanicsAfterwards {
+    fn flush<'a, 'b, 'c>(&'a self, _: &'b mut Batch<Count<String>>) -> FlushFuture<'c>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        *self.0.lock() += 1;
+        Box::pin(Attempt)
+    }
+}
+
+/// Fails when the panic takes the place of the answer: the batch was then written for ever.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_panics_when_it_is_dropped_has_answered() {
+    let attempts = Arc::default();
+    let stats = counters().build(PanicsAfterwards(Arc::clone(&attempts))).unwrap();
+    stats.increment("a", 1).unwrap();
+    let flushed = tokio::time::timeout(HOUR, stats.flush())
+        .await
+        .expect("it is settled");
+    assert_eq!((flushed.delivered, *attempts.lock()), (1, 1));
 }
