@@ -1,27 +1,32 @@
 //! The sink: one request for each batch, with the batch's id as its idempotency key.
+//!
+//! Await the close before `main` ends: the connections of the pool belong to its runtime.
 
 use std::time::Duration;
 
 use buffer_core::{Batch, Flush, FlushError, async_trait};
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::redirect::Policy;
+use reqwest::{Client, IntoUrl, Response, StatusCode, Url, header};
 
-/// Posts events, one in each line.
+/// Posts events, one in each line: an event must hold no line break.
 pub struct Events {
     client: Client,
-    url: String,
+    url: Url,
 }
 
 impl Events {
     /// # Errors
     ///
-    /// If the client can't be built.
-    pub fn new(url: impl Into<String>) -> Result<Self, reqwest::Error> {
+    /// If the URL can't be read, or the client can't be built.
+    pub fn new(url: impl IntoUrl) -> Result<Self, reqwest::Error> {
+        let url = url.into_url()?;
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(3))
             // Just below `flush_timeout`, so that the error says what was waited for.
             .timeout(Duration::from_secs(9))
+            // It would repeat a POST as a GET without its body, and call that a success.
+            .redirect(Policy::none())
             .build()?;
-        let url = url.into();
         Ok(Self { client, url })
     }
 }
@@ -31,7 +36,7 @@ impl Flush<String> for Events {
     async fn flush(&self, batch: &mut Batch<String>) -> Result<(), FlushError> {
         let request = self
             .client
-            .post(&self.url)
+            .post(self.url.clone())
             .header("Idempotency-Key", batch.id().to_string())
             .body(batch.join("\n"));
         let response = request.send().await.map_err(unanswered)?;
@@ -63,8 +68,8 @@ fn refused(status: StatusCode, words: String) -> FlushError {
     match status.as_u16() {
         // Overloaded.
         429 | 503 => FlushError::unavailable(answer),
-        // The login or the URL is wrong: somebody has to put it right.
-        401 | 403 | 404 => FlushError::unavailable(answer),
+        // The login or the URL is wrong, or the service has moved: somebody has to put it right.
+        300..=399 | 401 | 403 | 404 | 405 | 407 | 410 => FlushError::unavailable(answer),
         // Some event is bad, or there are too many of them.
         400 | 413 | 422 => FlushError::divisible(answer),
         _ => FlushError::uncertain(answer),

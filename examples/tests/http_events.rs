@@ -110,6 +110,27 @@ async fn a_bad_event_costs_itself_alone() {
     assert_eq!(requests[1].1, ["a"]);
 }
 
+/// It has failed on a client that follows redirects: it repeats a POST as a GET, without the events.
+#[tokio::test]
+async fn a_service_that_has_moved_holds_the_events() {
+    let server = Server::new(["302 Found\r\nLocation: /login"; 1_000]);
+    let events = Buffer::builder()
+        .partitions(1)
+        .build(Events::new(&*server.url).unwrap())
+        .unwrap();
+    events.insert("a".to_owned()).await.unwrap();
+    let closed = events.close_within(Duration::from_millis(500)).await;
+    assert_eq!((closed.ledger.delivered, closed.ledger.dropped.total()), (0, 0));
+    assert_eq!(closed.undelivered, ["a"]);
+}
+
+#[test]
+fn a_url_that_can_t_be_read_is_refused_at_once() {
+    for url in ["http//host/events", "http://[", ""] {
+        assert!(Events::new(url).is_err(), "{url}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_who_listens_is_an_outage_that_costs_no_event() {
     let url = Server::new([]).url.replace("127.0.0.1", "127.0.0.2");

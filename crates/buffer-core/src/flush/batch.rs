@@ -167,8 +167,8 @@ impl<T> Batch<T> {
     /// Sets the item at `index` aside: it is dropped, with the reason `rejected`, however this attempt ends. An item's last mark
     /// counts.
     ///
-    /// What is left is another batch, with an [`id`](Self::id) of its own. If the id is your idempotency key, reject after the
-    /// write.
+    /// What is left is another batch, with an [`id`](Self::id) of its own. If the id is your idempotency key, reject only once the
+    /// write has succeeded: after an uncertain one the rest would come again under another id.
     ///
     /// # Panics
     ///

@@ -31,18 +31,18 @@ use crate::partition::weights::Weights;
 ///
 /// struct Table;
 ///
-/// # async fn write(rows: &[&str]) -> Result<(), &'static str> { rows.is_empty().then_some(()).ok_or("the connection broke") }
+/// # async fn write(rows: &[&str]) -> Result<(), &'static str> { (rows.len() < 3).then_some(()).ok_or("the connection broke") }
 /// #[async_trait]
 /// impl Flush<&'static str> for Table {
 ///     async fn flush(&self, batch: &mut Batch<&'static str>) -> Result<(), FlushError> {
 ///         let rows: Vec<&str> = batch.iter().copied().filter(|row| !row.is_empty()).collect();
-///         let written = write(&rows).await.map_err(FlushError::uncertain);
+///         write(&rows).await.map_err(FlushError::uncertain)?;
 ///         for index in 0..batch.len() {
 ///             if batch[index].is_empty() {
 ///                 batch.reject(index, "the row is empty");
 ///             }
 ///         }
-///         written
+///         Ok(())
 ///     }
 /// }
 ///
@@ -50,10 +50,14 @@ use crate::partition::weights::Weights;
 /// # async fn main() {
 /// let mut batch = TestBatch::new(["a", "", "b"]);
 /// let flushed = batch.flush(&Table).await;
-/// assert_eq!(flushed.kind(), Some(FlushErrorKind::Uncertain));
+/// assert_eq!(flushed.delivered, ["a", "b"]);
 /// assert_eq!(flushed.rejected[0].item, "");
 /// assert_eq!(flushed.rejected[0].cause.to_string(), "the row is empty");
-/// assert_eq!(batch[..], ["a", "b"]); // what the next attempt would get
+///
+/// let mut batch = TestBatch::new(["a", "", "b", "c"]);
+/// let flushed = batch.flush(&Table).await; // the connection breaks
+/// assert_eq!(flushed.kind(), Some(FlushErrorKind::Uncertain));
+/// assert_eq!(batch[..], ["a", "", "b", "c"]); // what the next attempt would get
 /// # }
 /// ```
 #[derive(Debug)]

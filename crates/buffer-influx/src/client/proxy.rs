@@ -46,7 +46,8 @@ impl Proxy {
             Self::Environment => VARIABLES
                 .into_iter()
                 .filter_map(variable)
-                .filter_map(|url| login(&url))
+                .flat_map(|url| [login(&url), login_up_to_first_at(&url)])
+                .flatten()
                 .collect(),
             Self::None => Vec::new(),
             Self::Url(url) => login(url).into_iter().collect(),
@@ -66,14 +67,24 @@ impl Proxy {
     }
 }
 
-/// The login in the URL of a proxy, as the HTTP library reads it.
+/// The login in the URL of a proxy, as a URL is read.
 fn login(url: &str) -> Option<Login> {
     let url = checked(url)?;
+    basic(url.username(), url.password().unwrap_or_default())
+}
+
+/// The login as the HTTP library reads the environment: up to the first `@`, and in URLs that are none.
+fn login_up_to_first_at(url: &str) -> Option<Login> {
+    let behind_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = behind_scheme.split(['/', '?', '#']).next()?;
+    let (login, _) = authority.split_once('@')?;
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    basic(user, password)
+}
+
+fn basic(user: &str, password: &str) -> Option<Login> {
     let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-    let (user, password) = (
-        decoded(url.username()),
-        decoded(url.password().unwrap_or_default()),
-    );
+    let (user, password) = (decoded(user), decoded(password));
     let has_login = !user.is_empty() || !password.is_empty();
     has_login.then_some(Login::Basic { user, password })
 }
@@ -152,6 +163,12 @@ mod tests {
             url.ends_with("Basic ***") && url.starts_with("Basic YWxs"),
             "{url}"
         );
+        // `user:p`.
+        let logins = Proxy::Environment
+            .logins(|name| (name == "HTTP_PROXY").then(|| "http://user:p@ss@pro~xy:99999".to_owned()));
+        let mut text = "Basic dXNlcjpw".to_owned();
+        logins.iter().for_each(|login| login.remove_from(&mut text));
+        assert_eq!(text, "Basic ***");
         assert_eq!(cleaned(&Proxy::None).matches("***").count(), 0);
     }
 

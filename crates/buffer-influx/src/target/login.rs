@@ -129,7 +129,7 @@ fn with_small_digits(encoded: &str) -> String {
 }
 
 /// How credentials are written by servers that escape more than they have to, in JSON, in pages and in parameters.
-const ESCAPES: [&[(char, &str)]; 13] = [
+const ESCAPES: [&[(char, &str)]; 16] = [
     &[],
     &[('/', r"\/")],
     &[('=', r"\u003d")],
@@ -143,6 +143,9 @@ const ESCAPES: [&[(char, &str)]; 13] = [
     &[('/', "&#47;"), ('=', "&#61;"), ('+', "&#43;")],
     &[('/', "&#x2f;"), ('=', "&#x3d;"), ('+', "&#x2b;")],
     &[('/', "&sol;"), ('=', "&equals;"), ('+', "&plus;")],
+    &[('/', "&#x2F;")],
+    &[('/', "&#x2f;")],
+    &[('/', "&#47;")],
 ];
 
 /// Takes what stands behind the scheme of a header, and what is too long to be anything else, out of a text.
@@ -153,6 +156,10 @@ fn remove_credentials(scheme: &str, credentials: &str, text: &mut String) {
         let mut shown = credentials.to_owned();
         for (plain, escaped) in escapes {
             shown = shown.replace(*plain, escaped);
+        }
+        // It has none of these characters, and was looked for as it is.
+        if !escapes.is_empty() && shown == credentials {
+            continue;
         }
         let behind = format!("{scheme} {shown}");
         if text.contains(&behind) {
