@@ -20,6 +20,9 @@ impl<T: Send + 'static> Buffer<T> {
     /// A task that inserts faster than the worker takes gives way to it when some full batches wait. With an [`Overflow`] policy
     /// other than `Wait`, items are dropped instead and no insert waits.
     ///
+    /// Waiting inserts are woken in turn, but no room is kept for the one that is woken. So while the buffer stays full, a task that
+    /// inserts in a loop may take all room again and again, and another may wait for as long.
+    ///
     /// # Errors
     ///
     /// [`InsertError::Closed`] and [`InsertError::Oversized`] hand the item back.
@@ -31,7 +34,9 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped while it waits, or gives way, has inserted nothing; the item is dropped with it and not counted.
+    /// A future that is dropped while it waits, or gives way, has inserted nothing; the item is dropped with it and not counted. One
+    /// that is kept and not polled, as by a branch of a `select!` that waits for something else meanwhile, may keep the wake-up that
+    /// another insert waits for: poll it or drop it.
     pub fn insert(&self, item: T) -> impl Future<Output = Result<(), InsertError<T>>> + Send {
         Inserting::new(self, item)
     }
@@ -39,8 +44,8 @@ impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits for at most `limit` while the buffer is full.
     ///
     /// Outside any runtime, and inside one without a timer, the buffer's own runtime keeps the time: something must
-    /// [drive](crate::Builder::runtime) it meanwhile. tokio reports a missing timer only by a panic, which is caught here once; with
-    /// `panic = "abort"` it ends the process.
+    /// [drive](crate::Builder::runtime) it meanwhile. tokio reports a missing timer only by a panic, which is caught here, once for a
+    /// runtime if no other without a timer comes between; with `panic = "abort"` it ends the process.
     ///
     /// # Errors
     ///
