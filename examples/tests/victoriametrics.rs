@@ -26,10 +26,10 @@ const TESTS: [&str; 9] = [
     "a_line_that_is_written_twice_is_stored_once_where_duplicates_are_dropped",
     "a_path_that_is_not_there_holds_the_points",
     "a_server_that_is_killed_and_comes_back_has_every_point_once",
+    "deltas_in_quick_succession_add_up_where_duplicates_are_dropped",
     "points_are_sent_in_datagrams_and_stored",
     "points_wait_for_a_busy_server",
     "points_wait_for_the_right_to_write",
-    "deltas_in_quick_succession_add_up_where_duplicates_are_dropped",
     "random_points_come_back_as_they_were",
 ];
 

@@ -166,8 +166,10 @@ impl Client {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
         let mut answer = self.send(request.body(bytes), WRITE_ANSWER_BYTES).await?;
-        // Whatever its status: a page that is shown instead may repeat the URL, too.
-        self.shared.remove_secrets(&mut answer.body);
+        // A page that is shown instead may repeat the URL, too.
+        if answer.status.is_success() {
+            self.shared.remove_secrets(&mut answer.body);
+        }
         match answer.end {
             // The rest may have said that lines were dropped.
             End::Lost(error) if answer.status.is_success() => Err(Lost::Midway(error).into()),

@@ -175,9 +175,8 @@ impl Flush<Line> for Graveyard {
     }
 }
 
-#[tokio::test]
-async fn the_dead_letter_sink_gets_the_lines_with_the_server_s_own_words() {
-    let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': missing fields\nunable to parse 'm v=3i 3': invalid field format dropped=0"}"#;
+/// The ledger after one batch was refused with `body`, and what its dead-letter sink got.
+async fn buried(body: &str) -> (Ledger, Vec<(String, RejectedLine)>) {
     let server = ScriptedServer::new([json(400, "", body)]);
     let client = Client::builder(&server.url, V1::new("db"))
         .build()
@@ -189,8 +188,15 @@ async fn the_dead_letter_sink_gets_the_lines_with_the_server_s_own_words() {
         .expect("valid settings");
     fill(writer.buffer()).await;
     let ledger = writer.close().await.ledger;
+    let buried = std::mem::take(&mut *graveyard.0.lock().expect("no panic"));
+    (ledger, buried)
+}
+
+#[tokio::test]
+async fn the_dead_letter_sink_gets_the_lines_with_the_server_s_own_words() {
+    let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': missing fields\nunable to parse 'm v=3i 3': invalid field format dropped=0"}"#;
+    let (ledger, buried) = buried(body).await;
     assert_eq!((ledger.delivered, ledger.dead_lettered), (3, 2));
-    let buried = graveyard.0.lock().expect("no panic");
     let told: Vec<String> = buried
         .iter()
         .map(|(line, cause)| format!("{line}: {cause}"))
@@ -208,18 +214,8 @@ async fn the_dead_letter_sink_gets_the_lines_with_the_server_s_own_words() {
 #[tokio::test]
 async fn lines_that_are_refused_together_share_the_server_s_words() {
     let body = r#"{"error":"partial write: points beyond retention policy dropped=5"}"#;
-    let server = ScriptedServer::new([json(400, "", body)]);
-    let client = Client::builder(&server.url, V1::new("db"))
-        .build()
-        .expect("valid settings");
-    let graveyard = Graveyard::default();
-    let writer = Writer::builder(client.encoder())
-        .buffer(|buffer| buffer.partitions(1).dead_letters(graveyard.clone()))
-        .build(InfluxSink::new(client))
-        .expect("valid settings");
-    fill(writer.buffer()).await;
-    assert_eq!(writer.close().await.ledger.dead_lettered, 5);
-    let buried = graveyard.0.lock().expect("no panic");
+    let (ledger, buried) = buried(body).await;
+    assert_eq!(ledger.dead_lettered, 5);
     let first = buried[0].1.reason();
     assert!(
         buried

@@ -51,7 +51,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     }
 
     /// Flushes the sum of one key, and begins a new window for it: its next increment does not join the running window, and is flushed
-    /// an interval (and the jitter) later at most. Keys that are flushed so share that window, which begins with the first of them.
+    /// an interval (and the jitter) later at most. Keys that are flushed in this way share that window.
     ///
     /// The report includes counts of other keys that were settled meanwhile.
     ///

@@ -148,8 +148,8 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     Some(kind_by_status(evidence))
 }
 
-/// Whether InfluxDB has no room or no time for any lines at present, or is deleting the place where they go. With a full disk and with such
-/// a place it calls that a partial write.
+/// Whether InfluxDB has no room or no time for any lines at present, or is deleting the shard that they belong to. It may call that a
+/// partial write.
 fn is_in_trouble(head: &str, status: StatusCode) -> bool {
     const TROUBLES: [&str; 13] = [
         "cache-max-memory-size exceeded",
