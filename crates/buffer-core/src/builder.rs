@@ -15,6 +15,7 @@ use crate::flush::Flush;
 use crate::flusher::Flusher;
 use crate::flusher::backoff::Backoff;
 use crate::flusher::hold::Hold;
+use crate::line::Line;
 use crate::outcome::Settled;
 use crate::partition::Partition;
 use crate::partition::overflow::Overflow;
@@ -25,7 +26,7 @@ use crate::runtime;
 use crate::shared::meter::Meter;
 use crate::shared::settings::{Checked, Settings};
 use crate::shared::{LastItems, OnOutcome, Shared, Weigh};
-use crate::sync::{Mutex, Notify};
+use crate::sync::Mutex;
 use crate::worker::Worker;
 use crate::worker::rescue;
 
@@ -434,7 +435,7 @@ impl<T: Send + 'static> Builder<T> {
             weigh: self.weigh,
             heaviest: triggers.batch_bytes.min(capacity.bytes),
             overflow,
-            room: Notify::new(),
+            line: Line::new(),
             hold: Hold::new(partitions.get(), backoff),
             drain: Drain::new(partitions.get()),
             last_items: Mutex::new(self.last_items),

@@ -74,6 +74,7 @@ mod keyed_sink;
 #[cfg(all(test, not(buffer_loom)))]
 mod last_resort;
 mod ledger;
+mod line;
 pub mod metrics;
 #[cfg(all(test, buffer_loom))]
 mod models;

@@ -10,6 +10,7 @@ use loom::thread;
 use tokio::time::Instant;
 
 use crate::drain::{Begin, Drain, Left};
+use crate::line::Line;
 use crate::outcome::Outcome;
 use crate::outcome::size::Size;
 use crate::partition::intake::Refused;
@@ -17,6 +18,7 @@ use crate::partition::overflow::Overflow;
 use crate::partition::slot::{Letters, Slot};
 use crate::partition::trigger::Triggers;
 use crate::partition::{Next, Partition, UNREPORTED};
+use crate::router::Route;
 
 /// Checks every interleaving with at most three preemptions, which is enough to show the known bugs of such machines; without a
 /// bound, three threads take hours.
@@ -27,7 +29,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 }
 
 /// A partition whose open batches are due when they are opened; `take` looks from an hour later.
-fn partition(batch_size: usize, capacity: u64) -> Arc<Partition<u32>> {
+fn partition(batch_size: usize, capacity: u64) -> Partition<u32> {
     let triggers = Triggers {
         batch_size,
         batch_size_jitter: 0,
@@ -40,7 +42,7 @@ fn partition(batch_size: usize, capacity: u64) -> Arc<Partition<u32>> {
         bytes: u64::MAX,
     };
     let triggers = std::sync::Arc::new(triggers);
-    Arc::new(Partition::new(triggers, capacity, Overflow::Wait, None))
+    Partition::new(triggers, capacity, Overflow::Wait, None)
 }
 
 fn admit(partition: &Partition<u32>, item: u32) -> Result<(), Refused<u32>> {
@@ -74,7 +76,7 @@ fn take(partition: &Partition<u32>, taken: &mut Vec<u32>) -> bool {
 #[test]
 fn every_admitted_item_is_taken_before_the_end() {
     check(|| {
-        let partition = partition(2, 10);
+        let partition = Arc::new(partition(2, 10));
         let producer = thread::spawn({
             let partition = Arc::clone(&partition);
             move || {
@@ -99,7 +101,7 @@ fn every_admitted_item_is_taken_before_the_end() {
 #[test]
 fn items_that_join_unchecked_are_taken_and_counted_like_others() {
     check(|| {
-        let partition = partition(4, 10);
+        let partition = Arc::new(partition(4, 10));
         let producer = thread::spawn({
             let partition = Arc::clone(&partition);
             move || (0..3).filter(|item| admit(&partition, *item).is_ok()).count()
@@ -126,7 +128,7 @@ fn items_that_join_unchecked_are_taken_and_counted_like_others() {
 #[test]
 fn items_that_join_unchecked_have_room() {
     check(|| {
-        let partition = partition(10, 3);
+        let partition = Arc::new(partition(10, 3));
         let producers: Vec<_> = (0..2)
             .map(|_| {
                 let partition = Arc::clone(&partition);
@@ -145,7 +147,7 @@ fn items_that_join_unchecked_have_room() {
 #[test]
 fn items_are_taken_in_the_order_in_which_they_were_admitted() {
     check(|| {
-        let partition = partition(2, 10);
+        let partition = Arc::new(partition(2, 10));
         let producer = thread::spawn({
             let partition = Arc::clone(&partition);
             move || (0..5).for_each(|item| admit(&partition, item).expect("open, with room"))
@@ -163,7 +165,7 @@ fn items_are_taken_in_the_order_in_which_they_were_admitted() {
 #[test]
 fn pending_items_never_exceed_the_capacity_and_the_ledger_adds_up() {
     check(|| {
-        let partition = partition(1, 1);
+        let partition = Arc::new(partition(1, 1));
         let producers: Vec<_> = (0..2)
             .map(|item| {
                 let partition = Arc::clone(&partition);
@@ -188,25 +190,113 @@ fn pending_items_never_exceed_the_capacity_and_the_ledger_adds_up() {
     });
 }
 
-/// Fails when `settle` wakes before it counts.
+/// Settles what was taken, and gives the room to those in line, as the buffer does.
+fn make_room(line: &Line, partitions: &[Partition<u32>], items: usize) {
+    deliver(&partitions[0], items);
+    line.serve(partitions, 0);
+}
+
+/// Waits for the turn, as an insert does that found no room.
+fn admit_in_turn(line: &Line, partitions: &[Partition<u32>], item: u32) {
+    let turn = loom::future::block_on(line.enter(partitions, Route::Anywhere, ONE));
+    let admitted = partitions[turn.partition].admit_in_turn(turn.room, item, None, &mut None);
+    admitted.expect("it is open");
+}
+
+const ONE: Size = Size { items: 1, bytes: 0 };
+
+/// Fails when `enter` does not look for room, and when `serve` does not wake.
 #[test]
 fn whoever_waits_for_room_gets_in() {
     check(|| {
-        let partition = partition(1, 1);
-        admit(&partition, 0).expect("there is room");
+        let full = Arc::new((Line::new(), [partition(1, 1)]));
+        let (line, partitions) = &*full;
+        admit(&partitions[0], 0).expect("there is room");
         let producer = thread::spawn({
-            let partition = Arc::clone(&partition);
+            let full = Arc::clone(&full);
             move || {
-                while admit(&partition, 1).is_err() {
-                    loom::future::block_on(partition.room.notified());
+                let (line, partitions) = &*full;
+                if admit(&partitions[0], 1).is_err() {
+                    admit_in_turn(line, partitions, 1);
                 }
             }
         });
         let mut taken = Vec::new();
-        take(&partition, &mut taken);
-        deliver(&partition, taken.len());
+        take(&partitions[0], &mut taken);
+        make_room(line, partitions, taken.len());
         producer.join().unwrap();
-        assert_eq!(partition.ledger().accepted, 2);
+        assert_eq!(partitions[0].ledger().accepted, 2);
+    });
+}
+
+/// Fails when `admit_locked` and `look_ahead` do not look for a line, and when `reserve` keeps no room.
+#[test]
+fn room_is_kept_for_whoever_waits() {
+    check(|| {
+        let full = Arc::new((Line::new(), [partition(2, 2)]));
+        let (line, partitions) = &*full;
+        (0..2).for_each(|item| admit(&partitions[0], item).expect("there is room"));
+        let mut in_line = line.enter(partitions, Route::Anywhere, ONE);
+        let newcomer = thread::spawn({
+            let full = Arc::clone(&full);
+            move || (2..4).filter(|item| admit(&full.1[0], *item).is_ok()).count()
+        });
+        let mut taken = Vec::new();
+        take(&partitions[0], &mut taken);
+        make_room(line, partitions, taken.len());
+        let turn = loom::future::block_on(&mut in_line);
+        let admitted = partitions[0].admit_in_turn(turn.room, 9, None, &mut None);
+        admitted.expect("it is open");
+        assert!(newcomer.join().unwrap() <= 1);
+        assert!(partitions[0].ledger().pending <= 2);
+    });
+}
+
+/// Fails when the drop of a place in line does not give its room back, and when nobody else is called for it.
+#[test]
+fn room_of_one_who_goes_away_is_for_those_behind() {
+    check(|| {
+        let full = Arc::new((Line::new(), [partition(1, 1)]));
+        let (line, partitions) = &*full;
+        admit(&partitions[0], 0).expect("there is room");
+        let in_front = line.enter(partitions, Route::Anywhere, ONE);
+        let behind = thread::spawn({
+            let full = Arc::clone(&full);
+            move || admit_in_turn(&full.0, &full.1, 1)
+        });
+        let settler = thread::spawn({
+            let full = Arc::clone(&full);
+            move || {
+                let mut taken = Vec::new();
+                take(&full.1[0], &mut taken);
+                make_room(&full.0, &full.1, taken.len());
+            }
+        });
+        drop(in_front);
+        behind.join().unwrap();
+        settler.join().unwrap();
+        assert_eq!(partitions[0].ledger().accepted, 2);
+    });
+}
+
+/// Fails when `serve` does not call those who wait for a closed partition.
+#[test]
+fn whoever_waits_for_room_sees_the_close() {
+    check(|| {
+        let full = Arc::new((Line::new(), [partition(1, 1)]));
+        let (line, partitions) = &*full;
+        admit(&partitions[0], 0).expect("there is room");
+        let producer = thread::spawn({
+            let full = Arc::clone(&full);
+            move || {
+                let (line, partitions) = &*full;
+                let turn = loom::future::block_on(line.enter(partitions, Route::To(0), ONE));
+                partitions[0].admit_in_turn(turn.room, 1, None, &mut None)
+            }
+        });
+        assert!(partitions[0].close(Vec::new()).is_empty());
+        line.serve(partitions, 0);
+        assert_eq!(producer.join().unwrap(), Err(1));
     });
 }
 
@@ -214,7 +304,7 @@ fn whoever_waits_for_room_gets_in() {
 #[test]
 fn whoever_drops_the_oldest_gets_in_and_what_is_dropped_is_neither_taken_nor_lost() {
     check(|| {
-        let partition = partition(1, 2);
+        let partition = Arc::new(partition(1, 2));
         admit(&partition, 0).expect("there is room");
         admit(&partition, 1).expect("there is room");
         let producer = thread::spawn({
@@ -255,7 +345,7 @@ fn whoever_drops_the_oldest_gets_in_and_what_is_dropped_is_neither_taken_nor_los
 #[test]
 fn a_barrier_is_reached_when_what_was_admitted_before_it_is_settled() {
     check(|| {
-        let partition = partition(2, 10);
+        let partition = Arc::new(partition(2, 10));
         let asker = thread::spawn({
             let partition = Arc::clone(&partition);
             move || {

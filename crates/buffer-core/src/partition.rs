@@ -24,7 +24,7 @@ pub(crate) mod weights;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 
 use tokio::time::Instant;
 
@@ -40,7 +40,7 @@ use crate::partition::overflow::Overflow;
 use crate::partition::slot::Slot;
 use crate::partition::state::{Entry, Locked, Sleep, State};
 use crate::partition::trigger::{Trigger, Triggers};
-use crate::sync::Notify;
+use crate::sync::{AtomicUsize, Notify, Ordering::Relaxed};
 use crate::tally::Tally;
 
 /// A part of a buffer: many threads admit, one worker takes.
@@ -48,8 +48,8 @@ pub(crate) struct Partition<T> {
     pub(crate) state: Locked<T>,
     /// Wakes the worker: something was sealed, or there is a first item to time.
     pub(crate) wake: Notify,
-    /// Wakes whoever waits for room in this very partition.
-    pub(crate) room: Notify,
+    /// How many stand in line for room here.
+    in_line: AtomicUsize,
     /// Where items that overflowed wait for the dead-letter sink, if there is one. Boxed, as it is large and most have none.
     pub(crate) slot: Option<Box<Slot<T>>>,
     /// The same for all partitions.
@@ -96,7 +96,7 @@ impl<T> Partition<T> {
         Self {
             state: Locked::new(),
             wake: Notify::new(),
-            room: Notify::new(),
+            in_line: AtomicUsize::new(0),
             slot: slot.map(Box::new),
             triggers,
             capacity,
@@ -147,7 +147,6 @@ impl<T> Partition<T> {
         let left = state.ended.then(|| state.take_queue());
         drop(state);
         self.wake.notify_one();
-        self.room.notify_waiters();
         if let Some(slot) = &self.slot {
             slot.poke();
         }
@@ -239,20 +238,9 @@ impl<T> Partition<T> {
         self.wake.notified()
     }
 
-    /// Counts items as settled, then wakes whoever waits for their room.
+    /// Counts items as settled. Their room is then for those who stand in line.
     pub(crate) fn settle(&self, outcome: Outcome, size: Size) {
         self.state.lock().settle(outcome, size);
-        // After the count, or the woken one could find the partition full and sleep on.
-        self.wake_for_room(&self.room);
-    }
-
-    /// Wakes one of those that wait for room; one that gets in wakes the next. If bytes are bounded, wakes all of them: one might be
-    /// too heavy for the room, and another might not.
-    pub(crate) fn wake_for_room(&self, room: &Notify) {
-        match self.capacity.bytes {
-            u64::MAX => room.notify_one(),
-            _ => room.notify_waiters(),
-        }
     }
 
     pub(crate) fn count_attempt(&self, result: AttemptResult) {

@@ -14,6 +14,12 @@ pub(crate) enum Route {
     To(usize),
 }
 
+impl Route {
+    pub(crate) fn leads_to(self, index: usize) -> bool {
+        self == Self::Anywhere || self == Self::To(index)
+    }
+}
+
 /// Hands threads their home partitions round-robin, and names the others in the order in which to try them.
 ///
 /// A thread stays at home, so that its partition's lock is uncontended and its batches fill up. When its home is locked or full,

@@ -17,6 +17,7 @@ use crate::drain::{Begin, Drain, Left};
 use crate::drop_log::DropLog;
 use crate::flusher::hold::{Health, Hold};
 use crate::ledger::Ledger;
+use crate::line::Line;
 use crate::outcome::causes::Causes;
 use crate::outcome::flush_error::FlushError;
 use crate::outcome::reason::DropReason;
@@ -29,7 +30,7 @@ use crate::partition::slot::Letters;
 use crate::router::{Route, Router};
 use crate::routing::Routing;
 use crate::shared::meter::Meter;
-use crate::sync::{Mutex, Notify};
+use crate::sync::Mutex;
 
 /// Called once, before the drain, for items that were kept outside the buffer until then.
 pub(crate) type LastItems<T> = Box<dyn FnOnce() -> Vec<T> + Send>;
@@ -55,8 +56,8 @@ pub(crate) struct Shared<T> {
     /// The most that an item may weigh.
     pub(crate) heaviest: u64,
     pub(crate) overflow: Overflow,
-    /// Wakes whoever waits for room in any partition.
-    pub(crate) room: Notify,
+    /// Whoever waits for room.
+    pub(crate) line: Line,
     pub(crate) hold: Hold,
     pub(crate) drain: Drain<T>,
     pub(crate) last_items: Mutex<Option<LastItems<T>>>,
@@ -72,10 +73,8 @@ impl<T> Shared<T> {
         if settled.count == 0 {
             return;
         }
-        let partition = &self.partitions[settled.partition];
-        partition.settle(settled.outcome, settled.size());
-        // As the partition does for those that wait for that partition alone.
-        partition.wake_for_room(&self.room);
+        self.partitions[settled.partition].settle(settled.outcome, settled.size());
+        self.line.serve(&self.partitions, settled.partition);
         self.tell(settled);
     }
 
@@ -182,7 +181,9 @@ impl<T> Shared<T> {
         for (index, last) in self.divide(last).into_iter().enumerate() {
             self.leave_late(index, self.partitions[index].close(last));
         }
-        self.room.notify_waiters();
+        for index in 0..self.partitions.len() {
+            self.line.serve(&self.partitions, index);
+        }
     }
 
     /// Divides items among the partitions, as their routes say; items that may go anywhere are dealt out in batches.

@@ -95,8 +95,8 @@ async fn an_insert_waits_until_there_is_room_for_its_weight() {
     assert_eq!(buffer.try_insert(6), Err(TryInsertError::Full(6)));
     let mut heavy = task::spawn(buffer.insert(6));
     assert_pending!(heavy.poll());
-    // What is light enough does not wait behind it.
-    buffer.try_insert(5).unwrap();
+    // What is light enough waits behind it.
+    assert_eq!(buffer.try_insert(5), Err(TryInsertError::Full(5)));
     gate.let_through(1);
     while !heavy.is_woken() {
         tokio::task::yield_now().await;
@@ -105,28 +105,81 @@ async fn an_insert_waits_until_there_is_room_for_its_weight() {
     gate.let_through(9);
     buffer.flush().await;
     assert_eq!(buffer.size(), Default::default());
-    assert_eq!(sink.delivered(), [10, 5, 5, 6]);
+    assert_eq!(sink.delivered(), [10, 5, 6]);
+}
+
+/// Light ones, of which there are always more, would take all room before there is enough for a heavy one.
+#[tokio::test(start_paused = true)]
+async fn a_light_one_waits_behind_a_heavy_one_until_that_has_room_or_gives_up() {
+    for gives_up in [false, true] {
+        let (sink, gate) = ScriptedSink::new([]).gated();
+        let buffer = weighing().batch_size(1).batch_bytes(20).build(sink).unwrap();
+        buffer.insert(5).await.unwrap();
+        buffer.insert(15).await.unwrap();
+        let mut heavy = task::spawn(buffer.insert(10));
+        let mut light = task::spawn(buffer.insert(3));
+        assert_pending!(heavy.poll());
+        assert_pending!(light.poll());
+        gate.let_through(1);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        // There is room for five.
+        assert!(!light.is_woken());
+        if gives_up {
+            drop(heavy);
+        } else {
+            gate.let_through(1);
+            heavy.await.unwrap();
+        }
+        assert_ready!(light.poll()).unwrap();
+        gate.let_through(9);
+        let _ = buffer.close().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_light_one_behind_a_heavy_one_gets_the_room_that_is_too_little_for_that() {
+async fn what_comes_later_is_not_let_in_beside_a_heavy_one_that_waits() {
     let (sink, gate) = ScriptedSink::new([]).gated();
-    let buffer = weighing().batch_size(1).batch_bytes(20).build(sink).unwrap();
-    buffer.insert(5).await.unwrap();
-    buffer.insert(15).await.unwrap();
-    let mut heavy = task::spawn(buffer.insert(10));
-    let mut light = task::spawn(buffer.insert(3));
+    let buffer = weighing().batch_bytes(20).build(sink).unwrap();
+    buffer.insert(20).await.unwrap();
+    let mut first = task::spawn(buffer.insert(5));
+    let mut heavy = task::spawn(buffer.insert(18));
+    assert_pending!(first.poll());
     assert_pending!(heavy.poll());
-    assert_pending!(light.poll());
     gate.let_through(1);
-    for _ in 0..100 {
+    while !first.is_woken() {
         tokio::task::yield_now().await;
     }
-    assert!(light.is_woken());
-    assert_pending!(heavy.poll());
-    assert_ready!(light.poll()).unwrap();
-    gate.let_through(9);
+    assert_ready!(first.poll()).unwrap();
+    // There is room for 15, and a batch is open.
+    assert_eq!(buffer.try_insert(1), Err(TryInsertError::Full(1)));
+    let mut items = vec![1, 1];
+    assert_eq!(
+        buffer.try_insert_batch(&mut items),
+        Err(TryInsertBatchError::Full)
+    );
+    assert_eq!(items, [1, 1]);
+    gate.open();
     heavy.await.unwrap();
+    let _ = buffer.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_room_that_is_kept_is_as_large_as_its_item_is_heavy() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = weighing().batch_bytes(20).build(sink).unwrap();
+    buffer.insert(20).await.unwrap();
+    let mut heavy = task::spawn(buffer.insert(15));
+    assert_pending!(heavy.poll());
+    gate.open();
+    while !heavy.is_woken() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(buffer.try_insert(6), Err(TryInsertError::Full(6)));
+    buffer.try_insert(5).unwrap();
+    assert_ready!(heavy.poll()).unwrap();
+    assert_eq!(buffer.size().bytes, 20);
     let _ = buffer.close().await;
 }
 
@@ -154,6 +207,27 @@ async fn an_open_batch_that_takes_all_the_room_is_flushed_for_the_one_who_waits(
         "nobody sat out the interval"
     );
     assert_eq!(batches(&sink), [[12], [12]]);
+}
+
+/// The one in front leaves too little room for the next when it comes in.
+#[tokio::test(start_paused = true)]
+async fn an_open_batch_is_flushed_for_the_next_in_line() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = unhurried(sink);
+    buffer.insert(20).await.unwrap();
+    let mut first = task::spawn(buffer.insert(5));
+    let mut heavy = task::spawn(buffer.insert(18));
+    assert_pending!(first.poll());
+    assert_pending!(heavy.poll());
+    gate.open();
+    let begun = tokio::time::Instant::now();
+    first.await.unwrap();
+    heavy.await.unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "nobody sat out the interval"
+    );
+    let _ = buffer.close().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,7 +72,7 @@ async fn a_thousand_waiting_inserts_all_get_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_insert_passes_its_wake_up_on() {
+async fn room_of_a_cancelled_insert_is_for_the_next() {
     let (buffer, _sink, gate) = full_buffer();
     let mut first = task::spawn(buffer.insert(4));
     let mut second = task::spawn(buffer.insert(5));

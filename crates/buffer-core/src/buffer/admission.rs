@@ -2,9 +2,11 @@
 
 use tokio::time::Instant;
 
+use crate::line::Turn;
 use crate::outcome::attempt::RefusalReason;
 use crate::outcome::not_delivered::NotDelivered;
 use crate::outcome::reason::DropReason;
+use crate::outcome::size::Size;
 use crate::partition::Partition;
 use crate::partition::intake::{Refused, TryRefused};
 use crate::partition::open::Sealed;
@@ -16,7 +18,6 @@ use crate::partition::weights::in_bytes;
 use crate::router::Route;
 use crate::routing::Routing;
 use crate::shared::Shared;
-use crate::sync::Notify;
 
 /// An item is heavier than a batch or a partition may be.
 pub(crate) struct Oversized;
@@ -290,12 +291,26 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Wakes whoever waits for room on a route.
-    pub(crate) fn room(&self, route: Route) -> &Notify {
-        match route {
-            Route::Anywhere => &self.room,
-            Route::To(index) => &self.partitions[index].room,
+    /// Waits in line until there is room on a route for some of the `wanted` items, or for one that weighs that much, and admits them
+    /// there. Says which partition it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the place in line is given up, and nothing is admitted.
+    pub(crate) async fn admit_in_turn<E>(
+        &self,
+        route: Route,
+        wanted: Size,
+        admit: impl FnOnce(&Partition<T>, Size) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let since = Instant::now();
+        let Turn { partition, room } = self.line.enter(&self.partitions, route, wanted).await;
+        let admitted = admit(&self.partitions[partition], room);
+        self.meter.waited(since.elapsed());
+        if let Route::Anywhere = route {
+            self.router.move_home(partition);
         }
+        admitted.map(|()| partition)
     }
 
     /// Says which parts of `items` share a route, in order. By key, the items of one partition are brought together, and each key's

@@ -2,8 +2,9 @@
 
 use crate::buffer::Buffer;
 use crate::buffer::insert_batch_error::{InsertBatchError, TryInsertBatchError};
-use crate::buffer::wait::{give_way, with_room};
+use crate::buffer::wait::give_way;
 use crate::outcome::attempt::RefusalReason;
+use crate::partition::Partition;
 use crate::partition::intake::Refused;
 use crate::partition::overflow::Overflow;
 use crate::partition::parcel::Parcel;
@@ -70,17 +71,17 @@ impl<T: Send + 'static> Buffer<T> {
                     give_way().await;
                 }
                 let before = parcel.len();
-                let admitted = with_room(shared.room(route), || {
-                    match shared.admit_many_or_drop(route, &mut parcel, count) {
-                        Ok(partition) => Some(Ok(partition)),
-                        Err(Refused::Closed(())) => Some(Err(InsertBatchError::Closed)),
-                        Err(Refused::Full(())) => None,
-                    }
-                });
-                let (admitted, waited) = admitted.await;
-                shared.meter.waited(waited);
-                let partition =
-                    admitted.inspect_err(|_| shared.meter.refused(RefusalReason::Closed, parcel.len()))?;
+                let mut admitted = shared.admit_many_or_drop(route, &mut parcel, count);
+                if let Err(Refused::Full(())) = admitted {
+                    let wanted = parcel.next_size(count);
+                    let admit =
+                        |partition: &Partition<T>, room| partition.admit_many_in_turn(room, &mut parcel);
+                    admitted = shared.admit_in_turn(route, wanted, admit).await;
+                }
+                let partition = admitted.map_err(|_| {
+                    shared.meter.refused(RefusalReason::Closed, parcel.len());
+                    InsertBatchError::Closed
+                })?;
                 if shared.overflow == Overflow::Wait {
                     // What follows goes to the same partition.
                     route = Route::To(partition);

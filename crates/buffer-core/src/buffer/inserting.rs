@@ -5,10 +5,12 @@ use std::task::{Context, Poll};
 
 use crate::buffer::Buffer;
 use crate::buffer::insert_error::InsertError;
-use crate::buffer::wait::{give_way, with_room};
+use crate::buffer::wait::give_way;
 use crate::outcome::attempt::RefusalReason;
+use crate::outcome::size::Size;
 use crate::partition::intake::Refused;
 use crate::partition::waiters::Waiter;
+use crate::partition::weights::in_bytes;
 use crate::router::Route;
 
 /// Where an item that has to wait or to give way is to be inserted.
@@ -58,10 +60,7 @@ impl<T: Send + 'static> Buffer<T> {
         }
         match shared.admit_or_drop(route, item, bytes, waiter) {
             Ok(()) => Ok(None),
-            Err(Refused::Closed(item)) => {
-                shared.meter.refused(RefusalReason::Closed, 1);
-                Err(InsertError::Closed(item))
-            }
+            Err(Refused::Closed(item)) => Err(self.closed(item)),
             Err(Refused::Full(item)) => {
                 *waiting = Some(item);
                 Ok(Some(place))
@@ -77,25 +76,35 @@ impl<T: Send + 'static> Buffer<T> {
         waiter: &mut Option<Waiter>,
     ) -> Result<(), InsertError<T>> {
         let shared = self.shared();
-        if place.is_ahead {
+        let Place {
+            route,
+            bytes,
+            is_ahead,
+        } = place;
+        if is_ahead {
             give_way().await;
-        }
-        let (inserted, waited) = with_room(shared.room(place.route), || {
-            match shared.admit(place.route, waiting.take()?, place.bytes, waiter) {
-                Ok(()) => Some(Ok(())),
-                Err(Refused::Closed(item)) => {
-                    shared.meter.refused(RefusalReason::Closed, 1);
-                    Some(Err(InsertError::Closed(item)))
-                }
-                Err(Refused::Full(item)) => {
-                    *waiting = Some(item);
-                    None
-                }
+            let Some(item) = waiting.take() else { return Ok(()) };
+            match shared.admit(route, item, bytes, waiter) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Closed(item)) => return Err(self.closed(item)),
+                Err(Refused::Full(item)) => *waiting = Some(item),
             }
-        })
-        .await;
-        shared.meter.waited(waited);
-        inserted
+        }
+        let wanted = Size {
+            items: 1,
+            bytes: in_bytes(bytes),
+        };
+        let admitted = shared.admit_in_turn(route, wanted, |partition, room| {
+            let item = waiting.take().expect("it stays until its turn");
+            partition.admit_in_turn(room, item, bytes, waiter)
+        });
+        let admitted = admitted.await;
+        admitted.map(|_| ()).map_err(|item| self.closed(item))
+    }
+
+    fn closed(&self, item: T) -> InsertError<T> {
+        self.shared().meter.refused(RefusalReason::Closed, 1);
+        InsertError::Closed(item)
     }
 }
 

@@ -9,7 +9,8 @@ use crate::partition::parcel::Parcel;
 use crate::partition::state::{Sleep, State};
 use crate::partition::trigger::{Trigger, Triggers};
 use crate::partition::waiters::Waiter;
-use crate::sync::HomeGuard;
+use crate::partition::weights::in_bytes;
+use crate::sync::{HomeGuard, Ordering::Relaxed};
 
 /// Why an item was not admitted.
 #[derive(Debug)]
@@ -83,24 +84,60 @@ impl<T> Partition<T> {
         if state.closed {
             return Err(Refused::Closed(item));
         }
-        let mut to_wake;
-        let admitted = if state.has_room(bytes, &self.capacity) {
-            to_wake = state.part_from_heavy(bytes, &self.triggers);
-            let waiter = waiter.take();
-            to_wake |= match state.sleep {
-                Sleep::Awake => false,
-                Sleep::UntilDue => waiter.as_ref().is_some_and(Waiter::is_urgent),
-                Sleep::Sound => true,
-            };
-            to_wake |= state.join(item, bytes, waiter, &self.triggers);
-            state.look_ahead(&self.capacity, &self.triggers);
-            Ok(())
-        } else {
-            to_wake = state.flush_for_room();
-            Err(Refused::Full(item))
+        if self.has_line() || !state.has_room(in_bytes(bytes), &self.capacity) {
+            let to_wake = state.flush_for_room();
+            self.unlock(state, to_wake);
+            return Err(Refused::Full(item));
+        }
+        self.let_in(state, item, bytes, waiter);
+        Ok(())
+    }
+
+    /// Admits an item into room that was kept for it; hands it back if the partition is closed.
+    pub(crate) fn admit_in_turn(
+        &self,
+        room: Size,
+        item: T,
+        bytes: Option<usize>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), T> {
+        let mut state = self.state.lock_to_insert();
+        state.give_back(room);
+        if state.closed {
+            return Err(item);
+        }
+        self.let_in(state, item, bytes, waiter);
+        Ok(())
+    }
+
+    /// Stores an item for which there is room, and with it the waiter.
+    fn let_in(
+        &self,
+        mut state: HomeGuard<'_, State<T>>,
+        item: T,
+        bytes: Option<usize>,
+        waiter: &mut Option<Waiter>,
+    ) {
+        let mut to_wake = state.part_from_heavy(bytes, &self.triggers);
+        let waiter = waiter.take();
+        to_wake |= match state.sleep {
+            Sleep::Awake => false,
+            Sleep::UntilDue => waiter.as_ref().is_some_and(Waiter::is_urgent),
+            Sleep::Sound => true,
         };
+        to_wake |= state.join(item, bytes, waiter, &self.triggers);
+        to_wake |= self.look_ahead(&mut state);
         self.unlock(state, to_wake);
-        admitted
+    }
+
+    /// Looks ahead, so that the next items need no checks; or, if somebody stands in line before them, makes way for those. Says
+    /// whether the open batch was sealed for that.
+    fn look_ahead(&self, state: &mut State<T>) -> bool {
+        if self.has_line() {
+            return state.flush_for_room();
+        }
+        state.look_ahead(&self.capacity, &self.triggers);
+        false
     }
 
     /// Gives the lock back, and then wakes the worker if it has to come.
@@ -117,15 +154,43 @@ impl<T> Partition<T> {
     /// Admits as many of the next `count` items of a parcel as there is room for; the others stay. Full means that there was
     /// room for none.
     pub(crate) fn admit_many(&self, parcel: &mut Parcel<'_, T>, count: usize) -> Result<(), Refused<()>> {
-        let mut state = self.state.lock_to_insert();
+        let state = self.state.lock_to_insert();
         if state.closed {
             return Err(Refused::Closed(()));
         }
+        if self.has_line() {
+            return Err(Refused::Full(()));
+        }
+        let before = parcel.len();
+        self.let_many_in(state, parcel, count);
+        if parcel.len() == before && count > 0 {
+            return Err(Refused::Full(()));
+        }
+        Ok(())
+    }
+
+    /// Admits the next items of a parcel into room that was kept for them.
+    pub(crate) fn admit_many_in_turn(
+        &self,
+        room: Size,
+        parcel: &mut Parcel<'_, T>,
+    ) -> Result<(), Refused<()>> {
+        let mut state = self.state.lock_to_insert();
+        state.give_back(room);
+        if state.closed {
+            return Err(Refused::Closed(()));
+        }
+        self.let_many_in(state, parcel, usize::try_from(room.items).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// Stores as many of the next `count` items of a parcel as there is room for.
+    fn let_many_in(&self, mut state: HomeGuard<'_, State<T>>, parcel: &mut Parcel<'_, T>, count: usize) {
         let (before, queued) = (parcel.len(), state.queue.len());
         if parcel.is_weighed() {
             while before - parcel.len() < count {
                 let bytes = parcel.next_bytes();
-                if !state.has_room(bytes, &self.capacity) {
+                if !state.has_room(in_bytes(bytes), &self.capacity) {
                     state.flush_for_room();
                     break;
                 }
@@ -134,17 +199,46 @@ impl<T> Partition<T> {
                 state.join(item, bytes, None, &self.triggers);
             }
         } else {
-            let room = self.capacity.items - state.pending.items.min(self.capacity.items);
-            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            let room = usize::try_from(state.room(&self.capacity)).unwrap_or(usize::MAX);
             state.join_many(parcel.take(count.min(room)), &self.triggers);
         }
-        state.look_ahead(&self.capacity, &self.triggers);
+        self.look_ahead(&mut state);
         let to_wake = state.queue.len() > queued || state.sleep == Sleep::Sound;
         self.unlock(state, to_wake);
-        if parcel.len() == before && count > 0 {
-            return Err(Refused::Full(()));
+    }
+
+    /// Keeps room for some of the `wanted` items, or for one that weighs that much, whoever comes first; says how much. None means
+    /// that there is none. If the partition is closed there is nothing to wait for, and it is no room.
+    pub(crate) fn reserve(&self, wanted: Size) -> Option<Size> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Some(Size::default());
         }
-        Ok(())
+        let room = state.reserve(wanted, &self.capacity);
+        let to_wake = room.is_none() && state.flush_for_room();
+        self.unlock(state, to_wake);
+        room
+    }
+
+    /// Keeps that room no longer.
+    pub(crate) fn give_back(&self, room: Size) {
+        self.state.lock().give_back(room);
+    }
+
+    /// Whether anybody stands in line for room here: then whoever comes later finds none.
+    #[inline]
+    pub(crate) fn has_line(&self) -> bool {
+        // Relaxed: whoever enters the line takes the lock after that. Of those who take it later all see it; what an earlier one
+        // leaves is seen by the one in line.
+        self.in_line.load(Relaxed) > 0
+    }
+
+    pub(crate) fn add_to_line(&self) {
+        self.in_line.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn remove_from_line(&self) {
+        self.in_line.fetch_sub(1, Relaxed);
     }
 
     /// Admits one batch of the next `count` items of a parcel, and seals it at once; the others stay. Full means that something is
@@ -158,7 +252,7 @@ impl<T> Partition<T> {
         if state.closed {
             return Err(Refused::Closed(()));
         }
-        if state.pending.items > 0 {
+        if !state.is_idle() {
             return Err(Refused::Full(()));
         }
         // A whole batch finds room: the capacity holds one at least.
@@ -196,7 +290,7 @@ impl<T> Partition<T> {
         let mut state = self.state.lock();
         let mut evicted = Vec::new();
         // Nothing has to go for an insert that will find it closed.
-        while !state.closed && !state.has_room(bytes, &self.capacity) {
+        while !state.closed && !state.has_room(in_bytes(bytes), &self.capacity) {
             let Some(sealed) = state.take_oldest() else { break };
             let items = sealed.items.len();
             let reason = match &self.slot {
@@ -240,7 +334,7 @@ impl<T> Partition<T> {
         let ahead = AHEAD.min(half).max(1) as usize;
         self.state.try_lock().is_some_and(|state| {
             state.open.items().is_empty()
-                && state.pending.items < self.capacity.items
+                && state.room(&self.capacity) > 0
                 && state.sealed().nth(ahead - 1).is_some()
                 && !state.closed
         })

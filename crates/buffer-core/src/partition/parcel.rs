@@ -1,5 +1,8 @@
 //! Many items on their way into one buffer, each with its weight.
 
+use crate::outcome::size::Size;
+use crate::partition::weights::in_bytes;
+
 /// A caller's items, reversed so that they can be taken from the end, and reversed back when it is dropped.
 pub(crate) struct Parcel<'a, T> {
     items: &'a mut Vec<T>,
@@ -26,6 +29,14 @@ impl<'a, T> Parcel<'a, T> {
     /// The weight of the next item.
     pub(crate) fn next_bytes(&self) -> Option<usize> {
         self.weights.last().copied()
+    }
+
+    /// What the next `count` items want of a partition: room for them, or for the first of them if they are weighed.
+    pub(crate) fn next_size(&self, count: usize) -> Size {
+        Size {
+            items: if self.is_weighed() { 1 } else { count as u64 },
+            bytes: in_bytes(self.next_bytes()),
+        }
     }
 
     /// Takes the next item, and removes its weight.

@@ -88,6 +88,8 @@ pub(crate) struct State<T> {
     /// Every item that was ever accepted: what is pending and what is settled.
     pub(crate) accepted: u64,
     pub(crate) pending: Size,
+    /// Room that is kept for those whose turn in the line it is.
+    reserved: Size,
     pub(crate) tally: Tally,
     pub(crate) seals: Seals,
     /// How often the partition was read to be reported.
@@ -127,6 +129,7 @@ impl<T> State<T> {
             in_hand: None,
             accepted: 0,
             pending: Size::default(),
+            reserved: Size::default(),
             tally: Tally::default(),
             seals: Seals::default(),
             readings: 0,
@@ -135,11 +138,51 @@ impl<T> State<T> {
         }
     }
 
+    /// What is pending, and what may come into the room that is kept.
+    fn taken(&self) -> Size {
+        Size {
+            items: self.pending.items + self.reserved.items,
+            bytes: self.pending.bytes.saturating_add(self.reserved.bytes),
+        }
+    }
+
+    /// For how many items there is room, if they are not weighed.
+    pub(crate) fn room(&self, capacity: &Size) -> u64 {
+        capacity.items.saturating_sub(self.taken().items)
+    }
+
     /// Whether an item may join what is pending.
     #[inline]
-    pub(crate) fn has_room(&self, bytes: Option<usize>, capacity: &Size) -> bool {
-        self.pending.items < capacity.items
-            && self.pending.bytes.saturating_add(in_bytes(bytes)) <= capacity.bytes
+    pub(crate) fn has_room(&self, bytes: u64, capacity: &Size) -> bool {
+        let taken = self.taken();
+        taken.items < capacity.items && taken.bytes.saturating_add(bytes) <= capacity.bytes
+    }
+
+    /// Whether there is neither anything pending nor room kept.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.taken().items == 0
+    }
+
+    /// Keeps room for some of the `wanted` items, or for one that weighs that much; says how much. Items that come later join only
+    /// after a check, which sees what is kept.
+    pub(crate) fn reserve(&mut self, wanted: Size, capacity: &Size) -> Option<Size> {
+        self.let_none_join();
+        if !self.has_room(wanted.bytes, capacity) {
+            return None;
+        }
+        let room = Size {
+            items: wanted.items.min(self.room(capacity)),
+            bytes: wanted.bytes,
+        };
+        self.reserved.items += room.items;
+        self.reserved.bytes = self.reserved.bytes.saturating_add(room.bytes);
+        Some(room)
+    }
+
+    /// Keeps that room no longer.
+    pub(crate) fn give_back(&mut self, room: Size) {
+        self.reserved.items -= room.items;
+        self.reserved.bytes = self.reserved.bytes.saturating_sub(room.bytes);
     }
 
     /// Makes way for an item for which there is room: seals the open batch if that would be too heavy with it. Says whether it did.
@@ -152,7 +195,8 @@ impl<T> State<T> {
     /// Makes way for an item for which there is no room: seals the open batch if that takes all the room, as nothing else would
     /// free the room before the batch is due. Says whether it did.
     pub(crate) fn flush_for_room(&mut self) -> bool {
-        let all_is_open = self.pending.items == self.open.len();
+        // What comes into room that is kept fills it, or finds it here when it comes.
+        let all_is_open = self.taken().items == self.open.len();
         all_is_open && self.seal(Trigger::Bytes)
     }
 
@@ -207,8 +251,8 @@ impl<T> State<T> {
     pub(crate) fn look_ahead(&mut self, capacity: &Size, triggers: &Triggers) {
         let (open, before_full) = (self.open.size(), self.open.before_full(triggers));
         let with_all_room =
-            |open: u64, capacity: u64, pending: u64| open.saturating_add(capacity.saturating_sub(pending));
-        let Size { items, bytes } = self.pending;
+            |open: u64, capacity: u64, taken: u64| open.saturating_add(capacity.saturating_sub(taken));
+        let Size { items, bytes } = self.taken();
         self.let_join(Size {
             items: before_full
                 .items

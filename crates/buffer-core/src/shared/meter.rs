@@ -114,9 +114,8 @@ impl Meter {
         }
     }
 
-    /// An insert waited this long for room, if it did.
-    pub(crate) fn waited(&self, waited: Option<Duration>) {
-        let Some(waited) = waited else { return };
+    /// An insert waited this long for room.
+    pub(crate) fn waited(&self, waited: Duration) {
         self.named.record(|recorder, keys| {
             let histogram = recorder.register_histogram(&keys.insert_wait, &METADATA);
             histogram.record(waited.as_secs_f64());

@@ -25,6 +25,8 @@ pub(crate) struct Door {
     fitting: Option<usize>,
     /// How many of them there is room for where those that find none are passed over.
     fitting_alone: usize,
+    /// Whether others may wait, who come first if it is for room that they do.
+    others_wait: bool,
     /// Whether the task lets the worker go first, which has not come for a full batch.
     gives_way: bool,
     overflow: u64,
@@ -50,6 +52,7 @@ impl Door {
         let fit: Vec<bool> = items.iter().map(&mut fits).collect();
         let fitting = fit.iter().take_while(|fits| **fits).count();
         let heaviest = books.case.heaviest();
+        let (_, waiting) = books.waiting(buffer);
         Self {
             is_closed: buffer.is_closed(),
             has_too_heavy: items.iter().any(|item| item.weight as u64 > heaviest),
@@ -60,6 +63,7 @@ impl Door {
                 .iter()
                 .any(|partition| partition.open == 0 && partition.sealed > 0),
             fitting_alone: fit.into_iter().filter(|fits| *fits).count(),
+            others_wait: waiting > items.len() as u64,
             overflow: books.record.lock().overflow(),
         }
     }
@@ -81,6 +85,12 @@ impl Door {
         match books.case.settings.overflow {
             Overflow::Wait | Overflow::DropNewest if tries => {
                 if let Some(fitting) = self.fitting {
+                    // For others, some of the room or all of it may be kept.
+                    let fitting = if self.others_wait {
+                        fitting.min(accepted)
+                    } else {
+                        fitting
+                    };
                     let full = (fitting < self.count).then_some(Refusal::Full);
                     assert_eq!(seen, (fitting, full), "{self:?}");
                     assert_eq!(dropped(), 0, "{self:?}");
@@ -93,8 +103,9 @@ impl Door {
                     Some(Refusal::Late) => !matches!(way, Way::Wait),
                     Some(Refusal::Full | Refusal::Oversized) => false,
                 };
-                // While it gives way, others may come, time may pass, and the buffer may be closed.
-                let must_fit = !self.gives_way && self.fitting == Some(self.count);
+                // While it waits for others or gives way, time may pass, and the buffer may be closed.
+                let waits = self.others_wait || self.gives_way;
+                let must_fit = !waits && self.fitting == Some(self.count);
                 assert!(is_right && (!must_fit || refusal.is_none()), "{seen:?} {self:?}");
             }
             // Nothing waits, so nothing has happened in between.

@@ -114,15 +114,10 @@ impl Flow {
     }
 
     fn somebody_waits_for_nothing(&self, buffer: &Buffer<Item>) -> bool {
-        let (size, accepted) = (buffer.size(), buffer.ledger().accepted);
+        let size = buffer.size();
         let pending = Pending::now(&self.books, buffer);
-        let told = self.books.told.lock();
-        let is_closed = buffer.is_closed();
-        let last = self.books.last_ids().filter(|_| is_closed).count();
-        // Those who wait for an outcome are accepted, and have no answer either.
-        let without_answer = accepted.saturating_sub((told.accepted.len() + last) as u64);
-        let waiting = (told.open.len() as u64).saturating_sub(without_answer);
-        if waiting == 0 || is_closed || self.books.case.settings.overflow != Overflow::Wait {
+        let (waiting, _) = self.books.waiting(buffer);
+        if waiting == 0 || buffer.is_closed() || self.books.case.settings.overflow != Overflow::Wait {
             return waiting > 0;
         }
         // Whichever of them it is that waits.

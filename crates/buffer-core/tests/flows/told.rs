@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
-use buffer_core::DropReason;
+use buffer_core::{Buffer, DropReason};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -91,6 +91,24 @@ impl Books {
         told.weights.insert(id, weight);
         told.open.insert(id);
         self.make(id, producer, weight)
+    }
+
+    /// How many items are in calls that have not answered, and not accepted: so many at least, and at most.
+    pub(crate) fn waiting(&self, buffer: &Buffer<Item>) -> (u64, u64) {
+        let told = self.told.lock();
+        let is_closed = buffer.is_closed();
+        let last = self.last_ids().filter(|_| is_closed).count();
+        // Those who wait for an outcome are accepted, and have no answer either; nor have those who gave up.
+        let without_answer = buffer
+            .ledger()
+            .accepted
+            .saturating_sub((told.accepted.len() + last) as u64);
+        let (open, unknown) = (told.open.len() as u64, told.unknown.len() as u64);
+        let waiting = |accepted| open.saturating_sub(accepted);
+        (
+            waiting(without_answer),
+            waiting(without_answer.saturating_sub(unknown)),
+        )
     }
 
     pub(crate) fn last_items(&self) -> Vec<Item> {
