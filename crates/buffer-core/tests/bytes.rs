@@ -234,8 +234,15 @@ async fn an_open_batch_is_flushed_for_the_next_in_line() {
 async fn an_open_batch_that_takes_all_the_room_is_flushed_for_the_others_of_many() {
     let sink = ScriptedSink::new([]);
     let buffer = unhurried(sink.clone());
+    let mut items = vec![12, 12, 12];
+    assert_eq!(
+        buffer.try_insert_batch(&mut items),
+        Err(TryInsertBatchError::Full)
+    );
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(buffer.size().items, 0, "nobody sits out the interval");
     let begun = tokio::time::Instant::now();
-    buffer.insert_batch(&mut vec![12, 12, 12]).await.unwrap();
+    buffer.insert_batch(&mut items).await.unwrap();
     assert!(
         begun.elapsed() < Duration::from_secs(1),
         "nobody sat out the interval"

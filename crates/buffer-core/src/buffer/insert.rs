@@ -20,8 +20,8 @@ impl<T: Send + 'static> Buffer<T> {
     /// A task that inserts faster than the worker takes gives way to it when some full batches wait. With an [`Overflow`] policy
     /// other than `Wait`, items are dropped instead and no insert waits.
     ///
-    /// Waiting inserts are woken in turn, but no room is kept for the one that is woken. So while the buffer stays full, a task that
-    /// inserts in a loop may take all room again and again, and another may wait for as long.
+    /// Whoever waits stands in line, first come, first served: room that is free goes to those in front, and is kept for them. Whoever
+    /// comes later, by any way in, finds none before them; so no insert waits for ever while others get in.
     ///
     /// # Errors
     ///
@@ -34,9 +34,9 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped while it waits, or gives way, has inserted nothing; the item is dropped with it and not counted. One
-    /// that is kept and not polled, as by a branch of a `select!` that waits for something else meanwhile, may keep the wake-up that
-    /// another insert waits for: poll it or drop it.
+    /// A future that is dropped while it waits, or gives way, has inserted nothing; the item is dropped with it and not counted, and the
+    /// place in line is lost. One that is kept and not polled, as by a branch of a `select!` that waits for something else meanwhile,
+    /// keeps the room for its item.
     pub fn insert(&self, item: T) -> impl Future<Output = Result<(), InsertError<T>>> + Send {
         Inserting::new(self, item)
     }
