@@ -15,6 +15,7 @@ use crate::outcome::Outcome;
 use crate::outcome::size::Size;
 use crate::partition::intake::Refused;
 use crate::partition::overflow::Overflow;
+use crate::partition::parcel::Parcel;
 use crate::partition::slot::{Letters, Slot};
 use crate::partition::trigger::Triggers;
 use crate::partition::{Next, Partition, UNREPORTED};
@@ -204,6 +205,7 @@ fn admit_in_turn(line: &Line, partitions: &[Partition<u32>], item: u32) {
 }
 
 const ONE: Size = Size { items: 1, bytes: 0 };
+const TWO: Size = Size { items: 2, bytes: 0 };
 
 /// Fails when `enter` does not look for room, and when `serve` does not wake.
 #[test]
@@ -249,6 +251,37 @@ fn room_is_kept_for_whoever_waits() {
         admitted.expect("it is open");
         assert!(newcomer.join().unwrap() <= 1);
         assert!(partitions[0].ledger().pending <= 2);
+    });
+}
+
+/// Fails when `reserve` lets items join unchecked as before.
+#[test]
+fn items_that_join_unchecked_leave_the_room_that_is_kept() {
+    check(|| {
+        let full = Arc::new((Line::new(), [partition(3, 3)]));
+        let (line, partitions) = &*full;
+        (0..3).for_each(|item| admit(&partitions[0], item).expect("there is room"));
+        let newcomer = thread::spawn({
+            let full = Arc::clone(&full);
+            move || (3..5).filter(|item| admit(&full.1[0], *item).is_ok()).count()
+        });
+        let in_line = thread::spawn({
+            let full = Arc::clone(&full);
+            move || {
+                let (line, partitions) = &*full;
+                let turn = loom::future::block_on(line.enter(partitions, Route::Anywhere, TWO));
+                let mut items = vec![8, 9];
+                let mut parcel = Parcel::new(&mut items, Vec::new());
+                let admitted = partitions[0].admit_many_in_turn(turn.room, &mut parcel);
+                admitted.expect("it is open");
+                2 - parcel.len()
+            }
+        });
+        let mut taken = Vec::new();
+        take(&partitions[0], &mut taken);
+        make_room(line, partitions, taken.len());
+        let accepted = newcomer.join().unwrap() + in_line.join().unwrap();
+        assert!(accepted <= 3, "{accepted}");
     });
 }
 

@@ -231,6 +231,24 @@ async fn an_open_batch_is_flushed_for_the_next_in_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_open_batch_is_flushed_for_the_one_in_line_when_nothing_else_is_left_to_settle() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = unhurried(sink.clone());
+    buffer.insert(10).await.unwrap();
+    buffer.request_flush();
+    sink.attempted(1).await;
+    buffer.insert(5).await.unwrap();
+    let mut heavy = task::spawn(buffer.insert(18));
+    assert_pending!(heavy.poll());
+    gate.open();
+    tokio::time::timeout(Duration::from_secs(1), heavy)
+        .await
+        .expect("nobody sits out the interval")
+        .unwrap();
+    let _ = buffer.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_open_batch_that_takes_all_the_room_is_flushed_for_the_others_of_many() {
     let sink = ScriptedSink::new([]);
     let buffer = unhurried(sink.clone());
