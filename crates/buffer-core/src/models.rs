@@ -274,7 +274,9 @@ fn items_that_join_unchecked_leave_the_room_that_is_kept() {
                 let mut parcel = Parcel::new(&mut items, Vec::new());
                 let admitted = partitions[0].admit_many_in_turn(turn.room, &mut parcel);
                 admitted.expect("it is open");
-                2 - parcel.len()
+                let accepted = 2 - parcel.len();
+                assert_eq!(accepted as u64, turn.room.items);
+                accepted
             }
         });
         let mut taken = Vec::new();
