@@ -1,10 +1,12 @@
 //! The sink: writes a batch of lines, and finds those that the server refuses.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use buffer_core::{Batch, Flush, FlushError, async_trait};
+use parking_lot::Mutex;
 
 use crate::client::Client;
 use crate::client::error::{ClientError, WriteError};
@@ -46,6 +48,8 @@ pub struct InfluxSink {
     client: Client,
     /// Whether a missing database may still be created. Relaxed throughout: two partitions that both create it do no harm.
     may_create: AtomicBool,
+    /// By partition: with how many lines a search goes on that was cut off.
+    cut_off: Mutex<HashMap<usize, usize>>,
 }
 
 impl InfluxSink {
@@ -54,6 +58,7 @@ impl InfluxSink {
         Self {
             client,
             may_create: AtomicBool::new(false),
+            cut_off: Mutex::default(),
         }
     }
 
@@ -103,8 +108,17 @@ fn is_for_good(error: &ClientError) -> bool {
 impl Flush<Line> for InfluxSink {
     /// Parts that are settled are marked at once, so a time-out midway through a search repeats only what is left.
     async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
+        let mut pace = Pace::of(&self.cut_off, batch.partition());
+        let written = self.write(batch, &mut pace).await;
+        pace.first = None;
+        written
+    }
+}
+
+impl InfluxSink {
+    async fn write(&self, batch: &mut Batch<Line>, pace: &mut Pace<'_>) -> Result<(), FlushError> {
         let attempt = Attempt::of(batch.buffer());
-        let mut search = Search::of(batch.len());
+        let mut search = Search::of(batch.len(), pace);
         while let Some(part) = search.parts.pop() {
             let refusal = match self
                 .client
@@ -118,6 +132,7 @@ impl Flush<Line> for InfluxSink {
                 Ok(()) => {
                     attempt.wrote(bytes_of(batch, &part));
                     deliver(batch, &part);
+                    pace.settled(part.len());
                     continue;
                 }
                 Err(WriteError::Refused(refusal)) => refusal,
@@ -127,11 +142,54 @@ impl Flush<Line> for InfluxSink {
                 search.parts.push(part);
                 continue;
             }
+            pace.search_begins();
             if let ControlFlow::Break(error) = search.settle(batch, part, refusal, &attempt) {
                 return Err(error);
             }
         }
         Ok(())
+    }
+}
+
+/// How fast a search goes on if it is cut off, by the time limit of the attempt; what an earlier one left.
+///
+/// It takes a dozen answers from the refusal of a whole batch to the first line that is settled. If a slow server gives fewer than
+/// that in one attempt, the next one, which knows nothing of them, would end in the same place. So it begins with a single line, and
+/// from there on with twice as many as were settled last.
+struct Pace<'a> {
+    cut_off: &'a Mutex<HashMap<usize, usize>>,
+    partition: usize,
+    /// With how many lines to begin; none if there is no search.
+    first: Option<usize>,
+}
+
+impl<'a> Pace<'a> {
+    fn of(cut_off: &'a Mutex<HashMap<usize, usize>>, partition: usize) -> Self {
+        let first = cut_off.lock().remove(&partition);
+        Self {
+            cut_off,
+            partition,
+            first,
+        }
+    }
+
+    /// Some lines are refused, and nothing is settled yet.
+    fn search_begins(&mut self) {
+        self.first.get_or_insert(1);
+    }
+
+    fn settled(&mut self, lines: usize) {
+        if let Some(first) = &mut self.first {
+            *first = lines.saturating_mul(2);
+        }
+    }
+}
+
+impl Drop for Pace<'_> {
+    fn drop(&mut self) {
+        if let Some(first) = self.first {
+            self.cut_off.lock().insert(self.partition, first);
+        }
     }
 }
 
@@ -141,10 +199,16 @@ struct Search {
 }
 
 impl Search {
-    fn of(lines: usize) -> Self {
-        Self {
-            parts: vec![(0..lines).collect()],
+    /// All lines, or parts that grow from as many lines as the pace says.
+    fn of(lines: usize, pace: &Pace<'_>) -> Self {
+        let mut search = Self { parts: Vec::new() };
+        let mut part: Vec<usize> = (0..lines).collect();
+        while pace.first.is_some_and(|first| part.len() > first) {
+            let rest = part.split_off(part.len() / 2);
+            search.push(rest);
         }
+        search.push(part);
+        search
     }
 
     /// Settles the lines of `part` that `refusal` is about, and puts the others back in the smallest parts that it allows.

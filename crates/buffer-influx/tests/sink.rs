@@ -2,6 +2,7 @@
 
 mod scripted_server;
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -155,6 +156,49 @@ async fn a_search_that_is_cut_off_goes_on_with_what_is_left() {
     assert_eq!(bodies[3], "m v=2i 2\nm v=3i 3\nm v=4i 4\n");
     assert_eq!(bodies[7], "m v=4i 4\n");
     assert_eq!(server.requests_left(), 0);
+}
+
+/// No line is settled before the seventh answer, and an attempt has the time for two.
+#[tokio::test]
+async fn a_search_for_which_one_attempt_is_too_short_goes_on_in_the_next() {
+    let answers = AtomicUsize::new(0);
+    let server = ScriptedServer::by(move |request| {
+        if answers.fetch_add(1, Relaxed) % 3 == 2 {
+            return Step::Silence;
+        }
+        match request
+            .body
+            .lines()
+            .filter(|line| line.starts_with("bad"))
+            .count()
+        {
+            0 => no_content(),
+            bad => json(
+                400,
+                "",
+                &format!(r#"{{"error":"partial write: points beyond retention policy dropped={bad}"}}"#),
+            ),
+        }
+    });
+    let client = Client::builder(&server.url, V1::new("db")).build().unwrap();
+    let writer = Writer::builder(client.encoder())
+        .buffer(|buffer| {
+            let buffer = buffer.partitions(1).batch_size(64).retries(3);
+            buffer
+                .backoff(Duration::from_millis(1), Duration::from_millis(1))
+                .flush_timeout(SHORT)
+        })
+        .build(InfluxSink::new(client))
+        .unwrap();
+    for index in 0..64 {
+        let name = if index == 0 { "bad" } else { "m" };
+        let point = Point::new(name).field("v", index).timestamp_ns(index);
+        writer.write(point).await.unwrap();
+    }
+    writer.flush().await;
+    let ledger = writer.buffer().ledger();
+    let rejected = ledger.dropped.count(DropReason::Rejected);
+    assert_eq!((ledger.delivered, rejected), (63, 1), "{ledger}");
 }
 
 /// Keeps the lines and the server's words.
