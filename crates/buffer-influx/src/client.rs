@@ -20,6 +20,7 @@ use crate::connections::{Answer, Connections, End, Lost, send};
 use crate::encoder::Encoder;
 use crate::line::Line;
 use crate::response::answer_body::AnswerBody;
+use crate::response::refusal::Refusal;
 use crate::response::{self, ERROR_HEADER, VERSION_HEADER};
 use crate::target::Target;
 use crate::target::login::Login;
@@ -171,9 +172,9 @@ impl Client {
             self.shared.remove_secrets(&mut answer.body);
         }
         match answer.end {
-            // The rest may have said that lines were dropped.
-            End::Lost(error) if answer.status.is_success() => Err(Lost::Midway(error).into()),
-            _ => response::judge(&answer).map_err(WriteError::Refused),
+            // The rest may have said that lines were dropped, or that no line is to blame.
+            End::Lost(error) if !response::is_clear(&answer) => Err(Lost::Midway(error).into()),
+            _ => response::judge(&answer).map_err(|refusal| WriteError::Refused(self.shared.shown(refusal))),
         }
     }
 
@@ -216,6 +217,15 @@ impl Client {
 }
 
 impl Shared {
+    /// A refusal as users see it: a secret may be escaped in the body, and is plain in the words that were read from it.
+    fn shown(&self, mut refusal: Refusal) -> Refusal {
+        self.remove_secrets(&mut refusal.message);
+        for named in &mut refusal.named {
+            self.remove_secrets(&mut named.reason);
+        }
+        refusal
+    }
+
     fn remove_secrets(&self, text: &mut String) {
         self.target.login().remove_from(text);
         for login in &self.proxy_logins {

@@ -101,26 +101,33 @@ pub(crate) fn judge(answer: &Answer) -> Result<(), Refusal> {
     })
 }
 
+/// Whether an answer says what it means though the connection was lost before the end of its body: in the header, or in a body that is
+/// whole all the same, or because no line is to blame whatever follows.
+pub(crate) fn is_clear(answer: &Answer) -> bool {
+    let is_whole = || {
+        answer.headers.contains_key(ERROR_HEADER) || serde_json::from_str::<IgnoredAny>(&answer.body).is_ok()
+    };
+    let is_blameless = |refusal: &Refusal| {
+        !matches!(
+            refusal.kind,
+            RefusalKind::PartialWrite | RefusalKind::Unreadable | RefusalKind::Rejected | RefusalKind::Failed
+        )
+    };
+    !answer.status.is_success() && (is_whole() || judge(answer).is_err_and(|refusal| is_blameless(&refusal)))
+}
+
 /// The server's words: from the JSON body, otherwise from the header in which InfluxDB repeats them, otherwise the body as it is.
 pub(crate) fn message(answer: &Answer) -> String {
     let message = AnswerBody::of(&answer.body).message;
     influx_words(answer, message).unwrap_or_else(|| other_words(answer))
 }
 
-/// The words in InfluxDB's own form: `message`, if the body is JSON and has it. A body that was cut is not JSON any more; then the
-/// header has at least the beginning of the words, and so has the body.
+/// The words in InfluxDB's own form: `message`, if the body has it, or what the header repeats of it. The longer of the two, as either
+/// may have been cut.
 fn influx_words(answer: &Answer, message: Option<String>) -> Option<String> {
-    if message.is_some() {
-        return message;
-    }
-    match answer.headers.get(ERROR_HEADER) {
-        Some(error) => Some(String::from_utf8_lossy(error.as_bytes()).into_owned()),
-        None => {
-            let cut = answer.body.strip_prefix(r#"{"error":""#);
-            let is_cut = || serde_json::from_str::<IgnoredAny>(&answer.body).is_err();
-            cut.filter(|_| is_cut()).map(str::to_owned)
-        }
-    }
+    let header = answer.headers.get(ERROR_HEADER);
+    let repeated = header.map(|words| String::from_utf8_lossy(words.as_bytes()).into_owned());
+    message.into_iter().chain(repeated).max_by_key(String::len)
 }
 
 fn other_words(answer: &Answer) -> String {

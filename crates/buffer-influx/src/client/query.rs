@@ -105,9 +105,15 @@ impl Client {
             End::Lost(error) => return Err(ClientError::Unconfirmed(error.into())),
         }
         if answer.status != StatusCode::OK {
-            return Err(refused(response::message(&answer)));
+            // Other successes repeat what they get, and were not cleaned.
+            let mut message = response::message(&answer);
+            self.remove_secrets(&mut message);
+            return Err(refused(message));
         }
-        let Ok(results) = serde_json::from_str::<QueryResults>(&answer.body) else {
+        // Any other server's JSON can be read as one without results.
+        let results = serde_json::from_str::<QueryResults>(&answer.body).ok();
+        let Some(results) = results.filter(|results| !results.results.is_empty() || results.error.is_some())
+        else {
             return Err(refused(
                 "the answer is not what InfluxDB answers to a query; check the URL".to_owned(),
             ));

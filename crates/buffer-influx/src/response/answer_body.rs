@@ -1,6 +1,6 @@
 //! Reads the JSON in which the servers answer, in all the shapes that they give it.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::response::refusal::NamedByNumber;
 
@@ -18,15 +18,38 @@ pub(crate) struct AnswerBody {
 }
 
 impl AnswerBody {
-    /// A body that is not JSON, or JSON of another form, tells nothing.
+    /// A body that is not JSON, or JSON of another form, tells nothing. One that was cut tells what is there.
     pub(crate) fn of(body: &str) -> Self {
-        let Ok(Value::Object(mut body)) = serde_json::from_str(body) else {
+        match serde_json::from_str(body) {
+            Ok(Value::Object(body)) => Self::of_object(body),
+            Ok(_) => Self::default(),
+            Err(error) if error.is_eof() => Self::of_cut(body),
+            Err(_) => Self::default(),
+        }
+    }
+
+    /// Reads the beginning of a body.
+    fn of_cut(body: &str) -> Self {
+        // Half of an escape can't be read: at most five of its six characters.
+        let ends = body.char_indices().rev().map(|(end, _)| end).take(5);
+        let ends = [body.len()].into_iter().chain(ends);
+        let bodies = ends.map(|end| &body[..end]).chain([before_last_comma(body)]);
+        let Some(Value::Object(body)) = { bodies }.find_map(|body| serde_json::from_str(&closed(body)).ok())
+        else {
             return Self::default();
         };
+        let mut answer = Self::of_object(body);
+        if let Some(last) = answer.named.last_mut() {
+            // Its number may go on, and there may be more.
+            *last = NamedByNumber::default();
+        }
+        answer
+    }
+
+    fn of_object(mut body: Map<String, Value>) -> Self {
         // Web frameworks have an `error`, too, such as "Bad Request" from whatever stands in front of the server.
-        let is_a_framework_s = ["status", "statusCode", "timestamp"]
-            .iter()
-            .any(|key| body.contains_key(*key));
+        const FOREIGN: [&str; 5] = ["status", "statusCode", "timestamp", "error_description", "reason"];
+        let is_a_framework_s = FOREIGN.iter().any(|key| body.contains_key(*key));
         if is_a_framework_s && body.contains_key("error") {
             return Self::default();
         }
@@ -63,6 +86,40 @@ impl AnswerBody {
     }
 }
 
+/// A beginning of JSON with an end for the text, the lists and the objects that are open there.
+fn closed(body: &str) -> String {
+    let (mut open, mut in_text) = (Vec::new(), false);
+    for (_, character) in tokens(body) {
+        match character {
+            '"' => in_text = !in_text,
+            '{' => open.push('}'),
+            '[' => open.push(']'),
+            '}' | ']' => _ = open.pop(),
+            _ => {}
+        }
+    }
+    let quote = if in_text { "\"" } else { "" };
+    let ends: String = open.into_iter().rev().collect();
+    format!("{body}{quote}{ends}")
+}
+
+fn before_last_comma(body: &str) -> &str {
+    let last = tokens(body).filter(|(_, character)| *character == ',').last();
+    last.map_or("", |(at, _)| &body[..at])
+}
+
+/// The characters that mean something in JSON, with their places: those of texts are left out, except for the quotes around them.
+fn tokens(body: &str) -> impl Iterator<Item = (usize, char)> {
+    let (mut in_text, mut escaped) = (false, false);
+    body.char_indices().filter(move |(_, character)| {
+        let begins_escape = in_text && !escaped && *character == '\\';
+        let is_escaped = std::mem::replace(&mut escaped, begins_escape);
+        let is_quote = *character == '"' && !is_escaped;
+        in_text ^= is_quote;
+        is_quote || !in_text
+    })
+}
+
 /// An entry that names no line is kept beside those that do, or the lines that are named would pass for all. If no entry names one,
 /// the list tells nothing.
 fn all_named_by_number(lines: &[Value]) -> Vec<NamedByNumber> {
@@ -73,23 +130,37 @@ fn all_named_by_number(lines: &[Value]) -> Vec<NamedByNumber> {
     named.into_iter().map(Option::unwrap_or_default).collect()
 }
 
+/// Stands behind the number of a line in the text of products on version 3's engine.
+pub(crate) const BEHIND_NUMBER: &str = " (1-based): ";
+
 /// Reads `error parsing line N (1-based): reason`: products on version 3's engine say one in each line of their text.
 fn named_in_text(message: &str) -> Vec<NamedByNumber> {
-    const BEHIND_NUMBER: &str = " (1-based): ";
     // Within quotes, such as in a field's key, these words could be anybody's.
-    let is_own = |(before, _): (&str, &str)| !before.contains(['"', '\'']);
+    let is_quote = |character: char| matches!(character, '"' | '\'');
+    let is_own = |(before, _): (&str, &str)| !before.contains(is_quote);
     if !message.split_once(BEHIND_NUMBER).is_some_and(is_own) {
         return Vec::new();
     }
-    let lines = message.lines().filter_map(|line| line.split_once(BEHIND_NUMBER));
-    let named = lines.map(|(before, reason)| NamedByNumber {
-        number: before
-            .rsplit_once("line ")
-            .and_then(|(_, number)| number.parse().ok()),
-        shown: String::new(),
-        reason: reason.to_owned(),
-    });
-    named.collect()
+    let mut is_quoted = false;
+    let mut named = Vec::new();
+    for line in message.lines() {
+        if let Some((before, reason)) = line.split_once(BEHIND_NUMBER) {
+            let number = before
+                .rsplit_once("line ")
+                .and_then(|(_, number)| number.parse().ok());
+            named.push(match is_quoted {
+                false => NamedByNumber {
+                    number,
+                    shown: String::new(),
+                    reason: reason.to_owned(),
+                },
+                // A reason may repeat a key with line breaks, or have an apostrophe. It is left open which line is meant.
+                true => NamedByNumber::default(),
+            });
+        }
+        is_quoted ^= line.matches(is_quote).count() % 2 == 1;
+    }
+    named
 }
 
 /// An entry that is not an object, or has no reason, names no line.
@@ -146,7 +217,19 @@ mod tests {
             (r#""no""#, None),
             ("", None),
             ("<html>", None),
-            (r#"{"error":"no"#, None),
+            (r#"{"error":"no"#, Some("no")),
+            (r#"{"error":"no\"#, Some("no")),
+            (r#"{"error":"no\u00"#, Some("no")),
+            (r#"{"error":"no \"x"#, Some("no \"x")),
+            (r#"{"code":"invalid","message":"no"#, Some("no")),
+            (
+                r#"{"error":"no","data":[{"line_number":2,"error_mess"#,
+                Some("no"),
+            ),
+            (r#"{"error":"no","data":"#, Some("no")),
+            (r#"{"error":"no","statusCode":400,"message":"no"#, None),
+            (r#"{"error"#, None),
+            ("{", None),
         ] {
             assert_eq!(AnswerBody::of(body).message.as_deref(), message, "{body}");
         }
@@ -204,6 +287,25 @@ mod tests {
     }
 
     #[test]
+    fn of_an_answer_that_was_cut_the_last_line_is_left_open() {
+        let body = r#"{"error":"no","data":[{"error_message":"no","line_number":2},{"error_message":"{]","line_number":3},{"error_message":"no","line_number":45}]}"#;
+        let all = AnswerBody::of(body).named;
+        assert_eq!(all.len(), 3);
+        let places = |end: usize| AnswerBody::of(&body[..end]).named;
+        for end in 0..body.len() {
+            let named = places(end);
+            let (last, whole) = named.split_last().unwrap_or((&all[2], &[]));
+            assert_eq!(whole, &all[..whole.len()], "{}", &body[..end]);
+            assert!(
+                named.is_empty() || *last == NamedByNumber::default(),
+                "{}",
+                &body[..end]
+            );
+        }
+        assert_eq!(places(body.len() - 2).len(), 3);
+    }
+
+    #[test]
     fn the_lines_that_the_text_names_are_found() {
         let two = vec![
             named(Some(2), "", "no, line 7 (1-based): no"),
@@ -225,6 +327,14 @@ mod tests {
             (
                 r"error parsing line two (1-based): no",
                 vec![named(None, "", "no")],
+            ),
+            (
+                r"error parsing line 2 (1-based): column 'a\nerror parsing line 1 (1-based): y' is no\nerror parsing line 4 (1-based): no",
+                vec![
+                    named(Some(2), "", "column 'a"),
+                    NamedByNumber::default(),
+                    named(Some(4), "", "no"),
+                ],
             ),
             (r#"unable to parse 'm s=\"line 2 (1-based): \"': no"#, vec![]),
             (

@@ -2,6 +2,7 @@
 
 use reqwest::StatusCode;
 
+use crate::response::answer_body::BEHIND_NUMBER;
 use crate::response::refusal::RefusalKind;
 
 /// What the kind of a refusal is read from.
@@ -43,6 +44,11 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     let (head, repeats) = match message.split_once("unable to parse '") {
         Some((head, _)) if is_influx => (head, true),
         _ => (message, false),
+    };
+    // What follows a number is about that line, and may repeat it.
+    let head = match head.split_once(BEHIND_NUMBER) {
+        Some((before, _)) if names_lines => before,
+        _ => head,
     };
     // Anything else may be the page of another server, which may repeat the lines: there only what it begins with counts.
     let says = |words: &[&str]| {
@@ -115,6 +121,10 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     let blames_lines = matches!(status.as_u16(), 400 | 422);
     if wrapped && blames_lines && !says(&["line protocol", "catalog update error", "column type mismatch"]) {
         return Some(RefusalKind::Failed);
+    }
+    // The body broke on its way to InfluxDB 1, behind something that has cut or unpacked it.
+    if in_form && begins(&["unexpected EOF", "gzip: ", "flate: "]) {
+        return Some(RefusalKind::Busy);
     }
     if begins(&["Authorization header was malformed"]) {
         return Some(RefusalKind::Unauthorized);
