@@ -37,9 +37,10 @@ pub(crate) fn encode(
 ) -> Result<Line, PointError> {
     let encode_by = |scratch: &mut String| {
         scratch.clear();
+        let line = push_point(scratch, point, default_tags, rules).map(|()| Line::new(scratch.as_str()));
+        scratch.clear();
         scratch.shrink_to(SCRATCH_BYTES);
-        push_point(scratch, point, default_tags, rules)?;
-        Ok(Line::new(scratch.as_str()))
+        line
     };
     SCRATCH
         .try_with(|scratch| encode_by(&mut scratch.borrow_mut()))
@@ -177,4 +178,24 @@ fn push_timestamp(line: &mut String, nanoseconds: i128, rules: &Rules) -> Result
     line.push(' ');
     line.push_str(itoa::Buffer::new().format(stored));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::dialect::Dialect;
+
+    #[test]
+    fn what_only_a_large_point_needed_is_given_back() {
+        let rules = Rules::new(Dialect::VictoriaMetrics);
+        let encode_text = |bytes| {
+            let point = Point::new("m").field("v", "x".repeat(bytes));
+            encode(&point.timestamp_ns(1_000_000), &[], &rules)
+        };
+        let kept = || SCRATCH.with_borrow(String::capacity);
+        assert!(encode_text(100_000).is_ok());
+        assert!(kept() <= SCRATCH_BYTES);
+        assert!(encode_text(1_000_000).is_err());
+        assert!(kept() <= SCRATCH_BYTES);
+    }
 }
