@@ -48,7 +48,8 @@ impl TrafficSink {
         }
     }
 
-    /// The start of the window is the stamp: together with the key it is unique, so a line that is written twice is stored once.
+    /// The start of the window is the stamp: it names the delta together with the key, so a line that is written twice is stored once.
+    /// In a chart it is only near the truth.
     fn line(&self, count: &Count<Traffic>) -> Result<Line, PointError> {
         let Traffic {
             medium,
