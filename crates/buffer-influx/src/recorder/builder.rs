@@ -233,13 +233,11 @@ impl RecorderBuilder {
 
     /// The interval and its jitter, checked.
     fn interval(&self) -> Result<(Duration, Duration), BuildError> {
-        for (setting, is_zero, least) in [
-            ("flush_interval", self.flush_interval.is_zero(), "a millisecond"),
-            ("series_limit", self.series_limit == 0, "one"),
-        ] {
-            if is_zero {
-                return Err(BuildError::Zero { setting, least });
-            }
+        if self.flush_interval.is_zero() {
+            return Err(BuildError::Zero {
+                setting: "flush_interval",
+                least: "a millisecond",
+            });
         }
         let jitter = self.flush_jitter.unwrap_or(self.flush_interval / 5);
         for (setting, duration) in [("flush_interval", self.flush_interval), ("flush_jitter", jitter)] {
@@ -255,6 +253,10 @@ impl RecorderBuilder {
 
     /// The checked registry, and what is left for the buffer.
     fn registry(self) -> Result<(Registry, WriterBuilder), RecorderBuildError> {
+        if self.series_limit == 0 {
+            let (setting, least) = ("series_limit", "1");
+            return Err(BuildError::Zero { setting, least }.into());
+        }
         let quantile = |quantile: f64| match (0.0..=1.0).contains(&quantile) {
             true => Ok(Quantile {
                 value: quantile,
