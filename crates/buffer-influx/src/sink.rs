@@ -125,12 +125,11 @@ impl InfluxSink {
                 .write_all(part.iter().map(|index| &batch[*index]))
                 .await
             {
-                Ok(()) if part.len() == batch.len() => {
-                    attempt.wrote(bytes_of(batch, &part));
-                    return Ok(());
-                }
                 Ok(()) => {
                     attempt.wrote(bytes_of(batch, &part));
+                    if part.len() == batch.len() {
+                        return Ok(());
+                    }
                     deliver(batch, &part);
                     pace.settled(part.len());
                     continue;
