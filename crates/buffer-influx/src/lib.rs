@@ -37,6 +37,8 @@
 //! * With the feature `recorder`, `InfluxRecorder` makes points of what an application counts and measures through the facade of the
 //!   crate `metrics`.
 
+#![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod caught;
 mod client;
 mod connections;
