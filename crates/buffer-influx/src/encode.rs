@@ -110,7 +110,7 @@ fn push_tags<'a, T: Iterator<Item = (&'a str, &'a str)>>(
                 element: Element::TagKey,
             });
         }
-        if rules.dialect.is_name(&written_key) {
+        if rules.dialect.renames_series(&written_key) {
             return Err(PointError::NameTag);
         }
         check_name(Element::TagKey, &written_key, rules)?;

@@ -93,7 +93,7 @@ impl Dialect {
     }
 
     /// Whether the tag `key` would replace the name of the series.
-    pub(crate) fn is_name(self, key: &str) -> bool {
+    pub(crate) fn renames_series(self, key: &str) -> bool {
         self == Self::VictoriaMetrics && key == SERIES_NAME
     }
 

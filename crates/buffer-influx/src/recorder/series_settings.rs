@@ -87,7 +87,7 @@ impl SeriesSettings {
         let mut labels: Vec<Label> = Vec::new();
         for label in key.labels() {
             let (key, value) = (cleaned(label.key()), cleaned(label.value()));
-            let is_reserved = key == "time" || self.encoder.dialect().is_name(&key);
+            let is_reserved = key == "time" || self.encoder.dialect().renames_series(&key);
             let key = if is_reserved {
                 format!("{key}_").into()
             } else {
