@@ -62,6 +62,7 @@ pub struct UdpWriter {
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct UdpWriterBuilder {
     target: Udp,

@@ -28,6 +28,7 @@ use crate::writer::meter::{Meter, Metered};
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct WriterBuilder {
     encoder: Encoder,
