@@ -98,7 +98,7 @@ pub use crate::writer::builder::WriterBuilder;
 pub use crate::writer::write_point_error::{
     TryWritePointError, WritePointBlockingError, WritePointError, WriteSyncError,
 };
-pub use crate::writer::{Stats, Writer};
+pub use crate::writer::{Writer, WriterStats};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -64,7 +64,7 @@ pub struct Writer {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Stats {
+pub struct WriterStats {
     /// Batches handed to the sink, each counted once for each attempt.
     pub writes: u64,
     /// Attempts that ended with an error of the sink, or were cut off. An attempt in which single lines were refused and the others
@@ -282,13 +282,13 @@ impl Writer {
     }
 
     /// What the writer has done so far.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> WriterStats {
         let Meter {
             writes,
             errors,
             bytes,
         } = &*self.meter;
-        Stats {
+        WriterStats {
             writes: writes.load(Relaxed),
             errors: errors.load(Relaxed),
             bytes: bytes.load(Relaxed),
