@@ -35,13 +35,13 @@ impl Refusal {
     /// ```
     /// use buffer_influx::{Refusal, RefusalKind};
     ///
-    /// assert!(Refusal::of_answer(204, None, "").is_none());
+    /// assert!(Refusal::from_answer(204, None, "").is_none());
     /// let body = r#"{"error":"partial write: points beyond retention policy dropped=2"}"#;
-    /// let refusal = Refusal::of_answer(400, None, body).ok_or("taken")?;
+    /// let refusal = Refusal::from_answer(400, None, body).ok_or("taken")?;
     /// assert_eq!(refusal.kind(), RefusalKind::PartialWrite);
     /// # Ok::<(), &str>(())
     /// ```
-    pub fn of_answer(status: u16, retry_after: Option<&str>, body: &str) -> Option<Self> {
+    pub fn from_answer(status: u16, retry_after: Option<&str>, body: &str) -> Option<Self> {
         let mut headers = HeaderMap::new();
         if let Some(Ok(after)) = retry_after.map(HeaderValue::from_str) {
             headers.insert(RETRY_AFTER, after);

@@ -13,7 +13,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let mut parts = text.splitn(3, DIVIDER);
     let status = parts.next().and_then(|status| status.parse().ok()).unwrap_or(400);
     let (retry_after, body) = (parts.next(), parts.next().unwrap_or_default());
-    let Some(refusal) = Refusal::of_answer(status, retry_after, body) else {
+    let Some(refusal) = Refusal::from_answer(status, retry_after, body) else {
         return;
     };
     assert!(refusal.to_string().len() < 3_000);

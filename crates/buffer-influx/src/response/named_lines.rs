@@ -27,7 +27,7 @@ impl Refusal {
     /// let encoder = Encoder::new(Dialect::Influx1);
     /// let line = |n: i64| encoder.encode(&Point::new("m").field("v", n).timestamp_ns(n));
     /// let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': no dropped=0"}"#;
-    /// let refusal = Refusal::of_answer(400, None, body).ok_or("taken")?;
+    /// let refusal = Refusal::from_answer(400, None, body).ok_or("taken")?;
     /// assert_eq!(refusal.named_lines(&[line(0)?, line(1)?]), [(1, "no")]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
