@@ -23,10 +23,10 @@ use thiserror::Error;
 /// # drop(builder);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("line {number} of {of} was refused with status {status}: {reason:.400}")]
+#[error("line {number} of {lines} was refused with status {status}: {reason:.400}")]
 pub struct RejectedLine {
     pub(crate) number: usize,
-    pub(crate) of: usize,
+    pub(crate) lines: usize,
     pub(crate) status: u16,
     /// Shared by all lines that the same words are about.
     pub(crate) reason: Arc<str>,
@@ -39,8 +39,8 @@ impl RejectedLine {
     }
 
     /// The number of lines in the batch.
-    pub fn of(&self) -> usize {
-        self.of
+    pub fn lines(&self) -> usize {
+        self.lines
     }
 
     /// The HTTP status of the answer.

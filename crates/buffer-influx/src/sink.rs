@@ -300,7 +300,7 @@ fn reject(batch: &mut Batch<Line>, index: usize, refusal: &Refusal, reason: Arc<
     attempt.rejected(refusal.kind());
     let cause = RejectedLine {
         number: index + 1,
-        of: batch.len(),
+        lines: batch.len(),
         status: refusal.status(),
         reason,
     };

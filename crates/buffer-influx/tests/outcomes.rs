@@ -133,7 +133,7 @@ async fn one_bad_point_among_5_000_costs_itself_and_is_named_on_every_target() {
         let (requests, reports) = write(target, how, POINTS, |n| n == BAD).await;
         assert!(requests <= requests_at_most, "{how:?}: {requests}");
         let [report] = &reports[..] else { panic!("{how:?}") };
-        assert_eq!((report.number(), report.of()), (BAD + 1, POINTS), "{how:?}");
+        assert_eq!((report.number(), report.lines()), (BAD + 1, POINTS), "{how:?}");
         assert!(report.reason().contains("it is bad"), "{how:?}: {report}");
         assert!(report.status() >= 400 || report.status() == 201, "{how:?}");
     }

@@ -53,7 +53,7 @@ async fn a_line_of_a_conflicting_type_costs_itself_and_the_rest_of_its_batch_is_
         panic!()
     };
     assert_eq!(
-        (line.as_str(), cause.number(), cause.of()),
+        (line.as_str(), cause.number(), cause.lines()),
         ("m v=true 3333", 3_334, 5_000)
     );
     assert!(cause.reason().contains("field type conflict"), "{cause}");
