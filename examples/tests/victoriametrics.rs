@@ -284,7 +284,7 @@ async fn points_are_sent_in_datagrams_and_stored() {
         writer.write(point(n)).await.unwrap();
     }
     let summary = writer.close().await;
-    assert_eq!((summary.sent.sent, summary.unsent.len()), (POINTS as u64, 0));
+    assert_eq!((summary.points.sent, summary.unsent.len()), (POINTS as u64, 0));
     // The server stores datagrams after a while; if it never does, the test program is stopped.
     while server.values().len() != POINTS as usize {
         sleep(Duration::from_millis(20)).await;

@@ -137,7 +137,7 @@ const BATCH_SIZE: usize = 500;
 ///
 /// async fn stop(writer: &UdpWriter) -> String {
 ///     let summary = writer.close().await;
-///     format!("{} points sent, {} left", summary.sent.sent, summary.unsent.len())
+///     format!("{} points sent, {} left", summary.points.sent, summary.unsent.len())
 /// }
 /// ```
 #[derive(Debug)]
@@ -145,7 +145,7 @@ const BATCH_SIZE: usize = 500;
 #[non_exhaustive]
 pub struct UdpSummary {
     /// What became of all points; nothing is pending.
-    pub sent: Sent,
+    pub points: Sent,
     /// The lines that the drain's deadline left over. If several callers wait for one close, the first to be answered gets them.
     pub unsent: Vec<Line>,
 }
@@ -326,7 +326,7 @@ impl From<Summary<Line>> for UdpSummary {
     /// The sink has nothing to close, so it has no error.
     fn from(summary: Summary<Line>) -> Self {
         Self {
-            sent: summary.ledger.into(),
+            points: summary.ledger.into(),
             unsent: summary.undelivered,
         }
     }

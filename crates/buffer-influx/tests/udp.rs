@@ -57,8 +57,8 @@ async fn lines_are_packed_into_datagrams_and_none_is_split() {
         }
     }
     assert_eq!(received_lines, expected);
-    let UdpSummary { sent, unsent, .. } = writer.close().await;
-    assert_eq!((sent.sent, unsent.len()), (POINTS as u64, 0));
+    let UdpSummary { points, unsent, .. } = writer.close().await;
+    assert_eq!((points.sent, unsent.len()), (POINTS as u64, 0));
 }
 
 #[tokio::test]
@@ -169,8 +169,8 @@ async fn what_nobody_listens_for_is_sent_and_not_called_delivered() {
     for n in 0..50 {
         writer.write(point(n)).await.expect("a good point");
     }
-    let UdpSummary { sent, unsent, .. } = writer.close().await;
-    assert_eq!((sent.sent, sent.dropped.total(), unsent.len()), (50, 0, 0));
+    let UdpSummary { points, unsent, .. } = writer.close().await;
+    assert_eq!((points.sent, points.dropped.total(), unsent.len()), (50, 0, 0));
     assert_eq!(writer.sent().sent, 50);
     let text = format!("{:?}", writer.sent());
     assert!(text.contains("sent") && !text.contains("delivered"), "{text}");
@@ -208,8 +208,8 @@ async fn points_are_held_while_the_host_is_not_found() {
     writer.write(point(1)).await.expect("a good point");
     assert_eq!(writer.flush_within(Duration::from_millis(1)).await.pending, 1);
     assert!(!writer.is_closed());
-    let UdpSummary { sent, unsent, .. } = writer.close().await;
-    assert_eq!((sent.sent, sent.returned, sent.dropped.total()), (0, 1, 0));
+    let UdpSummary { points, unsent, .. } = writer.close().await;
+    assert_eq!((points.sent, points.returned, points.dropped.total()), (0, 1, 0));
     assert_eq!(unsent[0].as_str(), "m v=1i 1");
     assert!(writer.is_closed());
     assert!(
@@ -234,7 +234,7 @@ async fn a_line_that_is_built_is_sent_as_a_point_is() {
     writer.try_write_line(line(2)).expect("room");
     assert_eq!(writer.flush().await.sent, 2);
     assert_eq!(received(&listener), "m v=1i 1\nm v=2i 2");
-    assert_eq!(writer.close_within(Duration::from_secs(10)).await.sent.sent, 2);
+    assert_eq!(writer.close_within(Duration::from_secs(10)).await.points.sent, 2);
     assert_eq!(writer.buffer().ledger().delivered, 2);
 }
 

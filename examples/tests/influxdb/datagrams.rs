@@ -23,7 +23,7 @@ async fn points_are_sent_in_datagrams_and_stored() {
             writer.write(point).await.unwrap();
         }
         let summary = writer.close().await;
-        assert_eq!((summary.sent.sent, summary.unsent.len()), (POINTS as u64, 0));
+        assert_eq!((summary.points.sent, summary.unsent.len()), (POINTS as u64, 0));
         let query = format!("SELECT count(v) FROM {measurement}");
         // The server stores datagrams after a while; should it never, the test program is stopped.
         while server.query("udp", &query).first().map(crate::number) != Some(POINTS as u64) {
