@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use buffer_influx::{Dialect, Element, Encoder, FieldValue, Line, Point, PointError};
+use buffer_influx::{Dialect, Element, Encoder, FieldValue, FieldValueRef, Line, Point, PointError};
 
 fn encode(point: &Point) -> Result<Line, PointError> {
     Encoder::new(Dialect::Influx1).encode(point)
@@ -118,6 +118,27 @@ fn numbers_keep_their_type_and_their_last_digit() {
     assert_eq!(
         (field(true), field(false)),
         ("true".to_owned(), "false".to_owned())
+    );
+}
+
+#[test]
+fn a_length_is_a_field_of_64_bits() {
+    assert_eq!(field([1, 2].len()), "2i");
+    assert_eq!(
+        FieldValue::from(usize::MAX),
+        FieldValue::Unsigned(usize::MAX as u64)
+    );
+    assert_eq!(
+        FieldValue::from(isize::MIN),
+        FieldValue::Integer(isize::MIN as i64)
+    );
+    assert_eq!(
+        FieldValueRef::from(usize::MAX),
+        FieldValueRef::Unsigned(usize::MAX as u64)
+    );
+    assert_eq!(
+        FieldValueRef::from(isize::MIN),
+        FieldValueRef::Integer(isize::MIN as i64)
     );
 }
 

@@ -85,6 +85,27 @@ value_from! {
     String from &'a str;
 }
 
+/// Their size depends on the target, so no conversion of the standard library makes 64 bits of them. None has more.
+macro_rules! value_from_lengths {
+    ($($value:ty),+) => {$(
+        impl From<usize> for $value {
+            #[inline]
+            fn from(value: usize) -> Self {
+                Self::Unsigned(value as u64)
+            }
+        }
+
+        impl From<isize> for $value {
+            #[inline]
+            fn from(value: isize) -> Self {
+                Self::Integer(value as i64)
+            }
+        }
+    )+};
+}
+
+value_from_lengths!(FieldValue, FieldValueRef<'_>);
+
 impl<'a> From<&'a String> for FieldValueRef<'a> {
     #[inline]
     fn from(text: &'a String) -> Self {
