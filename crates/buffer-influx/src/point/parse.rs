@@ -178,6 +178,14 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_the_byte_of_the_body_at_which_reading_stopped() {
+        let body = "m v=1\nm,t v=1";
+        let error = Point::parse_lines(body, Precision::Nanoseconds).unwrap_err();
+        assert_eq!(&body[..error.at()], "m v=1\nm,t");
+        assert_eq!(error.problem(), "a tag's key has no `=` behind it");
+    }
+
+    #[test]
     fn a_stamp_is_read_in_its_unit_and_refused_when_no_server_stores_it() {
         use crate::{Dialect, Encoder, PointError};
         for (precision, scale) in [

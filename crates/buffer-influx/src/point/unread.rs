@@ -15,12 +15,25 @@ use crate::point::precision::Precision;
 ///
 /// let error: ParseLineError = "m,t=a v=x 1".parse::<Point>().unwrap_err();
 /// assert_eq!(error.to_string(), "the line can't be read at byte 8: a field has no value that can be read");
+/// assert_eq!((error.at(), error.problem()), (8, "a field has no value that can be read"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the line can't be read at byte {at}: {problem}")]
 pub struct ParseLineError {
     at: usize,
     problem: &'static str,
+}
+
+impl ParseLineError {
+    /// The byte at which reading stopped, from 0.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What is wrong there.
+    pub fn problem(&self) -> &'static str {
+        self.problem
+    }
 }
 
 /// What is not read yet.
