@@ -200,7 +200,10 @@ async fn each_caller_of_write_sync_gets_the_answer_for_its_own_point() {
     assert!(matches!(refused, WriteSyncError::Invalid { .. }), "{refused:?}");
     let _ = writer.close().await;
     let refused = writer.write_sync(good(4)).await.expect_err("closed");
-    assert!(matches!(refused, WriteSyncError::Closed(point) if *point == good(4)));
+    assert!(matches!(refused, WriteSyncError::Closed(_)), "{refused:?}");
+    assert_eq!(refused.into_point(), Some(good(4)));
+    let not_stored = two.expect_err("it was accepted");
+    assert_eq!(not_stored.into_point(), None);
 }
 
 #[tokio::test]

@@ -203,3 +203,13 @@ impl WritePointBlockingError {
         }
     }
 }
+
+impl WriteSyncError {
+    /// The point, unless it was accepted.
+    pub fn into_point(self) -> Option<Point> {
+        match self {
+            Self::Invalid { point, reason: _ } | Self::Oversized(point) | Self::Closed(point) => Some(*point),
+            Self::NotStored(_) => None,
+        }
+    }
+}
