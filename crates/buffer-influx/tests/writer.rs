@@ -111,6 +111,24 @@ async fn a_closed_writer_hands_points_back() {
 }
 
 #[tokio::test]
+async fn what_is_in_a_point_that_is_refused_is_not_shown() {
+    let server = ScriptedServer::new([]);
+    let writer = writer(&server);
+    let invalid = "Err(Invalid { reason: NoFields, .. })";
+    assert_eq!(format!("{:?}", writer.write(bad()).await), invalid);
+    assert_eq!(format!("{:?}", writer.try_write(bad())), invalid);
+    assert_eq!(format!("{:?}", writer.write_sync(bad()).await), invalid);
+    assert_eq!(format!("{:?}", writer.write_blocking(bad())), invalid);
+    let _ = writer.close().await;
+    let closed = "Err(Closed(..))";
+    assert_eq!(format!("{:?}", writer.write(good(1)).await), closed);
+    assert_eq!(format!("{:?}", writer.try_write(good(1))), closed);
+    assert_eq!(format!("{:?}", writer.write_sync(good(1)).await), closed);
+    let blocking = thread::spawn(move || writer.write_blocking(good(1)));
+    assert_eq!(format!("{:?}", blocking.join().expect("no panic")), closed);
+}
+
+#[tokio::test]
 async fn a_full_writer_hands_points_back() {
     let server = ScriptedServer::new([]);
     let client = client(&server);

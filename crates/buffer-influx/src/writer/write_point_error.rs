@@ -1,5 +1,7 @@
 //! What the writers answer when they refuse a point, which is handed back.
 
+use std::fmt;
+
 use buffer_core::NotDelivered;
 use thiserror::Error;
 
@@ -22,7 +24,7 @@ use crate::point::point_error::PointError;
 ///     }
 /// }
 /// ```
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum WritePointError {
     /// The point can't be written.
@@ -58,7 +60,7 @@ pub enum WritePointError {
 ///     }
 /// }
 /// ```
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum TryWritePointError {
     /// The point can't be written.
@@ -98,7 +100,7 @@ pub enum TryWritePointError {
 ///     }
 /// }
 /// ```
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum WritePointBlockingError {
     /// The point can't be written.
@@ -143,7 +145,7 @@ pub enum WritePointBlockingError {
 ///     }
 /// }
 /// ```
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum WriteSyncError {
     /// The point can't be written.
@@ -212,4 +214,41 @@ impl WriteSyncError {
             Self::NotStored(_) => None,
         }
     }
+}
+
+/// `Debug` that names the refusal and its reason, and not the point: it may be large, and what it holds stays out of logs.
+macro_rules! debug_without_point {
+    ($($error:ident: $($variant:ident),+;)+) => {$(
+        impl fmt::Debug for $error {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    Self::Invalid { point: _, reason } => fmt_invalid(reason, f),
+                    $(Self::$variant(_) => f.write_str(concat!(stringify!($variant), "(..)")),)+
+                }
+            }
+        }
+    )+};
+}
+
+debug_without_point! {
+    WritePointError: Oversized, Closed;
+    TryWritePointError: Full, Oversized, Closed;
+    WritePointBlockingError: Oversized, Closed, InsideRuntime;
+}
+
+impl fmt::Debug for WriteSyncError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid { point: _, reason } => fmt_invalid(reason, f),
+            Self::Oversized(_) => f.write_str("Oversized(..)"),
+            Self::Closed(_) => f.write_str("Closed(..)"),
+            Self::NotStored(why) => f.debug_tuple("NotStored").field(why).finish(),
+        }
+    }
+}
+
+fn fmt_invalid(reason: &PointError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.debug_struct("Invalid")
+        .field("reason", reason)
+        .finish_non_exhaustive()
 }
