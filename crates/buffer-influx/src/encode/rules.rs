@@ -14,10 +14,11 @@ use crate::encode::dialect::Dialect;
 /// assert_eq!(encoder.encode(&point)?.as_str(), "m b=1i 7");
 /// # Ok::<(), buffer_influx::PointError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NonFinite {
     /// The point is refused.
+    #[default]
     Refuse,
     /// The field is left out; a point that has only such fields is refused.
     LeaveOut,
@@ -38,10 +39,11 @@ pub enum NonFinite {
 /// assert_eq!(encoder.encode(&point)?.as_str(), "twolines v=1i 7");
 /// # Ok::<(), buffer_influx::PointError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ControlCharacters {
     /// Line breaks and tabs become `\n`, `\r` and `\t`, two characters each; with any other the point is refused.
+    #[default]
     Escape,
     /// They are left out.
     Remove,
@@ -61,10 +63,11 @@ pub enum ControlCharacters {
 /// assert_eq!(encoder.encode(&point)?.as_str(), "m,drive=C: v=1i 7");
 /// # Ok::<(), buffer_influx::PointError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TrailingBackslash {
     /// The point is refused.
+    #[default]
     Refuse,
     /// They are left out.
     Trim,
@@ -82,10 +85,11 @@ pub enum TrailingBackslash {
 /// assert_eq!(encoder.encode(&point)?.as_str(), "m v=9223372036854775807i 7");
 /// # Ok::<(), buffer_influx::PointError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LargeUnsigned {
     /// The point is refused.
+    #[default]
     Refuse,
     /// It becomes `i64::MAX`.
     Clamp,
@@ -109,10 +113,10 @@ impl Rules {
     pub(crate) fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
-            non_finite: NonFinite::Refuse,
-            control_characters: ControlCharacters::Escape,
-            trailing_backslash: TrailingBackslash::Refuse,
-            large_unsigned: LargeUnsigned::Refuse,
+            non_finite: NonFinite::default(),
+            control_characters: ControlCharacters::default(),
+            trailing_backslash: TrailingBackslash::default(),
+            large_unsigned: LargeUnsigned::default(),
             longest_line: dialect.longest_line(),
             earliest: dialect.earliest(),
         }

@@ -19,10 +19,11 @@ use crate::recorder::metric_fields::{COUNT, DELTA, GAUGE, MAX, MIN, SUM, TOTAL};
 /// let builder = InfluxRecorder::builder(Encoder::new(Dialect::Influx1)).counters(Counters::Totals);
 /// # drop(builder);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Counters {
     /// What was counted since the last point, in the field `delta`: the sum of the points is the count.
+    #[default]
     Deltas,
     /// What was counted since the program began, in the field `total`, which starts again with each run.
     Totals,
@@ -38,10 +39,11 @@ pub enum Counters {
 /// let builder = InfluxRecorder::builder(Encoder::new(Dialect::Influx1)).gauges(Gauges::Always);
 /// # drop(builder);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Gauges {
     /// In the intervals in which they changed.
+    #[default]
     WhenChanged,
     /// In every interval, from when they are first set until they are forgotten: a gauge is forgotten when nobody holds a handle to
     /// it and it was not set for the recorder's `idle_timeout`. The recorder does not rest meanwhile.
