@@ -62,7 +62,7 @@ mod writer;
 pub use crate::client::body::Gzip;
 pub use crate::client::builder::ClientBuilder;
 pub use crate::client::error::{ClientError, WriteError};
-pub use crate::client::query_result::{Message, QueryResult, QueryResults, Series};
+pub use crate::client::query_result::{QueryMessage, QueryResult, QueryResults, QuerySeries};
 pub use crate::client::{Client, Pong};
 pub use crate::encode::dialect::Dialect;
 pub use crate::encode::rules::{ControlCharacters, LargeUnsigned, NonFinite, TrailingBackslash};

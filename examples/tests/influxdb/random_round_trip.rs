@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use buffer_influx::{FieldValue, Series, V1, WritePointError};
+use buffer_influx::{FieldValue, QuerySeries, V1, WritePointError};
 use serde_json::Value;
 
 use crate::random_points::{self, RandomPoints, Stored};
@@ -86,7 +86,7 @@ fn is(value: &FieldValue, found: &Value) -> bool {
     }
 }
 
-fn add_rows(rows: &mut Rows<Value>, series: &Series) {
+fn add_rows(rows: &mut Rows<Value>, series: &QuerySeries) {
     let tags: BTreeMap<String, String> = series
         .tags
         .iter()

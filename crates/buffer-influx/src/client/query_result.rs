@@ -49,10 +49,10 @@ pub struct QueryResult {
     pub statement_id: u64,
     /// The series that were found; empty if there are none, or if the statement is of a kind that finds none.
     #[serde(default)]
-    pub series: Vec<Series>,
+    pub series: Vec<QuerySeries>,
     /// What else the server has to say, such as a warning.
     #[serde(default)]
-    pub messages: Vec<Message>,
+    pub messages: Vec<QueryMessage>,
     /// Whether the server has left out more that would follow.
     #[serde(default)]
     pub partial: bool,
@@ -66,16 +66,16 @@ pub struct QueryResult {
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::Series;
+/// use buffer_influx::QuerySeries;
 ///
 /// /// The greatest value of a column.
-/// fn greatest(series: &Series, column: &str) -> Option<f64> {
+/// fn greatest(series: &QuerySeries, column: &str) -> Option<f64> {
 ///     series.column(column).filter_map(|value| value.as_f64()).reduce(f64::max)
 /// }
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Series {
+pub struct QuerySeries {
     /// The measurement.
     #[serde(default)]
     pub name: String,
@@ -98,15 +98,15 @@ pub struct Series {
 /// # Examples
 ///
 /// ```
-/// use buffer_influx::Message;
+/// use buffer_influx::QueryMessage;
 ///
-/// let message: Message = serde_json::from_str(r#"{"level":"warning","text":"deprecated"}"#)?;
+/// let message: QueryMessage = serde_json::from_str(r#"{"level":"warning","text":"deprecated"}"#)?;
 /// assert_eq!(message.level, "warning");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Message {
+pub struct QueryMessage {
     /// Its level, such as `warning`.
     #[serde(default)]
     pub level: String,
@@ -117,7 +117,7 @@ pub struct Message {
 
 impl QueryResults {
     /// The series of all statements.
-    pub fn series(&self) -> impl Iterator<Item = &Series> {
+    pub fn series(&self) -> impl Iterator<Item = &QuerySeries> {
         self.results.iter().flat_map(|result| &result.series)
     }
 }
@@ -128,7 +128,7 @@ impl QueryResult {
     }
 }
 
-impl Series {
+impl QuerySeries {
     /// The values of the column `name`, row by row; nothing if there is no such column.
     pub fn column(&self, name: &str) -> impl Iterator<Item = &Value> {
         let index = self.columns.iter().position(|column| column == name);
