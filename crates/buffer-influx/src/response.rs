@@ -479,11 +479,62 @@ mod tests {
 
     #[test]
     fn every_kind_of_refusal_says_what_to_do() {
-        let refusal = judge(&answer(503, &[], "queue full")).expect_err("busy");
-        assert_eq!(
-            refusal.to_string(),
-            "the server answered 503: queue full; write the lines again later"
-        );
+        use RefusalKind::*;
+        let rows = [
+            (
+                PartialWrite,
+                (
+                    400,
+                    r#"{"error":"partial write: points beyond retention policy dropped=2"}"#,
+                ),
+                "400: partial write: points beyond retention policy dropped=2; the lines that it does not complain of are stored",
+            ),
+            (
+                Unreadable,
+                (400, r#"{"error":"unable to parse 'bad': missing fields"}"#),
+                "400: unable to parse 'bad': missing fields; leave these lines out and write the others again",
+            ),
+            (
+                DatabaseNotFound,
+                (404, r#"{"error":"database not found: \"nodb\""}"#),
+                "404: database not found: \"nodb\"; create the database, for instance with `create_database`, or correct its name",
+            ),
+            (
+                Misconfigured,
+                (404, "404 page not found"),
+                "404: 404 page not found; check the URL, the target's names and the server's set-up; the lines are not to blame",
+            ),
+            (
+                Unauthorized,
+                (401, r#"{"error":"authorization failed"}"#),
+                "401: authorization failed; check the user, the password and the user's grants",
+            ),
+            (
+                TooLarge,
+                (413, r#"{"error":"Request Entity Too Large"}"#),
+                "413: Request Entity Too Large; write fewer lines at once, or raise the server's `max-body-size` or `max-http-request-size`",
+            ),
+            (
+                Busy,
+                (503, "queue full"),
+                "503: queue full; write the lines again later",
+            ),
+            (
+                Failed,
+                (500, r#"{"error":"[shard 7] timeout of no kind"}"#),
+                "500: [shard 7] timeout of no kind; see the server's log, and write the lines again later",
+            ),
+            (
+                Rejected,
+                (400, r#"{"error":"field type conflict"}"#),
+                "400: field type conflict; look for the field with two types, or halve the lines until the guilty ones are found",
+            ),
+        ];
+        for (kind, (status, body), text) in rows {
+            let refusal = judge(&answer(status, &[], body)).expect_err("a refusal");
+            assert_eq!(refusal.kind(), kind);
+            assert_eq!(refusal.to_string(), format!("the server answered {text}"));
+        }
     }
 
     /// Its own panics come as plain text.
