@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_is_compressed_from_the_limit_on_and_reads_back() {
+    fn a_body_above_the_limit_is_compressed_and_reads_back() {
         let lines: Vec<Line> = (0..100)
             .map(|number| Line::new(format!("m v={number}")))
             .collect();
