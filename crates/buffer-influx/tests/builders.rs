@@ -23,7 +23,7 @@ fn text(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
     prop::collection::vec(character, length).prop_map(String::from_iter)
 }
 
-/// Few enough to meet again, some of them the begin of others.
+/// Few enough to meet again, some of them the beginnings of others.
 fn key() -> impl Strategy<Value = String> {
     let usual = [
         "a",

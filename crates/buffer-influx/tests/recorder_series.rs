@@ -496,7 +496,7 @@ async fn a_series_whose_updates_change_their_kind_after_its_idle_time_goes_on_on
     }
 }
 
-/// It has failed on a gauge that takes a refused difference for the begin of a sum.
+/// It has failed on a gauge that takes a refused difference for the start of a sum.
 #[tokio::test(start_paused = true)]
 async fn a_gauge_whose_differences_were_all_refused_is_forgotten() {
     let (recorder, handle, sink) = recorder(settings(), []);

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_large_line_its_begin_is_kept() {
+    fn of_a_large_line_its_beginning_is_kept() {
         let of = |fields: usize, last: &str| {
             let (mut names, mut scratch) = (KnownNames::default(), Scratch::default());
             names.begin(Slot(0));

@@ -131,7 +131,7 @@ pub enum PointError {
     },
     /// A field key has a quote, which the server takes for the start of a text, losing the point.
     #[error(
-        "the field key {field:?} has a quote, which this server takes for the begin of a text; rename it"
+        "the field key {field:?} has a quote, which this server takes for the start of a text; rename it"
     )]
     QuoteInFieldKey {
         /// The key of the field.
