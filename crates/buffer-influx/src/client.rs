@@ -79,8 +79,8 @@ pub struct Pong {
     pub version: Option<String>,
 }
 
-/// How much of an answer to a write is read: enough for a message that names every line of an ordinary batch.
-const WRITE_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// How much is read of an answer that returns no rows: enough for a message that names every line of an ordinary batch.
+const SHORT_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 impl Client {
     pub(crate) fn new(shared: Shared) -> Self {
@@ -114,7 +114,7 @@ impl Client {
     /// Safe.
     pub async fn ping(&self) -> Result<Pong, ClientError> {
         let request = self.pool()?.get(self.endpoint(&["ping"]));
-        let answer = self.send(request, WRITE_ANSWER_BYTES).await?;
+        let answer = self.send(request, SHORT_ANSWER_BYTES).await?;
         if !answer.status.is_success() {
             return Err(refused(&answer));
         }
@@ -166,7 +166,7 @@ impl Client {
         if gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let mut answer = self.send(request.body(bytes), WRITE_ANSWER_BYTES).await?;
+        let mut answer = self.send(request.body(bytes), SHORT_ANSWER_BYTES).await?;
         // A page that is shown instead may repeat the URL, too.
         if answer.status.is_success() {
             self.shared.remove_secrets(&mut answer.body);
