@@ -120,6 +120,7 @@ impl Registry {
         // The recorder's own metrics and the shared series are few, and have as many places of their own.
         let place = if is_own { Place::Beside } else { Place::Application };
         let is_free = |tables: &Tables, place| tables.taken(place) < self.limits.series;
+        // By invariant 1: what is found or begun under this lock has its handle before it can be forgotten.
         let mut tables = self.tables.write();
         // Another thread may have begun it meanwhile.
         if let Some(series) = tables.find(&key) {
@@ -177,6 +178,7 @@ impl Registry {
     /// Ends the interval: hands everything that is new to `insert`, and forgets idle series.
     pub(crate) fn hand_over(&self, insert: &mut dyn FnMut(Line) -> Result<(), NoRoom>) -> HandedOver {
         self.updates.log();
+        // By invariant 3 it is held to the end, and the tables are not.
         let mut turn = self.turn.lock();
         let moment = turn.stamp(self.settings.encoder.dialect().tick());
         self.forget_idle();
@@ -193,6 +195,7 @@ impl Registry {
                 moment,
                 insert,
             };
+            // By invariant 2 the series keeps what found no room.
             if let ControlFlow::Break(NoRoom) = series.offer(&mut offer) {
                 turn.begin_at = turn.begin_at.wrapping_add(index);
                 return HandedOver::Part;
