@@ -12,6 +12,11 @@
 //!
 //! `BENCH_ROUNDS=5` changes the number of rounds, a multiple of five; `BENCH_LOADS='2 threads'` runs only the loads whose names have that in them.
 
+#![expect(
+    missing_debug_implementations,
+    reason = "benchmarks print their tables and nothing else"
+)]
+
 mod bench;
 mod picture;
 mod produce;
