@@ -391,6 +391,26 @@ mod tests {
             (400, r#"{"message":"Bad Request"}"#, Some(Misconfigured)),
             (
                 400,
+                r#"{"code":"invalid","line":2,"message":"failed to parse line protocol: errors encountered on line(s):\nerror parsing line 2 (1-based): invalid column type for column 'too many open files', expected i64"}"#,
+                Some(Unreadable),
+            ),
+            (
+                400,
+                r#"{"code":"invalid","line":2,"message":"failed to parse line protocol: error parsing line 2 (1-based): invalid column type for column 'partial write', expected i64"}"#,
+                Some(Unreadable),
+            ),
+            (
+                422,
+                r#"{"code":"unprocessable entity","message":"failure writing points to database: partial write: points beyo"#,
+                Some(PartialWrite),
+            ),
+            (
+                400,
+                r#"{"code":"invalid","message":"unable to parse 'm v=\"a\n"#,
+                Some(Unreadable),
+            ),
+            (
+                400,
                 r#"{"code":"invalid","line":2,"message":"failed to parse line protocol: errors encountered on line(s):\nerror parsing line 2 (1-based): Invalid measurement was provided"}"#,
                 Some(Unreadable),
             ),

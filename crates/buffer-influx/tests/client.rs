@@ -289,6 +289,24 @@ async fn a_query_that_fails_shows_no_token() {
     assert!(error.to_string().contains("no such token ***"), "{error}");
 }
 
+/// An echo answers with the request, and with a success that is not that of a query.
+#[tokio::test]
+async fn a_query_that_is_echoed_shows_no_token() {
+    let token = "hidden-hidden-hidden";
+    for status in [201, 202, 206] {
+        let body = format!(r#"{{"authorization":"Token {token}"}}"#);
+        let server = ScriptedServer::new([json(status, "", &body)]);
+        let client = Client::builder(&server.url, V1::new("db").token(token))
+            .build()
+            .expect("valid settings");
+        let error = client
+            .query("SHOW DATABASES")
+            .await
+            .expect_err("no query's answer");
+        assert!(error.to_string().contains("Token ***"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn requests_go_through_the_proxy_that_is_named() {
     let proxy = ScriptedServer::new([]);

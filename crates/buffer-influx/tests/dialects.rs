@@ -39,6 +39,33 @@ fn victoria_metrics_gets_no_moment_before_1970_and_no_tag_that_renames_the_serie
     assert!(Encoder::new(Dialect::Influx3).encode(&tagged).is_ok());
 }
 
+/// It would cut the key: two that begin alike would be one.
+#[test]
+fn victoria_metrics_gets_no_key_of_a_tag_that_it_would_cut() {
+    for (bytes, is_taken) in [(256, true), (257, false), (5_000, false)] {
+        let key = "k".repeat(bytes);
+        let refused = PointError::NameTooLong {
+            element: Element::TagKey,
+            bytes,
+            most: 256,
+        };
+        let point = Point::new("m")
+            .tag(&key, "1")
+            .field("v", 1)
+            .timestamp_ns(1_000_000);
+        let encoder = Encoder::new(Dialect::VictoriaMetrics);
+        let encoded = encoder.encode(&point);
+        let mut line = encoder.line("m");
+        let built = line.tag(&key, "1").field("v", 1).timestamp_ns(1_000_000).finish();
+        assert_eq!(built, encoded, "{bytes}");
+        assert_eq!(encoded.is_ok(), is_taken, "{bytes}");
+        assert!(is_taken || encoded == Err(refused), "{bytes}");
+        for dialect in [Dialect::Influx1, Dialect::Influx2, Dialect::Influx3] {
+            assert!(Encoder::new(dialect).encode(&point).is_ok(), "{dialect:?}");
+        }
+    }
+}
+
 #[test]
 fn unsigned_integers_have_a_suffix_where_the_server_knows_them() {
     let point = |value: u64| Point::new("m").field("v", value);

@@ -347,6 +347,22 @@ async fn a_label_that_would_rename_the_series_is_renamed_itself() {
     assert_eq!(written(&sink), ["a,__name___=b delta=1i"]);
 }
 
+/// VictoriaMetrics would cut them by itself, and take both for one.
+#[tokio::test(start_paused = true)]
+async fn names_of_labels_are_cut_where_the_server_would_cut_them() {
+    let sink = ScriptedSink::new([]);
+    let encoder = Encoder::new(Dialect::VictoriaMetrics);
+    let (recorder, handle) = InfluxRecorder::builder(encoder)
+        .build(sink.clone())
+        .expect("valid settings");
+    for end in ["a", "b"] {
+        let label = format!("{}{end}", "l".repeat(256));
+        record(&recorder, || counter!("m", label => "1").increment(1));
+    }
+    handle.flush().await;
+    assert_eq!(written(&sink), [format!("m,{}=1 delta=2i", "l".repeat(256))]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn names_that_are_cut_alike_are_those_of_one_series_beyond_the_limit_alone() {
     let (recorder, handle, sink) = recorder(settings().series_limit(2), []);

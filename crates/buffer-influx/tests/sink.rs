@@ -317,6 +317,30 @@ async fn a_success_whose_body_is_lost_is_written_again() {
     }
 }
 
+/// What is missing of it may have said that no line is to blame.
+#[tokio::test]
+async fn a_refusal_whose_words_are_lost_costs_no_line() {
+    for words in [
+        r#"{"error":""#,
+        r#"{"error":"data"#,
+        r#"{"error":"invalid char"#,
+        r#"{"error":"partial write: write /data/d"#,
+        r#"{"code":"invalid","message":"failed to parse line protocol: error parsing line 1 (1-based): "#,
+    ] {
+        let cut = format!("HTTP/1.1 400 Something\r\nContent-Length: 500\r\n\r\n{words}");
+        let (ledger, requests) = settled(vec![Step::AnswerAndHangUp(cut); 3]).await;
+        assert_eq!((ledger.delivered, requests), (5, 4), "{words}");
+    }
+    // The header has them all.
+    let body = r#"{"error":"partial write: unable to parse 'm v=1i 1': no dropped=0"}"#;
+    let header = "X-Influxdb-Error: partial write: unable to parse 'm v=1i 1': no dropped=0\r\n";
+    for (header, body) in [(header, "{"), ("", body)] {
+        let cut = format!("HTTP/1.1 400 Something\r\n{header}Content-Length: 500\r\n\r\n{body}");
+        let (ledger, requests) = settled([Step::AnswerAndHangUp(cut)]).await;
+        assert_eq!((ledger.delivered, requests), (4, 1), "{header}");
+    }
+}
+
 /// More of each answer than there are retries, and the batch is still delivered.
 #[tokio::test]
 async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
@@ -389,6 +413,16 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
             500,
             "",
             r#"{"error":"engine: cache-max-memory-size exceeded: (2250/2000)"}"#,
+        ),
+        // Something in between has cut the body, or unpacked it.
+        json(400, "", r#"{"error":"unexpected EOF"}"#),
+        json(400, "", r#"{"error":"gzip: invalid header"}"#),
+        json(400, "", r#"{"error":"flate: corrupt input before offset 48"}"#),
+        // An identity server's.
+        json(
+            400,
+            "",
+            r#"{"error":"invalid_request","error_description":"no such client"}"#,
         ),
         Step::AnswerAndHangUp("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}".to_owned()),
         Step::Silence,

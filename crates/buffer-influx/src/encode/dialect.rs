@@ -1,6 +1,7 @@
 //! The dialects of the line protocol: what each family of servers reads in its own way.
 
 use crate::point::moment::EARLIEST;
+use crate::point::point_error::Element;
 
 /// What VictoriaMetrics calls the name of a series among its labels.
 pub(crate) const SERIES_NAME: &str = "__name__";
@@ -95,6 +96,16 @@ impl Dialect {
     /// Whether the tag `key` would replace the name of the series.
     pub(crate) fn renames_series(self, key: &str) -> bool {
         self == Self::VictoriaMetrics && key == SERIES_NAME
+    }
+
+    /// The most bytes of a name, where the server has a bound of its own. InfluxDB 3 has columns, and bounds the name of each; the others
+    /// bound the series. VictoriaMetrics cuts the keys of tags, and stores two that begin alike as one.
+    pub(crate) fn longest_name(self, element: Element) -> usize {
+        match (self, element) {
+            (Self::Influx3, _) => 65_536,
+            (Self::VictoriaMetrics, Element::TagKey) => 256,
+            _ => usize::MAX,
+        }
     }
 
     /// The most bytes of a text, where the server has a bound of its own.

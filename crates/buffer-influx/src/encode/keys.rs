@@ -7,15 +7,17 @@ use crate::encode::name::{cleaned, push_name};
 use crate::encode::rules::Rules;
 use crate::point::point_error::{Element, PointError};
 
-/// Refuses what only one dialect can't read. InfluxDB 3 has columns, and bounds the name of each; the others bound the series.
+/// Refuses what only one dialect can't read.
 pub(crate) fn check_name(element: Element, name: &str, rules: &Rules) -> Result<(), PointError> {
-    const LONGEST_NAME: usize = 65_536;
-    match rules.dialect {
-        Dialect::Influx3 if name.len() > LONGEST_NAME => Err(PointError::NameTooLong {
+    let most = rules.dialect.longest_name(element);
+    if name.len() > most {
+        return Err(PointError::NameTooLong {
             element,
             bytes: name.len(),
-            most: LONGEST_NAME,
-        }),
+            most,
+        });
+    }
+    match rules.dialect {
         Dialect::VictoriaMetrics if element == Element::FieldKey && name.contains('"') => {
             Err(PointError::QuoteInFieldKey {
                 field: name.to_owned(),

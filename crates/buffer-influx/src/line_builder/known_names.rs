@@ -60,7 +60,8 @@ pub(crate) struct Slot(usize);
 /// The most measurements whose lines a thread remembers.
 const SLOTS: usize = 8;
 
-/// How many names of a line are remembered, and how long they are at most: more would be memory that stays.
+/// How many names of a line are remembered, and how long they are at most: more would be memory that stays. The key of a tag that is
+/// longer is left to a point, which knows whether the server takes it.
 const KEPT: usize = 256;
 const KEPT_BYTES: usize = 256;
 
@@ -127,7 +128,7 @@ impl KnownNames {
         let usual = match place {
             Place::None => false,
             Place::Measurement => write_name(&mut pen, Element::Measurement, name),
-            Place::TagKey => write_key(&mut pen, b',', Element::TagKey, name),
+            Place::TagKey => name.len() <= KEPT_BYTES && write_key(&mut pen, b',', Element::TagKey, name),
             Place::FirstField => write_key(&mut pen, b' ', Element::FieldKey, name),
             Place::NextField => write_key(&mut pen, b',', Element::FieldKey, name),
         };

@@ -6,7 +6,7 @@ use metrics::{Key, Label};
 
 use crate::encoder::Encoder;
 use crate::point::Point;
-use crate::point::point_error::PointError;
+use crate::point::point_error::{Element, PointError};
 use crate::recorder::metric_fields::{COUNT, DELTA, GAUGE, MAX, MIN, SUM, TOTAL};
 
 /// How counters are written.
@@ -82,14 +82,16 @@ impl SeriesSettings {
 
     /// The key that stands for all those written as `key` is: two series would overwrite each other's points.
     pub(crate) fn canonical(&self, key: &Key) -> Key {
-        let mut name = cleaned(key.name()).into_owned();
+        let dialect = self.encoder.dialect();
+        let longest_key = LONGEST.min(dialect.longest_name(Element::TagKey));
+        let mut name = cleaned(key.name(), LONGEST).into_owned();
         if self.prefix.is_empty() && (name.is_empty() || name.starts_with('#')) {
             name.insert(0, '_');
         }
         let mut labels: Vec<Label> = Vec::new();
         for label in key.labels() {
-            let (key, value) = (cleaned(label.key()), cleaned(label.value()));
-            let is_reserved = key == "time" || self.encoder.dialect().renames_series(&key);
+            let (key, value) = (cleaned(label.key(), longest_key), cleaned(label.value(), LONGEST));
+            let is_reserved = key == "time" || dialect.renames_series(&key);
             let key = if is_reserved {
                 format!("{key}_").into()
             } else {
@@ -140,9 +142,9 @@ impl SeriesSettings {
 }
 
 /// Replaces with `_` what the line protocol has no form for: control characters, and backslashes that a server would take for
-/// escapes.
-fn cleaned(text: &str) -> Cow<'_, str> {
-    let text = &text[..text.floor_char_boundary(LONGEST)];
+/// escapes; and cuts what is longer.
+fn cleaned(text: &str, longest: usize) -> Cow<'_, str> {
+    let text = &text[..text.floor_char_boundary(longest)];
     let next_is_misread = |at: usize| {
         let next = text[at + 1..].chars().next();
         next.is_none_or(|next| ", =\"".contains(next))

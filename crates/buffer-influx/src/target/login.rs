@@ -104,11 +104,14 @@ fn remove_parameter(password: &str, text: &mut String) {
     let encoded = url.query().unwrap_or_default();
     for parameter in [
         &*parameter,
+        &with_small_digits(&parameter),
+        &parameter.replace('+', "%20"),
         &format!("p={password}"),
         encoded,
         &with_small_digits(encoded),
+        &encoded.replace("%2B", "%2520"),
     ] {
-        for and in ["&", ";", "26"] {
+        for and in ["&", ";", "26", "?"] {
             let shown = format!("{and}{parameter}");
             if text.contains(&shown) {
                 *text = text.replace(&shown, &format!("{and}p=***"));
@@ -129,8 +132,32 @@ fn with_small_digits(encoded: &str) -> String {
 }
 
 /// How credentials are written by servers that escape more than they have to, in JSON, in pages and in parameters.
-const ESCAPES: [&[(char, &str)]; 16] = [
+const ESCAPES: [&[(char, &str)]; 23] = [
     &[],
+    // In JSON, by Go as well.
+    &[('\\', r"\\"), ('"', r#"\""#)],
+    &[
+        ('\\', r"\\"),
+        ('"', r#"\""#),
+        ('&', r"\u0026"),
+        ('<', r"\u003c"),
+        ('>', r"\u003e"),
+    ],
+    &[('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;")],
+    &[
+        ('&', "&amp;"),
+        ('<', "&lt;"),
+        ('>', "&gt;"),
+        ('"', "&quot;"),
+        ('\'', "&#39;"),
+    ],
+    &[
+        ('&', "&amp;"),
+        ('<', "&lt;"),
+        ('>', "&gt;"),
+        ('"', "&#34;"),
+        ('\'', "&#x27;"),
+    ],
     &[('/', r"\/")],
     &[('=', r"\u003d")],
     &[('+', r"\u002B")],
@@ -138,7 +165,21 @@ const ESCAPES: [&[(char, &str)]; 16] = [
     &[('+', "&#x2B;")],
     &[('/', "&#x2F;"), ('=', "&#x3D;")],
     &[('/', "%2F"), ('=', "%3D"), ('+', "%2B")],
+    &[
+        ('/', "%2F"),
+        ('=', "%3D"),
+        ('+', "%2B"),
+        (':', "%3A"),
+        ('&', "%26"),
+    ],
     &[('/', "%2f"), ('=', "%3d"), ('+', "%2b")],
+    &[
+        ('/', "%2f"),
+        ('=', "%3d"),
+        ('+', "%2b"),
+        (':', "%3a"),
+        ('&', "%26"),
+    ],
     &[('+', r"\u002b")],
     &[('/', "&#47;"), ('=', "&#61;"), ('+', "&#43;")],
     &[('/', "&#x2f;"), ('=', "&#x3d;"), ('+', "&#x2b;")],
@@ -227,6 +268,8 @@ mod tests {
             "u=user&p=hid den",
             "%2Fwrite%3Fu%3Duser%26p%3Dhid%2Bden%26db%3Ddb",
             "%2fwrite%3fu%3duser%26p%3dhid%2bden%26db%3ddb",
+            "/write?p=hid+den&u=user",
+            "/write?u=user&p=hid%20den&db=db",
         ] {
             let mut text = format!("{url} or {url}");
             login.remove_from(&mut text);
@@ -259,14 +302,15 @@ mod tests {
             (token(long), "Token hidden&#x2F;hidden+hidden&#x3D;&#x3D;"),
             (token(long), r#""Token hidden/hidden\u002Bhidden==""#),
             (token(long), "token=hidden%2Fhidden%2Bhidden%3D%3D"),
+            (token("user:hid&den"), "Token user:hid&amp;den"),
+            (token("user:hid&den"), r"Token user:hid\u0026den"),
+            (token("user:hid\"den"), r#"Token user:hid\"den"#),
+            (token("user:hid&den/hidden"), "t=user%3Ahid%26den%2Fhidden"),
         ] {
             let mut cleaned = text.to_owned();
             login.remove_from(&mut cleaned);
             assert!(cleaned.contains("***"), "{cleaned}");
-            assert!(
-                !cleaned.contains("hidden") && !cleaned.contains("dXN"),
-                "{cleaned}"
-            );
+            assert!(!cleaned.contains("hid") && !cleaned.contains("dXN"), "{cleaned}");
         }
         // A short one may be a word in a line.
         let mut line = "unable to parse 'hidden v=': no".to_owned();
