@@ -120,8 +120,10 @@ impl<T: Send + 'static> Buffer<T> {
         {
             return tally.since(&waiting.before);
         }
-        // What the worker left is settled at the end of the drain.
-        self.shared().drain.settled().await;
+        // What the worker left, if anything, is settled at the end of the drain.
+        if partition.settled_since(waiting).settled() < waiting.pending {
+            self.shared().drain.settled().await;
+        }
         partition.settled_since(waiting)
     }
 

@@ -314,6 +314,38 @@ async fn the_error_of_a_sink_that_does_not_close_well_is_in_the_summary() {
     );
 }
 
+/// The drain may have hours for that.
+#[tokio::test(start_paused = true)]
+async fn a_flush_does_not_wait_for_a_sink_that_closes_slowly() {
+    struct Slow;
+
+    #[async_trait]
+    impl Flush<u32> for Slow {
+        async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
+            Ok(())
+        }
+
+        async fn close(&self) -> Result<(), FlushError> {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            Ok(())
+        }
+    }
+
+    let builder = Buffer::builder().flush_timeout(Duration::from_secs(3_600));
+    let buffer = builder.build(Slow).unwrap();
+    buffer.insert(1).await.unwrap();
+    let mut close = tokio_test::task::spawn(buffer.close_within(Duration::from_secs(3_600)));
+    assert!(close.poll().is_pending());
+    while buffer.ledger().pending > 0 {
+        tokio::task::yield_now().await;
+    }
+    let report = timeout(Duration::from_secs(1), buffer.flush()).await;
+    let report = report.expect("all is settled");
+    assert_eq!((report.pending, report.returned), (0, 0));
+    assert!(close.poll().is_pending());
+    let _ = close.await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_waits_for_the_end_sees_nothing_pending() {
     for _ in 0..300 {
