@@ -181,7 +181,8 @@ impl<T> Drain<T> {
         deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// A worker goes and leaves `left`. Says whether it is the last, which then closes the sink and calls `finish`.
+    /// A worker goes and leaves `left`, by invariant 1 in one step. Says whether it is the last, which then closes the sink and calls
+    /// `finish`.
     pub(crate) fn leave(&self, left: Left<T>) -> bool {
         let mut end = self.end.lock();
         if !left.items.is_empty() {
@@ -279,6 +280,7 @@ impl<T> Drain<T> {
 }
 
 impl<T> End<T> {
+    /// Takes what nobody waits for, by invariants 2 and 3: once, and counted in the same step.
     fn take_unclaimed(&mut self, count: impl FnOnce(&[Left<T>])) -> Vec<Left<T>> {
         if !self.finished || self.waiting > 0 {
             return Vec::new();

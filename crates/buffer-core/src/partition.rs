@@ -142,6 +142,7 @@ impl<T> Partition<T> {
             state.part_from_heavy(bytes, &self.triggers);
             state.join(item, bytes, None, &self.triggers);
         }
+        // One step: invariant 2.
         state.seal(Trigger::Close);
         state.closed = true;
         let left = state.ended.then(|| state.take_queue());
@@ -192,7 +193,7 @@ impl<T> Partition<T> {
                 Entry::Barrier(barrier) => reached.push(barrier),
             }
         }
-        // An item that somebody waits for does not sit out the interval.
+        // By invariant 1 only now: the queue is empty. An item that somebody waits for does not sit out the interval.
         let is_urgent = state.open.is_urgent();
         if let Some(due) = state.open.due()
             && due > now

@@ -151,8 +151,10 @@ impl Hold {
         match held.probing {
             // It had the right already when it was interrupted.
             Some(probing) if probing == index => {}
+            // By invariant 1.
             Some(_) => return Pass::Ask,
             None if now < held.until => return Pass::AskAt(held.until),
+            // By invariant 2.
             None if next_after(held.last_probe, waiting) != Some(index) => return Pass::Ask,
             None => {}
         }
@@ -209,7 +211,7 @@ impl Hold {
         holds
     }
 
-    /// A partition that waited or probed leaves without an answer.
+    /// A partition that waited or probed leaves without an answer: invariant 3.
     pub(crate) fn leave(&self, index: usize) {
         let mut state = self.state.lock();
         state.waiting[index] = false;
@@ -277,7 +279,7 @@ impl State {
         }
     }
 
-    /// Says whether the partition had the right.
+    /// Takes the right, by invariant 3, from a partition that is through; says whether it had it.
     fn give_back(&mut self, index: usize) -> bool {
         let Some(held) = &mut self.held else { return false };
         let had = held.probing == Some(index);
@@ -302,7 +304,7 @@ impl Held {
         })
     }
 
-    /// An attempt found the sink down, which is new only if it was a probe.
+    /// An attempt found the sink down, by invariant 4 as news only if it was a probe.
     fn go_on(&mut self, probed: bool, at_least: Duration, reason: String, now: Instant) {
         self.asked = self.asked.max(now + at_least);
         self.until = self.until.max(self.asked);
@@ -314,7 +316,7 @@ impl Held {
     }
 }
 
-/// The waiting partition that comes next after `last`, in a circle.
+/// The waiting partition that comes next after `last`, in a circle: invariant 2.
 fn next_after(last: usize, waiting: &[bool]) -> Option<usize> {
     let after = last + 1;
     (after..waiting.len())

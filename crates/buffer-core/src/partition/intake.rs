@@ -291,6 +291,7 @@ impl<T> Partition<T> {
         let mut evicted = Vec::new();
         // Nothing has to go for an insert that will find it closed.
         while !state.closed && !state.has_room(in_bytes(bytes), &self.capacity) {
+            // By invariant 5 of `partition.rs` there is one, while the worker is there.
             let Some(sealed) = state.take_oldest() else { break };
             let items = sealed.items.len();
             let reason = match &self.slot {

@@ -227,7 +227,7 @@ impl<T> State<T> {
         joins
     }
 
-    /// Counts the items that have joined unchecked.
+    /// Counts the items that have joined unchecked: invariant 4 of `partition.rs`.
     fn count_unchecked(&mut self) {
         let open = self.open.size();
         let items = open.items - self.counted.items;
@@ -308,6 +308,7 @@ impl<T> State<T> {
         sealed
     }
 
+    /// Counts an outcome, by invariant 3 of `partition.rs` in the step in which its items are no longer pending.
     pub(crate) fn settle(&mut self, outcome: Outcome, size: Size) {
         self.tally.settle(outcome, size.items);
         self.pending.items -= size.items;
