@@ -83,13 +83,22 @@ impl Ledger {
 
     /// Adds what happened to one part of this sum between two readings of that part.
     pub(crate) fn advance(&mut self, before: &Self, now: &Self) {
-        self.accepted += now.accepted - before.accepted;
-        self.delivered += now.delivered - before.delivered;
-        self.dropped += now.dropped.since(&before.dropped);
-        self.returned += now.returned - before.returned;
-        self.pending = self.pending + now.pending - before.pending;
-        self.retried += now.retried - before.retried;
-        self.dead_lettered += now.dead_lettered - before.dead_lettered;
+        let Self {
+            accepted,
+            delivered,
+            dropped,
+            returned,
+            pending,
+            retried,
+            dead_lettered,
+        } = *now;
+        self.accepted += accepted - before.accepted;
+        self.delivered += delivered - before.delivered;
+        self.dropped += dropped.since(&before.dropped);
+        self.returned += returned - before.returned;
+        self.pending = self.pending + pending - before.pending;
+        self.retried += retried - before.retried;
+        self.dead_lettered += dead_lettered - before.dead_lettered;
     }
 }
 

@@ -92,19 +92,24 @@ impl Stats {
     pub fn sealed_by(&self, trigger: Trigger) -> u64 {
         self.sealed[trigger as usize]
     }
-}
 
-impl Stats {
     /// Adds what happened to one part of this sum between two readings of that part.
     pub(crate) fn advance(&mut self, before: &Self, now: &Self) {
-        self.ledger.advance(&before.ledger, &now.ledger);
-        self.attempts += now.attempts - before.attempts;
-        self.failed_attempts += now.failed_attempts - before.failed_attempts;
-        for (index, attempts) in self.ended.iter_mut().enumerate() {
-            *attempts += now.ended[index] - before.ended[index];
+        let Self {
+            ledger,
+            attempts,
+            failed_attempts,
+            ended,
+            sealed,
+        } = now;
+        self.ledger.advance(&before.ledger, ledger);
+        self.attempts += attempts - before.attempts;
+        self.failed_attempts += failed_attempts - before.failed_attempts;
+        for (index, sum) in self.ended.iter_mut().enumerate() {
+            *sum += ended[index] - before.ended[index];
         }
-        for (index, batches) in self.sealed.iter_mut().enumerate() {
-            *batches += now.sealed[index] - before.sealed[index];
+        for (index, sum) in self.sealed.iter_mut().enumerate() {
+            *sum += sealed[index] - before.sealed[index];
         }
     }
 }
