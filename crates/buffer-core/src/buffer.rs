@@ -179,8 +179,8 @@ impl<T: Send + 'static> Buffer<T> {
         size
     }
 
-    /// The most that may be pending: `capacity` in items, and `capacity_bytes`, which without a limit is the largest number; both
-    /// are rounded down to a multiple of the number of partitions.
+    /// The most that may be pending: `capacity` in items, and `capacity_bytes`, which without a limit is `u64::MAX`; both are rounded
+    /// down to a multiple of the number of partitions.
     ///
     /// # Examples
     ///

@@ -24,8 +24,9 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Size {
-    /// Items that are accepted and not settled.
+    /// Items: those that are pending, or the most that may be.
     pub items: u64,
-    /// What they weigh, as [`Builder::weigh`](crate::Builder::weigh) says; 0 without it.
+    /// What they weigh, as [`Builder::weigh`](crate::Builder::weigh) says: 0 without it. Of a capacity without a bound in bytes,
+    /// `u64::MAX`.
     pub bytes: u64,
 }
