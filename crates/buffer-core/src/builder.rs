@@ -100,7 +100,7 @@ impl<T: Send + 'static> Builder<T> {
     /// cores, at most 16.
     ///
     /// With 1, all items leave in the order in which they came. With many more than there are inserting threads, batches are
-    /// smaller. At most 65 536.
+    /// smaller. At most 65,536.
     pub fn partitions(mut self, partitions: usize) -> Self {
         self.settings.partitions = partitions;
         self

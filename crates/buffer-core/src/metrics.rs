@@ -45,8 +45,6 @@ pub struct Metric {
 ///
 /// # Examples
 ///
-/// See [`Metric`].
-///
 /// ```
 /// use buffer_core::metrics::{ALL, Kind};
 ///

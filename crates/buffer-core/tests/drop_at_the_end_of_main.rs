@@ -2,7 +2,7 @@
 //!
 //! Each case runs in a child process, which is this very program, because what is tested is the end of `main`: in every kind
 //! of runtime, with the handle dropped in every place, and with sinks that are well, slow, fail or hang. What the child's hook saw has to add up in each. It fails when the guard's
-//! drop in src/rescue.rs does nothing.
+//! drop in src/worker/rescue.rs does nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;

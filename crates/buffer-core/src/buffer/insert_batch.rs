@@ -54,7 +54,7 @@ impl<T: Send + 'static> Buffer<T> {
         if self.shared().admit_many_unchecked(items) {
             return Ok(());
         }
-        // Boxed as for a single item.
+        // Boxed: most batches find room at once, and every task that inserts would have to hold this.
         Box::pin(self.insert_parts(items)).await
     }
 

@@ -95,7 +95,7 @@ pub(crate) enum Sign {
     Out { at_least: Duration, reason: String },
     /// The attempt failed, which may be this batch's fault or the sink's.
     Failed { reason: String },
-    /// A panic says nothing of the sink.
+    /// It shows nothing of the sink: a panic, a withdrawal, or a time-out after nothing but rejects.
     Nothing,
 }
 
