@@ -301,7 +301,8 @@ impl<T: Send + 'static> Builder<T> {
     /// It runs right after the items are counted, so it must be quick and must not block. It runs on the workers; for items that
     /// [overflow](Builder::overflow), on the inserting thread; for what a close leaves over, on the task that awaits the close or
     /// drops its future. A closure that holds a [`Buffer`](crate::Buffer) handle to its own buffer keeps it open for ever: hold a
-    /// [`WeakBuffer`](crate::WeakBuffer).
+    /// [`WeakBuffer`](crate::WeakBuffer). One that inserts what overflowed into the same buffer may go on for ever, as each insert may
+    /// overflow again.
     ///
     /// # Examples
     ///

@@ -148,7 +148,8 @@ impl<T: Send + 'static> Buffer<T> {
         Ok(Receipt::new(answer))
     }
 
-    /// Inserts `item` if there is room.
+    /// Inserts `item` if there is room. With [`Overflow::DropOldest`] it makes room by dropping the oldest batches; with the other two
+    /// a full buffer hands the item back.
     ///
     /// # Errors
     ///
@@ -181,7 +182,8 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Inserts `item` if there is room, and returns a [`Receipt`] that tells what becomes of the item.
     ///
-    /// As with [`insert_with_receipt`](Buffer::insert_with_receipt), the item leaves when its batch does.
+    /// As with [`insert_with_receipt`](Buffer::insert_with_receipt), the item leaves when its batch does. A full buffer makes room, or
+    /// hands the item back, as for [`try_insert`](Buffer::try_insert).
     ///
     /// # Errors
     ///

@@ -17,7 +17,8 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// Any number is fine: each part is as large as there is room for. On return `items` holds what was not accepted, which is
     /// nothing after `Ok`. With [`Routing::ByKey`](crate::Routing::ByKey) the items are divided among the partitions of their
-    /// keys, and `items` keeps only the order within each key.
+    /// keys, and `items` keeps only the order within each key. These parts go in one after the other, in the order of the partitions:
+    /// while one waits for room, those behind it wait, too, though their partitions may have room.
     ///
     /// # Errors
     ///
