@@ -451,7 +451,7 @@ fn the_slot_never_holds_more_than_it_may_and_what_it_took_is_taken_out() {
 
 /// Fails when `begin` wakes before it sets the deadline.
 #[test]
-fn whoever_waits_for_the_drain_sees_its_begin() {
+fn whoever_waits_for_the_drain_sees_that_it_has_begun() {
     check(|| {
         let drain = Arc::new(Drain::<u32>::new(1));
         let closer = thread::spawn({

@@ -34,12 +34,12 @@ async fn try_insert_hands_the_item_back_and_counts_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_insert_waits_until_a_batch_is_settled_and_not_only_cut() {
+async fn an_insert_waits_until_a_batch_is_settled_and_not_only_sealed() {
     let (buffer, sink, gate) = full_buffer();
     let mut insert = task::spawn(buffer.insert(4));
     for _ in 0..100 {
         tokio::task::yield_now().await;
-        // Both batches are cut and one is in flight; none is settled.
+        // Both batches are sealed and one is in flight; none is settled.
         assert_pending!(insert.poll());
     }
     gate.let_through(1);
