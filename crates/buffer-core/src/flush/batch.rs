@@ -309,10 +309,6 @@ impl<T> Batch<T> {
         }
     }
 
-    pub(crate) fn fate(&self) -> Option<&Fate> {
-        self.fate.as_ref()
-    }
-
     /// Splits dead letters into the items and why they were dropped.
     pub(crate) fn into_fate(self) -> (Vec<T>, Causes) {
         let causes = self.fate.map_or(Causes::None, |fate| fate.causes);

@@ -167,14 +167,14 @@ impl<T: Send + 'static> Burial<T> {
 
     fn forget_first(&mut self) {
         if let Some(dead) = self.dead.pop_front() {
-            forget(dead);
+            let (items, causes) = dead.into_fate();
+            forget(items, causes);
         }
     }
 }
 
 /// Drops what is counted already. Items and causes are user code.
-pub(crate) fn forget<T>(dead: Batch<T>) {
-    let (items, causes) = dead.into_fate();
+pub(crate) fn forget<T>(items: Vec<T>, causes: Causes) {
     drop_caught(items);
     match causes {
         Causes::Each(causes) => drop_caught(causes),

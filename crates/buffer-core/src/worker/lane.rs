@@ -20,7 +20,7 @@ use crate::flusher::hand::{Hand, Undivided};
 use crate::flusher::{Attempted, Flusher, Verdict};
 use crate::outcome::attempt::{AttemptResult, BatchOutcome};
 use crate::outcome::batch_id::BatchId;
-use crate::outcome::causes::{Causes, Fate};
+use crate::outcome::causes::Causes;
 use crate::outcome::flush_error::FlushError;
 use crate::outcome::not_delivered::{NotDelivered, SharedCause};
 use crate::outcome::reason::DropReason;
@@ -396,27 +396,24 @@ impl<T: Send + 'static> Lane<T> {
     }
 
     fn settle_dropped(&mut self, id: BatchId, group: Group<T>, reason: DropReason, causes: Causes) {
-        let Some(flight) = self.hand.front() else { return };
         let Group { items, count, bytes } = group;
+        self.shared.settle(&Settled {
+            outcome: Outcome::Dropped(reason),
+            items: &items,
+            count,
+            bytes,
+            partition: self.index,
+            batch: Some(id),
+            causes: &causes,
+        });
+        if items.is_empty() || !self.flusher.has_dead_letters() {
+            forget(items, causes);
+            return;
+        }
+        let flight = self.hand.front().expect(STAYS_IN_HAND);
         let dead = flight.batch.dead_letters(id, items, bytes, reason, causes);
-        if let Some(Fate { reason, causes }) = dead.fate() {
-            self.shared.settle(&Settled {
-                outcome: Outcome::Dropped(*reason),
-                items: &dead,
-                count,
-                bytes,
-                partition: self.index,
-                batch: Some(id),
-                causes,
-            });
-        }
-        if self.flusher.has_dead_letters() {
-            let burial = || Burial::new(Arc::clone(&self.shared), Arc::clone(&self.flusher), self.index);
-            let burial = self.burial.get_or_insert_with(|| Box::new(burial()));
-            burial.add(dead);
-        } else {
-            forget(dead);
-        }
+        let burial = || Burial::new(Arc::clone(&self.shared), Arc::clone(&self.flusher), self.index);
+        self.burial.get_or_insert_with(|| Box::new(burial())).add(dead);
     }
 
     /// Takes everything that is left: the batch in hand first, as it is the oldest.
