@@ -7,7 +7,7 @@ use crate::partition::Partition;
 use crate::partition::open::Sealed;
 use crate::partition::parcel::Parcel;
 use crate::partition::state::{Sleep, State};
-use crate::partition::trigger::{Trigger, Triggers};
+use crate::partition::trigger::Trigger;
 use crate::partition::waiters::Waiter;
 use crate::partition::weights::in_bytes;
 use crate::sync::{HomeGuard, Ordering::Relaxed};
@@ -257,26 +257,21 @@ impl<T> Partition<T> {
         }
         // A whole batch finds room: the capacity holds one at least.
         let before = parcel.len();
-        if !parcel.is_weighed() {
-            // This many fit into any batch, and need no check of each.
-            let Triggers {
-                batch_size,
-                batch_size_jitter,
-                ..
-            } = *self.triggers;
-            let fitting = count.min(batch_size - batch_size_jitter);
+        if parcel.is_weighed() {
+            while before - parcel.len() < count {
+                let bytes = parcel.next_bytes();
+                if state.part_from_heavy(bytes, &self.triggers) {
+                    break;
+                }
+                let Some(item) = parcel.next() else { break };
+                if state.join(item, bytes, None, &self.triggers) {
+                    break;
+                }
+            }
+        } else {
+            // Nothing is pending, so the open batch is empty and takes this many.
+            let fitting = count.min(state.open.limit(&self.triggers));
             state.join_many(parcel.take(fitting), &self.triggers);
-        }
-        let is_sealed = parcel.len() < before && state.open.items().is_empty();
-        while !is_sealed && before - parcel.len() < count {
-            let bytes = parcel.next_bytes();
-            if state.part_from_heavy(bytes, &self.triggers) {
-                break;
-            }
-            let Some(item) = parcel.next() else { break };
-            if state.join(item, bytes, None, &self.triggers) {
-                break;
-            }
         }
         state.seal(Trigger::Request);
         drop(state);

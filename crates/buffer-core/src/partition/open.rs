@@ -90,7 +90,7 @@ impl<T> OpenBatch<T> {
     }
 
     /// How many items seal it; draws the limits if it is empty.
-    fn limit(&mut self, triggers: &Triggers) -> usize {
+    pub(crate) fn limit(&mut self, triggers: &Triggers) -> usize {
         match self.first {
             Some(First { limits, .. }) => limits.items,
             None => self.draw_limits(triggers),
