@@ -34,8 +34,13 @@ fn drop_payload(panic: Box<dyn Any + Send>) {
     }
 }
 
+/// Drops a value whose destructor is user code.
+pub(crate) fn drop_caught<T>(value: T) {
+    let _ = caught(|| drop(value));
+}
+
 /// Drops values whose destructors are user code: all of them, even if some panic.
-pub(crate) fn drop_caught<T>(values: Vec<T>) {
+pub(crate) fn drop_each_caught<T>(values: Vec<T>) {
     let mut values = values.into_iter();
     // A value that panics is through, and the next call goes on behind it.
     while caught(|| values.by_ref().for_each(drop)).is_err() {}
@@ -120,7 +125,7 @@ impl Wake for CaughtWaker {
 
 impl Drop for CaughtWaker {
     fn drop(&mut self) {
-        let _ = caught(|| drop(self.0.take()));
+        drop_caught(self.0.take());
     }
 }
 
@@ -143,7 +148,7 @@ mod tests {
     #[test]
     fn each_value_is_dropped_once_whichever_panic() {
         let drops = Cell::new(0);
-        drop_caught((0..5).map(|number| Item(number, &drops)).collect());
+        drop_each_caught((0..5).map(|number| Item(number, &drops)).collect());
         assert_eq!(drops.get(), 5);
     }
 }

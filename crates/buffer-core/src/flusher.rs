@@ -120,7 +120,7 @@ pub(crate) struct Flusher<T> {
 impl<T> Drop for Flusher<T> {
     fn drop(&mut self) {
         // Two destructors that panic in one drop would abort the process.
-        drop_caught(self.dead_letters.take().into_iter().collect());
+        drop_caught(self.dead_letters.take());
     }
 }
 
@@ -265,7 +265,7 @@ impl<T: Send + 'static> Flusher<T> {
         if closed.is_ok() {
             return dead_letters_closed;
         }
-        drop_caught(vec![dead_letters_closed]);
+        drop_caught(dead_letters_closed);
         closed
     }
 }

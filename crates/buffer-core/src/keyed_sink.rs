@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::caught::{Panicked, drop_caught};
+use crate::caught::{Panicked, drop_caught, drop_each_caught};
 use crate::flush::Flush;
 use crate::flush::batch::Batch;
 use crate::flusher::hand::most_splits;
@@ -137,7 +137,7 @@ struct Errors(Vec<FlushError>);
 
 impl Drop for Errors {
     fn drop(&mut self) {
-        drop_caught(std::mem::take(&mut self.0));
+        drop_each_caught(std::mem::take(&mut self.0));
     }
 }
 
@@ -201,7 +201,7 @@ impl<S> KeyedSink<S> {
                     let second = part.split_off(part.len() / 2);
                     parts.push_front(second);
                     parts.push_front(part);
-                    drop_caught(vec![error]);
+                    drop_caught(error);
                 }
                 FlushErrorKind::Divisible | FlushErrorKind::Permanent => {
                     let cause: SharedCause = Arc::new(error);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::caught::caught;
+use crate::caught::{caught, drop_caught};
 use crate::outcome::size::Size;
 use crate::partition::Partition;
 use crate::router::Route;
@@ -174,7 +174,7 @@ impl<T> Drop for InLine<'_, T> {
             // It had its turn.
             return;
         }
-        let _ = caught(|| drop(place));
+        drop_caught(place);
         if let Some(Turn { partition, room }) = turn {
             self.partitions[partition].give_back(room);
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::field::display;
 
-use crate::caught::{caught, drop_caught};
+use crate::caught::{caught, drop_caught, drop_each_caught};
 use crate::chain::text_with_causes;
 use crate::clock::Clock;
 use crate::drain::{Begin, Drain, Left};
@@ -94,7 +94,7 @@ impl<T> Shared<T> {
         });
         match &self.partitions[partition].slot {
             Some(slot) if reason == DropReason::Overflow => slot.fill(letters),
-            Some(_) | None => drop_caught(letters.items),
+            Some(_) | None => drop_each_caught(letters.items),
         }
     }
 
@@ -278,7 +278,7 @@ impl<T> Shared<T> {
 
     fn drop_counted(&self, left: Vec<Left<T>>) {
         self.tell_of(DROPPED, &left);
-        left.into_iter().for_each(|left| drop_caught(left.items));
+        left.into_iter().for_each(|left| drop_each_caught(left.items));
     }
 
     fn tell_of(&self, outcome: Outcome, left: &[Left<T>]) {
@@ -299,10 +299,10 @@ impl<T> Shared<T> {
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         // User code, which may go with the last handle; two that panic in one drop would abort the process.
-        let _ = caught(|| drop(std::mem::replace(&mut self.routing, Routing::ThreadHome)));
-        let _ = caught(|| drop(self.weigh.take()));
-        let _ = caught(|| drop(self.on_outcome.take()));
-        let _ = caught(|| drop(self.drain.take_sink_error()));
+        drop_caught(std::mem::replace(&mut self.routing, Routing::ThreadHome));
+        drop_caught(self.weigh.take());
+        drop_caught(self.on_outcome.take());
+        drop_caught(self.drain.take_sink_error());
     }
 }
 

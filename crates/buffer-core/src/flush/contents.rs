@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::caught::drop_caught;
+use crate::caught::drop_each_caught;
 use crate::outcome::not_delivered::{NotDelivered, SharedCause};
 use crate::outcome::reason::DropReason;
 use crate::partition::waiters::{Answer, Answers, Waiters};
@@ -241,7 +241,7 @@ impl<T> Contents<T> {
 
     /// The items alone. What the sink said of single ones is dropped: causes, which are user code.
     pub(crate) fn into_items(mut self) -> Vec<T> {
-        drop_caught(std::mem::take(&mut self.marks));
+        drop_each_caught(std::mem::take(&mut self.marks));
         self.items.take(Items::Taken)
     }
 }

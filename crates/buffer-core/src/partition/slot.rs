@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::caught::drop_caught;
+use crate::caught::drop_each_caught;
 use crate::sync::{AtomicUsize, Notify, Ordering, Queue};
 
 /// Takes what inserting threads drop, for the one task that buries it: at most `most` items at a time.
@@ -98,7 +98,7 @@ impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
         // Only a drain that ran out of time leaves any. Their destructors are user code.
         if let Some(letters) = self.take() {
-            drop_caught(letters.items);
+            drop_each_caught(letters.items);
         }
     }
 }

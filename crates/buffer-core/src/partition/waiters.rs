@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::caught::{caught, drop_caught};
+use crate::caught::{caught, drop_each_caught};
 use crate::outcome::not_delivered::NotDelivered;
 
 /// What becomes of an item that somebody waits for; the channel closes without one when a drain leaves the item over.
@@ -66,7 +66,7 @@ impl Waiters {
     /// Drops them without an answer, which tells each that its item is left over. A waker is user code, and two that panic in one drop
     /// would abort the process.
     pub(crate) fn leave(self) {
-        drop_caught(self.0);
+        drop_each_caught(self.0);
     }
 
     /// Takes the waiters of the items from `index` on, counted from there.

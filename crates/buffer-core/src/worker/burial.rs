@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tracing::field::display;
 
-use crate::caught::{caught, drop_caught};
+use crate::caught::{caught, drop_caught, drop_each_caught};
 use crate::chain::text_with_causes;
 use crate::flush::batch::Batch;
 use crate::flusher::Flusher;
@@ -74,7 +74,7 @@ impl<T: Send + 'static> Burial<T> {
                 }
                 Some((_, Err(error))) => {
                     self.lose_first(Some(&error));
-                    drop_caught(vec![error]);
+                    drop_caught(error);
                 }
                 None => self.lose_first(None),
             }
@@ -137,7 +137,7 @@ impl<T: Send + 'static> Burial<T> {
         }
         let partition = &self.shared.partitions[self.index];
         if let Some(letters) = partition.slot.as_ref().and_then(|slot| slot.take()) {
-            drop_caught(letters.items);
+            drop_each_caught(letters.items);
         }
     }
 
@@ -175,9 +175,9 @@ impl<T: Send + 'static> Burial<T> {
 
 /// Drops what is counted already. Items and causes are user code.
 pub(crate) fn forget<T>(items: Vec<T>, causes: Causes) {
-    drop_caught(items);
+    drop_each_caught(items);
     match causes {
-        Causes::Each(causes) => drop_caught(causes),
-        other => drop_caught(vec![other]),
+        Causes::Each(causes) => drop_each_caught(causes),
+        other => drop_caught(other),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Span;
 
-use crate::caught::{caught, drop_caught};
+use crate::caught::{caught, drop_caught, drop_each_caught};
 use crate::chain::text_with_causes;
 use crate::drain::Left;
 use crate::flush::batch::Batch;
@@ -255,7 +255,7 @@ impl<T: Send + 'static> Lane<T> {
         let flight = hand.front().expect(STAYS_IN_HAND);
         let batch = &flight.batch;
         if batch.contents.count() == 0 {
-            drop_caught(vec![verdict]);
+            drop_caught(verdict);
             let outcome = match (withdrawn, unconfirmed) {
                 (true, _) => BatchOutcome::Returned,
                 (false, true) => BatchOutcome::Dropped,
@@ -285,14 +285,14 @@ impl<T: Send + 'static> Lane<T> {
                         "again"
                     );
                 });
-                drop_caught(vec![error]);
+                drop_caught(error);
                 return (BatchOutcome::TriedAgain, delay);
             }
             // What was refused together with marked items may be innocent.
             Verdict::Divide { error } if offered == 1 => self.condemn(id, DropReason::Rejected, error),
             Verdict::Divide { error } => match hand.split(&flusher.policy) {
                 Ok(()) => {
-                    drop_caught(vec![error]);
+                    drop_caught(error);
                     BatchOutcome::Divided
                 }
                 Err(Undivided) => self.condemn(id, DropReason::Undivided, error),
@@ -392,7 +392,7 @@ impl<T: Send + 'static> Lane<T> {
             batch: Some(id),
             causes: &Causes::None,
         });
-        drop_caught(items);
+        drop_each_caught(items);
     }
 
     fn settle_dropped(&mut self, id: BatchId, group: Group<T>, reason: DropReason, causes: Causes) {
@@ -490,6 +490,6 @@ struct EndsCaught(Span);
 impl Drop for EndsCaught {
     fn drop(&mut self) {
         let span = std::mem::replace(&mut self.0, Span::none());
-        let _ = caught(|| drop(span));
+        drop_caught(span);
     }
 }

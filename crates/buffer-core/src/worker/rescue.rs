@@ -87,7 +87,7 @@ impl Rescue {
                 shared.close_by(deadline_in(shared.drain_timeout));
                 worker.abandon();
                 // The sink goes with it, and its destructor is user code.
-                drop_caught(vec![worker]);
+                drop_caught(worker);
                 return None;
             }
         };
@@ -130,7 +130,7 @@ impl Rescue {
             worker.run().await;
             // The sink goes with the last worker, and its destructor, which is user code, belongs to the rescue. It may hold the
             // last handle of another buffer, which drains from then on.
-            drop_caught(vec![worker]);
+            drop_caught(worker);
             RUNTIMES.through(id);
             let _ = running.send(());
         }));
