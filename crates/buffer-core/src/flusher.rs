@@ -215,7 +215,7 @@ impl<T: Send + 'static> Flusher<T> {
         let progressed = timed_out && batch.contents.are_marked();
         let sign = match (progressed, batch.contents.has_delivered()) {
             (true, true) => Sign::Answered,
-            // It may have refused them by itself, and be out.
+            // It may have refused them by itself, and be down.
             (true, false) => Sign::Nothing,
             // The cause is the sink's code too.
             (false, _) => caught(|| sign(&error)).unwrap_or(Sign::Nothing),
@@ -289,12 +289,12 @@ fn sign(error: &FlushError) -> Sign {
     let reason = cause.unwrap_or_else(|| error.to_string());
     match (error.kind(), error.requested_delay()) {
         (FlushErrorKind::Permanent | FlushErrorKind::Divisible, _) => Sign::Answered,
-        (FlushErrorKind::Unavailable, delay) => Sign::Out {
+        (FlushErrorKind::Unavailable, delay) => Sign::Down {
             at_least: delay.unwrap_or_default(),
             reason,
         },
         (FlushErrorKind::Transient | FlushErrorKind::Uncertain, Some(at_least)) => {
-            Sign::Out { at_least, reason }
+            Sign::Down { at_least, reason }
         }
         (FlushErrorKind::Transient | FlushErrorKind::Uncertain, None) => {
             if is::<Panicked>(error) {

@@ -25,10 +25,10 @@ fn breakable(builder: Builder<u32>, sink: impl Flush<u32>) -> Buffer<u32> {
     builder.build_on(&Handle::current(), checked, sink)
 }
 
-struct IsOut;
+struct IsDown;
 
 #[async_trait]
-impl Flush<u32> for IsOut {
+impl Flush<u32> for IsDown {
     async fn flush(&self, _: &mut Batch<u32>) -> Result<(), FlushError> {
         Err(FlushError::unavailable("scripted"))
     }
@@ -38,7 +38,7 @@ impl Flush<u32> for IsOut {
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_panics_again_and_again_closes_the_buffer() {
     let builder = Buffer::builder().partitions(2).routing(Routing::PerCall);
-    let buffer = breakable(builder, IsOut);
+    let buffer = breakable(builder, IsDown);
     buffer.insert(1).await.unwrap();
     let report = timeout(Duration::from_secs(3_600), buffer.flush()).await;
     let report = report.expect("nobody waits for a worker that is gone");

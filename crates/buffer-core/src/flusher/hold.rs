@@ -92,7 +92,7 @@ pub(crate) enum Sign {
     /// The sink answered, if only to refuse the batch.
     Answered,
     /// The sink is down, or asks to be left alone.
-    Out { at_least: Duration, reason: String },
+    Down { at_least: Duration, reason: String },
     /// The attempt failed, which may be this batch's fault or the sink's.
     Failed { reason: String },
     /// It shows nothing of the sink: a panic, a withdrawal, or a time-out after nothing but rejects.
@@ -177,7 +177,7 @@ impl Hold {
                 state.held = None;
                 false
             }
-            Sign::Out { at_least, reason } => {
+            Sign::Down { at_least, reason } => {
                 let at_least = state.kept(at_least, now);
                 let new = || Held::new(self.backoff.long_delays(), now);
                 let held = state.held.get_or_insert_with(new);
@@ -333,10 +333,10 @@ mod tests {
         longest: Duration::from_secs(30),
     };
 
-    fn out(seconds: u64) -> Sign {
-        Sign::Out {
+    fn down(seconds: u64) -> Sign {
+        Sign::Down {
             at_least: Duration::from_secs(seconds),
-            reason: "out".into(),
+            reason: "down".into(),
         }
     }
 
@@ -350,7 +350,7 @@ mod tests {
     fn one_outage_holds_all_partitions_for_at_least_as_long_as_asked() {
         let (hold, now) = (Hold::new(3, BACKOFF), Instant::now());
         assert_eq!(hold.pass(0, now), Pass::Now);
-        assert!(hold.report(0, out(7), now, now));
+        assert!(hold.report(0, down(7), now, now));
         for index in 0..3 {
             let Pass::AskAt(until) = hold.pass(index, now) else {
                 panic!("partition {index} is held")
@@ -364,7 +364,7 @@ mod tests {
         let (hold, began) = (Hold::new(16, BACKOFF), Instant::now());
         let now = began + Duration::from_millis(10);
         for index in 0..16 {
-            assert!(hold.report(index, out(0), began, now));
+            assert!(hold.report(index, down(0), began, now));
         }
         assert_eq!(hold.pass(0, now + BACKOFF.first), Pass::Now);
     }
@@ -388,7 +388,7 @@ mod tests {
     fn a_drain_keeps_a_delay_that_was_asked_for_if_it_has_the_time() {
         for (time, kept) in [(30, true), (5, false)] {
             let (hold, now) = (Hold::new(1, BACKOFF), Instant::now());
-            hold.report(0, out(7), now, now);
+            hold.report(0, down(7), now, now);
             hold.hurry(now, now + Duration::from_secs(time));
             let pass = hold.pass(0, now + Duration::from_secs(6));
             assert_eq!(matches!(pass, Pass::AskAt(_)), kept, "{pass:?}");
@@ -399,17 +399,17 @@ mod tests {
     #[test]
     fn a_delay_that_a_drain_has_no_time_for_does_not_come_back_after_its_first_probe() {
         let (hold, now) = (Hold::new(1, BACKOFF), Instant::now());
-        hold.report(0, out(300), now, now);
+        hold.report(0, down(300), now, now);
         hold.hurry(now, now + Duration::from_secs(20));
         assert_eq!(hold.pass(0, now), Pass::Now);
-        hold.report(0, out(0), now, now);
+        hold.report(0, down(0), now, now);
         assert_eq!(hold.pass(0, now + Duration::from_secs(1)), Pass::Now);
     }
 
     #[test]
     fn probes_go_one_at_a_time_and_rotate() {
         let (hold, mut now) = (Hold::new(3, BACKOFF), Instant::now());
-        hold.report(0, out(1), now, now);
+        hold.report(0, down(1), now, now);
         let mut probes = Vec::new();
         for _ in 0..6 {
             now += Duration::from_secs(60);
@@ -424,7 +424,7 @@ mod tests {
                 panic!("one probe, not {all:?}")
             };
             probes.push(probe);
-            assert!(hold.report(probe, out(0), now, now));
+            assert!(hold.report(probe, down(0), now, now));
         }
         probes.sort_unstable();
         assert_eq!(probes, [0, 0, 1, 1, 2, 2]);
@@ -433,7 +433,7 @@ mod tests {
     #[test]
     fn an_answer_releases_those_that_waited_spread_over_time_and_the_others_at_once() {
         let (hold, now) = (Hold::new(3, BACKOFF), Instant::now());
-        hold.report(0, out(1), now, now);
+        hold.report(0, down(1), now, now);
         assert!(matches!(hold.pass(1, now), Pass::AskAt(_)));
         let later = now + Duration::from_secs(60);
         assert_eq!(hold.pass(1, later), Pass::Now);
@@ -461,7 +461,7 @@ mod tests {
     #[test]
     fn a_probe_that_leaves_passes_the_right_on_and_one_that_was_interrupted_keeps_it() {
         let (hold, now) = (Hold::new(2, BACKOFF), Instant::now());
-        hold.report(0, out(0), now, now);
+        hold.report(0, down(0), now, now);
         let later = now + Duration::from_secs(60);
         assert_eq!(hold.pass(1, later), Pass::Now);
         assert_eq!(hold.pass(0, later), Pass::Ask);
@@ -474,7 +474,7 @@ mod tests {
     fn an_answer_to_an_attempt_from_before_the_hold_does_not_release_it() {
         let (hold, now) = (Hold::new(2, BACKOFF), Instant::now());
         let later = now + Duration::from_millis(1);
-        assert!(hold.report(0, out(8), now, later));
+        assert!(hold.report(0, down(8), now, later));
         assert!(!hold.report(1, Sign::Answered, now, later));
         assert!(matches!(hold.pass(1, later), Pass::AskAt(until) if until >= later + Duration::from_secs(8)));
     }
