@@ -175,7 +175,7 @@ impl<T: Send + 'static> Flusher<T> {
             batch.begin_attempt();
             let answer = within(limit, || sink.flush(batch)).await;
             let is_last = limit >= flush_timeout || batch.contents.were_taken();
-            if is_last || !answer.as_ref().is_err_and(is::<TimedOut>) {
+            if is_last || !answer.as_ref().is_err_and(caused_by::<TimedOut>) {
                 return answer;
             }
             limit = limit.saturating_mul(2).min(flush_timeout);
@@ -209,7 +209,7 @@ impl<T: Send + 'static> Flusher<T> {
             };
         };
         let result = result(&error);
-        let timed_out = is::<TimedOut>(&error);
+        let timed_out = caused_by::<TimedOut>(&error);
         // What was settled before the time was up is progress: slow calls, item by item or key by key, must neither use up the
         // retries of a sink that is well nor hold it. As each such attempt settles an item, there is an end to them.
         let progressed = timed_out && batch.contents.are_marked();
@@ -273,8 +273,8 @@ impl<T: Send + 'static> Flusher<T> {
 /// How an attempt that failed ended.
 fn result(error: &FlushError) -> AttemptResult {
     match error.kind() {
-        FlushErrorKind::Uncertain if is::<TimedOut>(error) => AttemptResult::TimedOut,
-        FlushErrorKind::Uncertain if is::<Panicked>(error) => AttemptResult::Panicked,
+        FlushErrorKind::Uncertain if caused_by::<TimedOut>(error) => AttemptResult::TimedOut,
+        FlushErrorKind::Uncertain if caused_by::<Panicked>(error) => AttemptResult::Panicked,
         FlushErrorKind::Transient => AttemptResult::Transient,
         FlushErrorKind::Uncertain => AttemptResult::Uncertain,
         FlushErrorKind::Unavailable => AttemptResult::Unavailable,
@@ -297,7 +297,7 @@ fn sign(error: &FlushError) -> Sign {
             Sign::Down { at_least, reason }
         }
         (FlushErrorKind::Transient | FlushErrorKind::Uncertain, None) => {
-            if is::<Panicked>(error) {
+            if caused_by::<Panicked>(error) {
                 Sign::Nothing
             } else {
                 Sign::Failed { reason }
@@ -306,7 +306,8 @@ fn sign(error: &FlushError) -> Sign {
     }
 }
 
-pub(crate) fn is<E: std::error::Error + 'static>(error: &FlushError) -> bool {
+/// Whether the direct cause of `error` is an `E`.
+pub(crate) fn caused_by<E: std::error::Error + 'static>(error: &FlushError) -> bool {
     error.source().is_some_and(|cause| cause.is::<E>())
 }
 

@@ -11,7 +11,7 @@ use crate::caught::{Panicked, drop_caught, drop_each_caught};
 use crate::flush::Flush;
 use crate::flush::batch::Batch;
 use crate::flusher::hand::most_splits;
-use crate::flusher::{asked, is};
+use crate::flusher::{asked, caused_by};
 use crate::outcome::flush_error::{FlushError, FlushErrorKind};
 use crate::outcome::not_delivered::SharedCause;
 use crate::sync::Mutex;
@@ -301,7 +301,7 @@ fn one_for_all(mut errors: Errors) -> Result<(), FlushError> {
         .iter()
         .any(|error| error.kind() == FlushErrorKind::Uncertain);
     // An attempt in which all that failed has panicked counts as one that did.
-    let all_panicked = errors.iter().all(is::<Panicked>);
+    let all_panicked = errors.iter().all(caused_by::<Panicked>);
     let Some(first) = errors.drain(..1.min(keys)).next() else {
         return Ok(());
     };
