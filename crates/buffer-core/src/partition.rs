@@ -33,7 +33,7 @@ use crate::ledger::Ledger;
 use crate::outcome::Outcome;
 use crate::outcome::attempt::AttemptResult;
 use crate::outcome::size::Size;
-use crate::partition::barrier::{Barrier, Wait};
+use crate::partition::barrier::{Barrier, BarrierWait};
 use crate::partition::info::{PartitionInfo, Reading, Stats};
 use crate::partition::open::Sealed;
 use crate::partition::overflow::Overflow;
@@ -79,7 +79,7 @@ pub(crate) const UNREPORTED: Option<fn(Reading)> = None;
 /// A wait until everything that was admitted before is settled.
 pub(crate) struct Waiting {
     /// None if the worker has ended.
-    pub(crate) wait: Option<Wait>,
+    pub(crate) wait: Option<BarrierWait>,
     /// The tally when the wait began.
     pub(crate) before: Tally,
     /// What was pending then.

@@ -114,11 +114,11 @@ pub(crate) struct Inserting<'a, T> {
     buffer: &'a Buffer<T>,
     /// Until it is polled.
     item: Option<T>,
-    wait: Option<Wait<'a, T>>,
+    wait: Option<WaitForRoom<'a, T>>,
 }
 
 /// Boxed, as most items never wait, and every task that inserts would have to hold it.
-type Wait<'a, T> = Pin<Box<dyn Future<Output = Result<(), InsertError<T>>> + Send + 'a>>;
+type WaitForRoom<'a, T> = Pin<Box<dyn Future<Output = Result<(), InsertError<T>>> + Send + 'a>>;
 
 // Nothing is pinned in it.
 impl<T> Unpin for Inserting<'_, T> {}

@@ -29,9 +29,9 @@ impl Passage {
 }
 
 impl Barrier {
-    pub(crate) fn new() -> (Self, Wait) {
+    pub(crate) fn new() -> (Self, BarrierWait) {
         let (sender, receiver) = watch::channel(Passage::default());
-        (Self(sender), Wait(receiver))
+        (Self(sender), BarrierWait(receiver))
     }
 
     /// The worker is here. Wakes those who wait, so it must not be called under a lock.
@@ -49,8 +49,8 @@ impl Barrier {
     }
 
     /// One more wait at this barrier.
-    pub(crate) fn wait(&self) -> Wait {
-        Wait(self.0.subscribe())
+    pub(crate) fn wait(&self) -> BarrierWait {
+        BarrierWait(self.0.subscribe())
     }
 
     /// Whether nobody waits here any more.
@@ -61,12 +61,12 @@ impl Barrier {
 
 /// The end of a barrier that somebody waits at.
 #[derive(Clone)]
-pub(crate) struct Wait(watch::Receiver<Passage>);
+pub(crate) struct BarrierWait(watch::Receiver<Passage>);
 
 /// The worker ended before it got there.
 pub(crate) struct WorkerEnded;
 
-impl Wait {
+impl BarrierWait {
     /// The part of a tally that belongs to those who wait: all of it until the worker got there, and nothing that overflowed behind.
     pub(crate) fn cut(&self, tally: Tally) -> Tally {
         let passage = self.0.borrow();

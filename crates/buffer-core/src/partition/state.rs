@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::ledger::Ledger;
 use crate::outcome::Outcome;
 use crate::outcome::size::Size;
-use crate::partition::barrier::{Barrier, Wait};
+use crate::partition::barrier::{Barrier, BarrierWait};
 use crate::partition::info::Seals;
 use crate::partition::open::{OpenBatch, Sealed};
 use crate::partition::trigger::{Trigger, Triggers};
@@ -346,7 +346,7 @@ impl<T> State<T> {
 
     /// Marks the place behind all that was admitted. If nothing came behind the last mark, that one serves: asking again and again in
     /// an outage takes no memory. If newcomers are what is dropped, whatever overflows comes from behind.
-    pub(crate) fn place_barrier(&mut self, newcomers_overflow: bool) -> Wait {
+    pub(crate) fn place_barrier(&mut self, newcomers_overflow: bool) -> BarrierWait {
         self.seal(Trigger::Request);
         if let Some(Entry::Barrier(barrier)) = self.queue.back() {
             return barrier.wait();
