@@ -173,7 +173,7 @@ struct Gauges {
 impl Flush<u32> for Gauges {
     async fn flush(&self, batch: &mut Batch<u32>) -> Result<(), FlushError> {
         if self.withdraws && batch.age() > Duration::from_secs(60) {
-            batch.withdraw();
+            drop(batch.withdraw());
             return Ok(());
         }
         // Relaxed: read on the same thread.

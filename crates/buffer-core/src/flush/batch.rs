@@ -209,6 +209,7 @@ impl<T> Batch<T> {
     ///     }
     /// }
     /// ```
+    #[must_use = "the items are out of the buffer; drop them if that is meant"]
     pub fn take(&mut self) -> Vec<T> {
         self.contents.take()
     }
@@ -243,6 +244,7 @@ impl<T> Batch<T> {
     ///     }
     /// }
     /// ```
+    #[must_use = "the items are out of the buffer; drop them if that is meant"]
     pub fn withdraw(&mut self) -> Vec<T> {
         self.contents.withdraw()
     }
