@@ -40,7 +40,7 @@ impl Buffers {
 
     /// Both ledgers in one.
     pub fn ledger(&self) -> Ledger {
-        sum(self.points.ledger(), self.counters.ledger())
+        self.points.ledger() + self.counters.ledger()
     }
 
     /// Closes both at the same time; a write that is waiting for room is then refused.
@@ -57,11 +57,6 @@ impl Buffers {
 impl Closed {
     /// Both ledgers in one.
     pub fn total(&self) -> Ledger {
-        sum(self.points, self.counters)
+        self.points + self.counters
     }
-}
-
-fn sum(mut one: Ledger, other: Ledger) -> Ledger {
-    one += other;
-    one
 }

@@ -1,7 +1,8 @@
 //! Where the items of a buffer are, and what became of those that a flush or a close waited for.
 
 use std::fmt;
-use std::ops::AddAssign;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign};
 
 use crate::outcome::flush_error::FlushError;
 use crate::tally::{Dropped, Tally};
@@ -133,6 +134,21 @@ impl AddAssign for Ledger {
         self.pending += pending;
         self.retried += retried;
         self.dead_lettered += dead_lettered;
+    }
+}
+
+impl Add for Ledger {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl Sum for Ledger {
+    fn sum<I: Iterator<Item = Self>>(ledgers: I) -> Self {
+        ledgers.fold(Self::default(), Add::add)
     }
 }
 

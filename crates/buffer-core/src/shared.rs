@@ -153,11 +153,7 @@ impl<T> Shared<T> {
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        let mut sum = Ledger::default();
-        for partition in &self.partitions {
-            sum += partition.ledger();
-        }
-        sum
+        self.partitions.iter().map(Partition::ledger).sum()
     }
 
     /// Starts the drain, or brings its deadline forward.
