@@ -10,7 +10,7 @@ use buffer_core::{
 };
 use tokio::time::{Instant, sleep};
 
-/// Is out while told so, takes a moment for each attempt, and counts them.
+/// Is down while told so, takes a moment for each attempt, and counts them.
 #[derive(Default)]
 struct Database {
     out: AtomicBool,

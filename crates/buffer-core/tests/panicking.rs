@@ -153,7 +153,7 @@ async fn wakers_that_panic_together_as_their_items_are_left_over_do_not_abort_th
     );
 }
 
-/// Is out for the first attempts at a batch, and divides what is larger than one item.
+/// Is down for the first attempts at a batch, and divides what is larger than one item.
 struct Bombs;
 
 #[async_trait]

@@ -163,7 +163,7 @@ async fn a_test_batch_tells_what_was_withdrawn_from_what_was_taken() {
     }
 }
 
-/// Is out, and withdraws what is too old to be of use.
+/// Is down, and withdraws what is too old to be of use.
 struct Gauges {
     withdraws: bool,
     writes: Arc<AtomicUsize>,
