@@ -25,7 +25,8 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// It waits for room; inserts that do not wait hand the item back. Nothing is dropped.
+    /// It waits for room, in line; inserts that do not wait hand the item back, if there is no room or others are in line for it.
+    /// Nothing is dropped.
     #[default]
     Wait,
     /// It drops the oldest batch of one partition, with the reason [`overflow`](crate::DropReason::Overflow): of the one that the
