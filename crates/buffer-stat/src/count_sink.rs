@@ -21,12 +21,12 @@ pub(crate) struct CountSink<K, S> {
     sink: S,
     windows: Arc<Windows<K>>,
     retries: u32,
-    lanes: Box<[Mutex<Lane>]>,
+    known: Box<[Mutex<Known>]>,
 }
 
 /// What is known of a batch. A partition tries one batch until it is settled, so it has one of these.
 #[derive(Debug, Clone, Copy, Default)]
-struct Lane {
+struct Known {
     /// Whether an attempt may have written it.
     unsure: bool,
     /// The answered attempts that certainly did not write it, without those that found the sink down.
@@ -41,7 +41,7 @@ impl<K, S> CountSink<K, S> {
             sink,
             windows,
             retries,
-            lanes: (0..partitions).map(|_| Mutex::default()).collect(),
+            known: (0..partitions).map(|_| Mutex::default()).collect(),
         }
     }
 }
@@ -64,16 +64,16 @@ where
                 "the sink panics at this batch again and again",
             ));
         }
-        let lane = &self.lanes[batch.partition()];
+        let current = &self.known[batch.partition()];
         // A time-out never reaches the end of this function, so it leaves the batch unsure.
         let sink = &self.sink;
-        let mut attempt = counting_panics(lane, || sink.flush(batch));
-        let answer = poll_fn(|context| counting_panics(lane, || attempt.as_mut().poll(context)));
+        let mut attempt = counting_panics(current, || sink.flush(batch));
+        let answer = poll_fn(|context| counting_panics(current, || attempt.as_mut().poll(context)));
         let answer = answer.await;
         // A destructor that panics does not change the answer, which would be asked for again and again.
         let _ = caught(|| drop(attempt));
         if let Err(error) = &answer {
-            *lane.lock() = known.after(error.kind());
+            *current.lock() = known.after(error.kind());
         }
         answer
     }
@@ -85,13 +85,13 @@ where
 
 impl<K: Hash + Eq + Clone, S> CountSink<K, S> {
     /// What is known of the batch before this attempt, which may write it.
-    fn begin(&self, batch: &Batch<Count<K>>) -> Lane {
-        let mut lane = self.lanes[batch.partition()].lock();
+    fn begin(&self, batch: &Batch<Count<K>>) -> Known {
+        let mut current = self.known[batch.partition()].lock();
         if batch.attempt() == 1 {
-            *lane = Lane::default();
+            *current = Known::default();
         }
-        let known = *lane;
-        lane.unsure = true;
+        let known = *current;
+        current.unsure = true;
         known
     }
 
@@ -105,7 +105,7 @@ impl<K: Hash + Eq + Clone, S> CountSink<K, S> {
     }
 }
 
-impl Lane {
+impl Known {
     /// What is known when an attempt has ended in an error of this kind.
     fn after(self, kind: FlushErrorKind) -> Self {
         match kind {
@@ -125,9 +125,9 @@ impl Lane {
 }
 
 /// Counts a panic of the sink, and lets it go on to the buffer.
-fn counting_panics<T>(lane: &Mutex<Lane>, call: impl FnOnce() -> T) -> T {
+fn counting_panics<T>(current: &Mutex<Known>, call: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        lane.lock().panics += 1;
+        current.lock().panics += 1;
         resume_unwind(panic)
     })
 }
