@@ -1,7 +1,7 @@
 //! A key's hash and, in two of its bits, what the key did in this window: this makes a table's entry smaller by a word, so that more
 //! of them fit into a cache.
 
-/// The bits of the state. A table uses the lowest bits of a hash for the place, and the highest seven for the tag.
+/// The bits of the state. A table uses the lowest bits of a hash for the bucket, and the highest seven for the tag.
 const STATE: u64 = 0b11 << 54;
 
 /// What a key did in this window.

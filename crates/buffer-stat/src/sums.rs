@@ -18,7 +18,7 @@ use crate::max_keys::{MaxKeys, NoPlace, Places};
 use crate::sync::Ordering::Relaxed;
 use crate::table::{Added, Table};
 use crate::tables::{Tables, Visitor};
-use crate::take::{PLACES_AT_ONCE, Progress, Spare};
+use crate::take::{BUCKETS_AT_ONCE, Progress, Spare};
 use crate::taken::{Left, Taken};
 
 /// The sums of all partitions.
@@ -153,7 +153,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
         while sums.peek().is_some() {
             // Some at a time: an increment waits no longer than for a take.
             let mut table = self.tables.home().lock();
-            for taken in sums.by_ref().take(PLACES_AT_ONCE) {
+            for taken in sums.by_ref().take(BUCKETS_AT_ONCE) {
                 table.add_back(taken, &self.places);
             }
         }

@@ -4,7 +4,7 @@
 //! 1. `changed` is set whenever an entry has changed, so that one look tells a window without increments.
 //! 2. An entry is reset only after its sum was copied out, so that a key whose `Clone` panics keeps its sum.
 //! 3. A key's sum is what its entry has plus what `beyond` has of it.
-//! 4. An entry keeps its place in the table unless `moved` is set, so a take that goes on later misses none.
+//! 4. An entry keeps its bucket unless `moved` is set, so a take that goes on later misses none.
 //! 5. A closed table has no entries, so an increment of a key that has one need not ask.
 
 use hashbrown::HashTable;

@@ -18,7 +18,7 @@ pub(crate) enum Spare {
 #[derive(Debug)]
 pub(crate) struct Progress {
     spare: Spare,
-    /// The next place to look at; none before the first.
+    /// The next bucket to look at; none before the first.
     next: Option<usize>,
     /// Whether idle keys lose their place. Once entries have moved, it can't be told which were idle.
     forgets: bool,
@@ -33,8 +33,8 @@ pub(crate) struct Progress {
     ages: bool,
 }
 
-/// How many places a take looks at under one lock: an increment waits no longer than that.
-pub(crate) const PLACES_AT_ONCE: usize = 32;
+/// How many buckets a take looks at under one lock: an increment waits no longer than that.
+pub(crate) const BUCKETS_AT_ONCE: usize = 32;
 
 impl Progress {
     pub(crate) fn new(spare: Spare) -> Self {
@@ -71,12 +71,12 @@ impl<K: Eq + Clone> Table<K> {
                 0
             }
         };
-        let end = self.entries.num_buckets().min(first + PLACES_AT_ONCE);
+        let end = self.entries.num_buckets().min(first + BUCKETS_AT_ONCE);
         let before = self.entries.len();
-        for place in first..end {
+        for bucket in first..end {
             match progress.ages {
-                true => self.age_at(place),
-                false => self.take_at(place, progress, taken),
+                true => self.age_at(bucket),
+                false => self.take_at(bucket, progress, taken),
             }
         }
         places.give_back(before - self.entries.len());
@@ -112,13 +112,13 @@ impl<K: Eq + Clone> Table<K> {
         entry.is_some_and(|entry| entry.marked.state() == State::ChangedFresh)
     }
 
-    fn take_at(&mut self, place: usize, progress: &mut Progress, taken: &mut Vec<Taken<K>>) {
-        let Some(entry) = self.entries.get_bucket_mut(place) else {
+    fn take_at(&mut self, bucket: usize, progress: &mut Progress, taken: &mut Vec<Taken<K>>) {
+        let Some(entry) = self.entries.get_bucket_mut(bucket) else {
             return;
         };
         match (entry.marked.state(), progress.spare) {
             (State::Idle, _) if progress.forgets => {
-                if let Ok(idle) = self.entries.get_bucket_entry(place) {
+                if let Ok(idle) = self.entries.get_bucket_entry(bucket) {
                     drop_caught(idle.remove().0);
                 }
             }
@@ -146,8 +146,8 @@ impl<K: Eq + Clone> Table<K> {
     }
 
     /// Makes a spared key like others: its window is the running one from now on.
-    fn age_at(&mut self, place: usize) {
-        let Some(entry) = self.entries.get_bucket_mut(place) else {
+    fn age_at(&mut self, bucket: usize) {
+        let Some(entry) = self.entries.get_bucket_mut(bucket) else {
             return;
         };
         match entry.marked.state() {
@@ -249,7 +249,7 @@ mod tests {
         sums
     }
 
-    /// Fails when the take goes on at its old place although the entries have moved.
+    /// Fails when the take goes on at its old bucket although the entries have moved.
     #[test]
     fn a_take_misses_no_key_though_the_table_grows_under_it() {
         let mut table = Table::new();
