@@ -57,7 +57,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
     }
 
     fn report(&self) {
-        let merged_back = self.windows.turned().merged_back;
+        let merged_back = self.windows.tallies().merged_back;
         self.reporter.report(self.windows.sums.keys(), merged_back);
     }
 

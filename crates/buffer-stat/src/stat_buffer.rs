@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::error::{IncrementError, IncrementManyError};
 use crate::sync::Ordering::Relaxed;
 use crate::tallies::Tallies;
-use crate::window::Turned;
+use crate::window::WindowTallies;
 
 /// Counters by key: increments are summed in memory and flushed once a window.
 ///
@@ -257,10 +257,10 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// See [`Tallies`].
     pub fn tallies(&self) -> Tallies {
         let windows = &self.counters.windows;
-        let Turned {
+        let WindowTallies {
             merged_back,
             ended_early,
-        } = windows.turned();
+        } = windows.tallies();
         let places = &windows.sums.places;
         Tallies {
             merged_back,

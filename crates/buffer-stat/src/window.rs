@@ -30,14 +30,14 @@ pub(crate) struct Window<K> {
     pub(crate) ended_in_vain: bool,
     /// How many counts the last window had: the next is likely to have as many.
     pub(crate) expected: usize,
-    pub(crate) turned: Turned,
+    pub(crate) tallies: WindowTallies,
     pub(crate) closed: bool,
     send_zero_sums: bool,
 }
 
 /// Numbers that no ledger of counts shows.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Turned {
+pub(crate) struct WindowTallies {
     pub(crate) merged_back: u64,
     pub(crate) ended_early: u64,
 }
@@ -54,7 +54,7 @@ impl<K> Window<K> {
             in_flight: InFlight::new(),
             ended_in_vain: false,
             expected: 0,
-            turned: Turned::default(),
+            tallies: WindowTallies::default(),
             closed: false,
             send_zero_sums,
         }

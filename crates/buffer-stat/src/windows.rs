@@ -23,7 +23,7 @@ use crate::sync::{Mutex, Notify};
 use crate::take::Spare;
 use crate::taken::{Left, Taken};
 use crate::turn::Turn;
-use crate::window::{Turned, Window};
+use crate::window::{Window, WindowTallies};
 
 /// The sums, and what is known of their window. The handles, the driver, the sink and the buffer's `last_items` share it.
 pub(crate) struct Windows<K> {
@@ -114,8 +114,8 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.current.lock().in_flight.counts()
     }
 
-    pub(crate) fn turned(&self) -> Turned {
-        self.current.lock().turned
+    pub(crate) fn tallies(&self) -> WindowTallies {
+        self.current.lock().tallies
     }
 
     /// Offers the rest to `insert`, `batch_size` counts at a time, until it leaves some. If nothing is left, ends the window as
@@ -198,7 +198,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             return Err(WindowsClosed);
         }
         let counts = take();
-        window.turned.merged_back += counts.len() as u64;
+        window.tallies.merged_back += counts.len() as u64;
         for (hash, count) in hashes.iter().zip(&counts) {
             window.in_flight.remove(*hash, count);
         }
@@ -274,7 +274,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     fn turn(&self, window: &mut Window<K>, turn: Turn) -> bool {
         // Taken before the tables: an increment in between tells of itself for the next window, or does not have to.
         let begin = self.begin.take();
-        window.turned.ended_early += u64::from(turn == Turn::Early);
+        window.tallies.ended_early += u64::from(turn == Turn::Early);
         window.number += 1;
         let start = window.next_start(begin.at);
         let expected = window.expected;
