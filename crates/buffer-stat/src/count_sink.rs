@@ -54,6 +54,7 @@ where
 {
     async fn flush(&self, batch: &mut Batch<Count<K>>) -> Result<(), FlushError> {
         let known = self.begin(batch);
+        // By invariant 1. Invariant 2 holds, as no attempt is running.
         if !known.unsure && known.refused > self.retries && self.merge_back(batch) {
             // The sink was not asked, so this says nothing of it: an error would be one of the sink's.
             return Ok(());

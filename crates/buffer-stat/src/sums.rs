@@ -227,6 +227,7 @@ impl<K: Hash + Eq + Clone> Sums<K> {
     /// Hands all sums to `each`, and refuses increments from then on.
     pub(crate) fn take_last(&self, mut each: impl FnMut(Taken<K>)) {
         for table in self.tables.iter() {
+            // By invariant 2, both under one lock.
             let mut table = table.lock();
             table.closed = true;
             let taken = table.take_all(&self.places);

@@ -180,7 +180,7 @@ impl<K: Eq + Clone> Table<K> {
     }
 
     pub(crate) fn insert_as(&mut self, hash: u64, key: K, sum: i64, state: State) {
-        // A full table grows, or tidies itself up.
+        // By invariant 4: a full table grows, or tidies itself up.
         self.moved |= self.entries.len() == self.entries.capacity();
         let marked = Marked::new(hash, state);
         self.entries

@@ -60,7 +60,8 @@ impl<K> Window<K> {
         }
     }
 
-    /// The start of a window that ends now: later than the one before, whatever the system's clock does.
+    /// The start of a window that ends now: later than the one before, whatever the system's clock does. By invariant 3 of
+    /// `windows.rs`.
     pub(crate) fn next_start(&mut self, begun: Option<SystemTime>) -> SystemTime {
         /// Systems and databases have clocks that don't tell nanoseconds apart.
         const LATER: Duration = Duration::from_micros(1);
