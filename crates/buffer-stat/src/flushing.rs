@@ -1,6 +1,7 @@
 //! The handle's flushes: of all keys or of one, waiting or not.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::hash::Hash;
 use std::time::Duration;
 
@@ -143,6 +144,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         let (buffer, begun) = (&self.counters.buffer, Instant::now());
         // The window that has what is to be flushed.
         let mut asked = None;
+        // How many counts were made by the time that it had ended.
+        let mut made = None;
         let mut may_ask_again = turn != Turn::Not;
         loop {
             let handed = self.counters.hand_over(turn);
@@ -150,7 +153,13 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
             let owed = turn != Turn::Not && !handed.turned;
             let window = *asked.get_or_insert(handed.number + u64::from(owed));
             turn = Turn::Not;
-            let has_buffer_all = handed.number > window || handed.number == window && !handed.rest;
+            let has_buffer_all = match handed.number.cmp(&window) {
+                Ordering::Less => false,
+                // Not those made since: keys that are flushed by hand may add to the rest for ever.
+                Ordering::Equal => handed.handed_on >= *made.get_or_insert(handed.made),
+                // A later window has ended, so nothing was left of this one.
+                Ordering::Greater => true,
+            };
             let mut pending = 0;
             let mut is_late = false;
             if let Some(limit) = limit {
@@ -181,7 +190,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
             if has_buffer_all {
                 // The counts for which sums were spared are settled. A sum that is spared again is a new one: what it was before is on
                 // its way.
-                (turn, asked, may_ask_again) = (Turn::Now, None, false);
+                (turn, asked, made, may_ask_again) = (Turn::Now, None, None, false);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The window that ends next: its number, and the counts of the one before, which are on their way.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, SystemTime};
 
@@ -20,8 +21,10 @@ pub(crate) struct Window<K> {
     last: SystemTime,
     /// When the running window began, if that is earlier than its driver knows.
     pub(crate) from: Option<Instant>,
-    /// Counts for which no partition of the buffer was free yet.
-    pub(crate) rest: Vec<Count<K>>,
+    /// Counts for which no partition of the buffer was free yet, in the order in which they were made.
+    pub(crate) rest: VecDeque<Count<K>>,
+    /// How many counts were made so far.
+    pub(crate) made: u64,
     /// How the window ends once nothing is left of the one before.
     pub(crate) owed: Turn,
     pub(crate) in_flight: InFlight<K>,
@@ -49,7 +52,8 @@ impl<K> Window<K> {
             last_sparing: 0,
             last: SystemTime::UNIX_EPOCH,
             from: None,
-            rest: Vec::new(),
+            rest: VecDeque::new(),
+            made: 0,
             owed: Turn::Not,
             in_flight: InFlight::new(),
             ended_in_vain: false,
@@ -70,21 +74,23 @@ impl<K> Window<K> {
         self.last
     }
 
-    /// Offers the rest to `insert`, `batch_size` counts at a time, until it leaves some. Says whether there still is a rest.
+    /// Offers the rest to `insert`, `batch_size` counts at a time and the first ones first, until it leaves some. Says whether there
+    /// still is a rest.
     pub(crate) fn offer(&mut self, batch_size: usize, mut insert: impl FnMut(&mut Vec<Count<K>>)) -> bool {
         while !self.rest.is_empty() {
-            let kept = self.rest.len().saturating_sub(batch_size);
-            let mut offered = self.rest.split_off(kept);
+            let most = batch_size.min(self.rest.len());
+            let mut offered: Vec<_> = self.rest.drain(..most).collect();
             let inserted = catch_unwind(AssertUnwindSafe(|| insert(&mut offered)));
             let left = !offered.is_empty();
             // Put back before a panic goes on, which would cost them.
-            self.rest.append(&mut offered);
+            let unsent = offered.into_iter().rev();
+            unsent.for_each(|count| self.rest.push_front(count));
             inserted.unwrap_or_else(|panic| resume_unwind(panic));
             if left {
                 return true;
             }
         }
-        self.rest = Vec::new();
+        self.rest = VecDeque::new();
         false
     }
 }
@@ -135,7 +141,8 @@ impl<K: Eq + Clone> Window<K> {
 
     fn push(&mut self, key: K, delta: i64, window_start: SystemTime) {
         self.in_flight.send();
-        self.rest.push(Count {
+        self.made += 1;
+        self.rest.push_back(Count {
             key,
             delta,
             window_start,

@@ -47,14 +47,16 @@ pub(crate) struct HandedOver {
     pub(crate) number: u64,
     /// The last window that left sums when it ended, because counts of their keys were not settled.
     pub(crate) last_sparing: u64,
-    /// Whether counts are left for which no partition was free.
-    pub(crate) rest: bool,
+    /// How many counts were made so far.
+    pub(crate) made: u64,
+    /// How many of these, from the first on, the buffer has been given. For the others no partition was free yet.
+    pub(crate) handed_on: u64,
 }
 
 /// What became of the sum of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyTurn {
-    /// It goes next, if there was one.
+    /// Its count goes after those that were made before, if there was a sum.
     Goes,
     /// It stays, as a count of the key is not settled.
     StaysForItsCount,
@@ -133,7 +135,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         let mut window = self.current.lock();
         let is_over = of.is_some_and(|number| number != window.number);
         window.owed = window.owed.max(if is_over { Turn::Not } else { turn });
-        let mut rest = window.offer(batch_size, &mut insert);
+        let rest = window.offer(batch_size, &mut insert);
         let turned = !rest && !window.closed && window.owed != Turn::Not;
         if turned {
             let turn = std::mem::replace(&mut window.owed, Turn::Not);
@@ -142,17 +144,18 @@ impl<K: Hash + Eq + Clone> Windows<K> {
                 window.last_sparing = window.number;
             }
             window.ended_in_vain = spared && turn == Turn::Early;
-            rest = window.offer(batch_size, insert);
+            window.offer(batch_size, insert);
         }
         HandedOver {
             turned: turned || is_over,
             number: window.number,
             last_sparing: window.last_sparing,
-            rest,
+            made: window.made,
+            handed_on: window.made - window.rest.len() as u64,
         }
     }
 
-    /// Ends the window of one key, and begins a fresh one for it. Its counts go next.
+    /// Ends the window of one key, and begins a fresh one for it. Its counts go behind the rest.
     pub(crate) fn turn_key<Q>(&self, key: &Q) -> KeyTurn
     where
         K: Borrow<Q>,
@@ -264,7 +267,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         let left = refused.into_iter().chain(window.send_gathered(start));
         // They stay outstanding: increments are refused, but the tables can be looked at.
         self.sums.add_back(left);
-        let last = std::mem::take(&mut window.rest);
+        let last = std::mem::take(&mut window.rest).into();
         drop(window);
         self.wake.notify_one();
         last

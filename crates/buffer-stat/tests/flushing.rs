@@ -137,6 +137,21 @@ fn increment_for_ever(stats: &StatBuffer<String>, keys: u32) {
     });
 }
 
+/// Increments and flushes some keys by hand again and again, faster than the sink writes their counts.
+fn flush_by_hand_for_ever(stats: &StatBuffer<String>, keys: u32) {
+    let stats = stats.clone();
+    tokio::spawn(async move {
+        loop {
+            for key in 0..keys {
+                let key = key.to_string();
+                stats.increment(key.as_str(), 1).unwrap();
+                stats.request_flush_key(key.as_str());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
 /// What was counted of each of so many keys, written or not.
 fn counted(stats: &StatBuffer<String>, sink: &Sink, keys: u32) -> Vec<i64> {
     let (written, keys) = (written(sink, keys), 0..keys);
@@ -216,17 +231,7 @@ async fn flushes_of_keys_that_outrun_the_sink_hold_up_neither_flushes_nor_other_
     let (stats, sink) = slow_counters();
     // Is incremented once, and never flushed by hand.
     increment(&stats, &["220"]);
-    let by_hand = stats.clone();
-    tokio::spawn(async move {
-        loop {
-            for key in 0..220_u32 {
-                let key = key.to_string();
-                by_hand.increment(key.as_str(), 1).unwrap();
-                by_hand.request_flush_key(key.as_str());
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
+    flush_by_hand_for_ever(&stats, 220);
     sleep(Duration::from_secs(10)).await;
     assert_eq!(written(&sink, 221)[220], 1);
     for _ in 0..3 {
@@ -238,6 +243,26 @@ async fn flushes_of_keys_that_outrun_the_sink_hold_up_neither_flushes_nor_other_
         assert!(flush.is_ok() && written(&sink, 221)[7] >= counted);
         sleep(Duration::from_millis(70)).await;
     }
+}
+
+/// Fails when the counts that were made last go first, and when a flush waits for counts that were made after it: the broken copies
+/// `the_last_counts_go_first` and `a_flush_that_waits_for_later_counts`.
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_flushed_by_hand_overtake_neither_a_flush_nor_that_of_another_key() {
+    let sink = Sink::answering(|_| Reply::after(Duration::from_millis(100), Reply::Ok));
+    let stats = counters().build(sink.clone()).unwrap();
+    for key in 4..24 {
+        increment(&stats, &[key.to_string().as_str()]);
+    }
+    flush_by_hand_for_ever(&stats, 4);
+    // It begins before the first of them is flushed.
+    let flush = timeout(Duration::from_secs(2), stats.flush()).await;
+    assert!(flush.is_ok());
+    assert_eq!(written(&sink, 24)[4..], [1; 20]);
+    increment(&stats, &["24"]);
+    let flush = timeout(Duration::from_secs(2), stats.flush_key("24")).await;
+    assert!(flush.is_ok());
+    assert_eq!(written(&sink, 25)[24], 1);
 }
 
 #[tokio::test(start_paused = true)]
