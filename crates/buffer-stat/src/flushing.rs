@@ -17,7 +17,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// was settled meanwhile. If sums had to wait for earlier counts of their keys, it ends one more window.
     ///
     /// In an outage it waits. Counts that the sink certainly did not write go back into the sums when their retries are spent; the
-    /// report has them as returned, and the flush ends. What is left of the window is [`FlushReport::pending`] then, and goes on.
+    /// report has them as returned, and the flush ends. What is left of the window is [`FlushReport::pending`] then, and goes on; sums
+    /// that had to wait count as one, if nothing else is left.
     ///
     /// # Cancel safety
     ///
@@ -54,7 +55,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// Flushes the sum of one key, and begins a new window for it: its next increment does not join the running window, and is flushed
     /// an interval (and the jitter) later at most. Keys that are flushed in this way share that window.
     ///
-    /// The report includes counts of other keys that were settled meanwhile.
+    /// The report includes counts of other keys that were settled meanwhile. Where the end of a window waits for the sink already, this is
+    /// a [`flush`](StatBuffer::flush) of that window.
     ///
     /// # Panics
     ///
@@ -93,7 +95,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         let before = self.ledger();
         let key_turn = self.counters.windows.turn_key(key);
         let report = self.flush_since(&before, window_turn(key_turn), None).await;
-        if key_turn != KeyTurn::StaysForItsCount || self.ends(&report) {
+        if key_turn != KeyTurn::StaysForItsCount {
             return report;
         }
         // That count is settled. If there is another one, it has what was counted before.
@@ -146,7 +148,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
         let mut asked = None;
         // How many counts were made by the time that it had ended.
         let mut made = None;
-        let mut may_ask_again = turn != Turn::Not;
+        let of_window = turn != Turn::Not;
+        let mut may_ask_again = of_window;
         loop {
             let handed = self.counters.hand_over(turn);
             // While there is a rest of the window before, this one does not end. Whoever finds the rest gone ends it.
@@ -177,9 +180,13 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
                 report.pending = pending;
                 return report;
             }
-            if self.ends(&report) {
-                // The rest goes on without this flush.
-                report.pending = self.counters.windows.unsettled();
+            // What went back would go back again. The counts that a single key waits for have an end in any case.
+            let is_in_vain = buffer.is_closed() || of_window && report.returned > 0;
+            if is_in_vain {
+                // The rest goes on without this flush, and so do sums that were spared, perhaps only since the hand-over above.
+                let windows = &self.counters.windows;
+                let leaves_sums = may_ask_again && windows.last_sparing() >= window;
+                report.pending = windows.unsettled().max(u64::from(leaves_sums));
                 return report;
             }
             if is_late {
@@ -193,11 +200,6 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
                 (turn, asked, made, may_ask_again) = (Turn::Now, None, None, false);
             }
         }
-    }
-
-    /// Whether more flushes would be in vain: the counters are closed, or counts have gone back.
-    fn ends(&self, report: &FlushReport) -> bool {
-        self.counters.buffer.is_closed() || report.returned > 0
     }
 }
 

@@ -116,6 +116,11 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.current.lock().in_flight.counts()
     }
 
+    /// The last window that left sums when it ended; zero once the close has taken all.
+    pub(crate) fn last_sparing(&self) -> u64 {
+        self.current.lock().last_sparing
+    }
+
     pub(crate) fn tallies(&self) -> WindowTallies {
         self.current.lock().tallies
     }
@@ -256,6 +261,8 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     pub(crate) fn last_counts(&self) -> Vec<Count<K>> {
         let mut window = self.current.lock();
         window.closed = true;
+        // What was spared is among the last counts.
+        window.last_sparing = 0;
         let start = window.next_start(self.begin.take().at);
         let expected = window.expected;
         window.in_flight.begin_window(expected);

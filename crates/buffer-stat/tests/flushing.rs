@@ -265,6 +265,74 @@ async fn keys_that_are_flushed_by_hand_overtake_neither_a_flush_nor_that_of_anot
     assert_eq!(written(&sink, 25)[24], 1);
 }
 
+/// Writes a batch in a second, but none with the key `a`, and one with the key `slow` in ten seconds.
+fn refusing_a() -> Sink {
+    Sink::answering(|batch| match batch[0].key.as_str() {
+        "a" => Reply::after(Duration::from_secs(1), Reply::Transient),
+        "slow" => Reply::after(Duration::from_secs(10), Reply::Ok),
+        _ => Reply::after(Duration::from_secs(1), Reply::Ok),
+    })
+}
+
+/// Fails when the flush ends as the other count goes back, before or after the key's own count is handed over: the broken copies
+/// `a_flush_of_one_key_ends_as_others_go_back` and `a_flush_of_one_key_forgets_it_as_others_go_back`.
+#[tokio::test(start_paused = true)]
+async fn a_flush_of_one_key_flushes_it_though_a_count_of_another_goes_back() {
+    // With one partition, `b` waits for `a`.
+    for partitions in [1, 2] {
+        let sink = refusing_a();
+        let builder = counters().partitions(partitions).batch_size(1).retries(0);
+        let stats = builder.build(sink.clone()).unwrap();
+        for key in ["a", "b"] {
+            increment(&stats, &[key]);
+            stats.request_flush();
+        }
+        increment(&stats, &["b"]);
+        let report = stats.flush_key("b").await;
+        assert_eq!((report.returned, report.delivered, report.pending), (1, 2, 0));
+        assert_eq!((stats.count("a"), stats.count("b")), (1, 0));
+    }
+}
+
+/// Fails when the flush takes sums that had to wait for settled, those that it left itself or those that another end of the window
+/// left since: the broken copies `a_flush_that_forgets_what_was_spared` and `a_flush_that_looks_early_at_what_was_spared`.
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_ends_because_counts_go_back_says_that_sums_are_left() {
+    // With those in the middle there is a rest, and the window ends when that is gone.
+    for middle in [&[][..], &["c", "d"]] {
+        let sink = refusing_a();
+        let builder = counters().partitions(2).batch_size(1).retries(0);
+        let stats = builder.build(sink.clone()).unwrap();
+        for keys in [&["slow"][..], &["a"], middle] {
+            increment(&stats, keys);
+            stats.request_flush();
+        }
+        increment(&stats, &["slow"]);
+        let report = stats.flush().await;
+        assert!(report.returned > 0, "{report:?}");
+        assert_eq!((stats.count("slow"), report.pending), (1, 1));
+    }
+}
+
+/// Fails when what the close took is still taken for spared: the broken copy `what_a_close_took_is_still_spared`.
+#[tokio::test(start_paused = true)]
+async fn a_flush_beside_a_close_that_has_settled_all_says_that_nothing_is_left() {
+    let stats = counters()
+        .partitions(2)
+        .batch_size(1)
+        .build(refusing_a())
+        .unwrap();
+    increment(&stats, &["slow", "b"]);
+    stats.request_flush();
+    increment(&stats, &["b"]);
+    let closed = async {
+        sleep(Duration::from_millis(500)).await;
+        stats.close().await
+    };
+    let (report, _) = tokio::join!(stats.flush(), closed);
+    assert_eq!((report.delivered, report.pending), (3, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_counters_tell_their_name_and_what_their_buffer_did() {
     let builder = counters().buffer(|buffer| buffer.name("views"));
