@@ -15,7 +15,7 @@ pub(crate) struct Begin(Mutex<Told>);
 pub(crate) struct Told {
     /// When it began.
     pub(crate) at: Option<SystemTime>,
-    /// The first increment of a key that was flushed by hand.
+    /// The first increment of a key that was flushed by hand, or the moment at which its count came back.
     pub(crate) fresh: Option<Instant>,
     crowded: bool,
 }

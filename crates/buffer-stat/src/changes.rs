@@ -1,8 +1,8 @@
-//! What increments changed besides sums, for whoever turns the windows.
+//! What increments and sums that came back changed besides sums, for whoever turns the windows.
 
 use crate::table::Added;
 
-/// What increments changed besides sums.
+/// What increments, or sums that came back, changed besides sums.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Changes {
     /// This may be the start of a window.

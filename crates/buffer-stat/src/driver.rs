@@ -65,7 +65,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Driver<K> {
     async fn window(&self, mut may_end_early: bool) -> Result<(Turn, u64), Closed> {
         loop {
             self.first_increment().await?;
-            // No increment tells of sums that came back.
+            // No increment tells of sums that stayed where they were.
             let (window, from) = self.windows.begin();
             let later = self.jitter.mul_f64(rand::rng().random_range(0.0..=1.0));
             let end = from.unwrap_or_else(Instant::now) + self.interval + later;

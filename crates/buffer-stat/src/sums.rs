@@ -148,15 +148,17 @@ impl<K: Hash + Eq + Clone> Sums<K> {
     }
 
     /// Adds back sums that were taken before; closed tables keep them beyond their entries.
-    pub(crate) fn add_back(&self, sums: impl IntoIterator<Item = Taken<K>>) {
+    pub(crate) fn add_back(&self, sums: impl IntoIterator<Item = Taken<K>>) -> Changes {
+        let mut changes = Changes::default();
         let mut sums = sums.into_iter().peekable();
         while sums.peek().is_some() {
             // Some at a time: an increment waits no longer than for a take.
             let mut table = self.tables.home().lock();
             for taken in sums.by_ref().take(BUCKETS_AT_ONCE) {
-                table.add_back(taken, &self.places);
+                changes.add(table.add_back(taken, &self.places).into());
             }
         }
+        changes
     }
 
     #[inline]

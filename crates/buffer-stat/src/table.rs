@@ -116,22 +116,22 @@ impl<K: Eq + Clone> Table<K> {
     }
 
     /// Adds what was taken before.
-    pub(crate) fn add_back(&mut self, taken: Taken<K>, places: &Places<K>) {
+    pub(crate) fn add_back(&mut self, taken: Taken<K>, places: &Places<K>) -> Added {
         let Taken { hash, key, sum } = taken;
         let fitting = i64::try_from(sum).ok().filter(|_| !self.closed);
         let Some(fitting) = fitting else {
             // By invariant 5, or because it does not fit into an entry.
             self.beyond.add(Taken { hash, key, sum });
-            self.changed = true;
-            return;
+            return Added::new(&mut self.changed, false);
         };
         // A comparison that panics must not cost a sum: the key then has two entries.
         let added = caught(|| self.add(hash, |other| *other == key, fitting));
-        if let Some(Some(_)) = added {
-            return drop_caught(key);
+        if let Some(Some(added)) = added {
+            drop_caught(key);
+            return added;
         }
         places.take_anyway();
-        self.insert(hash, key, fitting);
+        self.insert(hash, key, fitting)
     }
 
     /// The key's sum.

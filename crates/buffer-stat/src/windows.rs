@@ -74,8 +74,8 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
     }
 
-    /// Notes what increments changed besides sums. Only a window's first increments change such things, so the others touch nothing
-    /// shared.
+    /// Notes what increments, or sums that came back, changed besides sums. Only a window's first increments change such things, so
+    /// the others touch nothing shared.
     #[inline]
     pub(crate) fn note(&self, changes: Changes) {
         if changes.is_any() && self.begin.note(changes) {
@@ -185,8 +185,8 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             let refused = window.in_flight.gather(taken, OnItsWay::Waits).err();
             let left = window.send_gathered(start);
             window.in_flight.give_back();
-            self.sums
-                .add_back(refused.map(Refused::into_sum).into_iter().chain(left));
+            let left = refused.map(Refused::into_sum).into_iter().chain(left);
+            self.note(self.sums.add_back(left));
         }
         drop(window);
         // Wakes the driver, which forgets the key if nothing comes of it.
@@ -210,12 +210,12 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         for (hash, count) in hashes.iter().zip(&counts) {
             window.in_flight.remove(*hash, count);
         }
-        self.sums
-            .add_back(hashes.into_iter().zip(counts).map(|(hash, count)| Taken {
-                hash,
-                key: count.key,
-                sum: count.delta.into(),
-            }));
+        let sums = hashes.into_iter().zip(counts).map(|(hash, count)| Taken {
+            hash,
+            key: count.key,
+            sum: count.delta.into(),
+        });
+        self.note(self.sums.add_back(sums));
         drop(window);
         self.wake.notify_one();
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use buffer_core::testing::ScriptedSink;
+use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_stat::{Count, StatBuffer, StatBuilder};
 use tokio::time::{Instant, sleep};
 
@@ -174,6 +174,28 @@ async fn a_fresh_window_delays_no_other_key() {
             "{key} at {at:?}"
         );
     }
+}
+
+/// Fails when what goes back tells of no window, so that the key waits for that of the others and then for one of its own: the broken
+/// copy `a_way_back_that_begins_no_window`.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_count_was_made_by_hand_and_goes_back_waits_an_interval_at_most() {
+    let sink = Sink::new([Reply::Transient]);
+    let stats = counters()
+        .retries(0)
+        .flush_jitter(Duration::ZERO)
+        .build(sink.clone())
+        .unwrap();
+    stats.increment("a", 1).unwrap();
+    sleep(SECOND).await;
+    assert_eq!(stats.flush_key("a").await.returned, 1);
+    sleep(SECOND).await;
+    let begun = Instant::now();
+    stats.increment("a", 1).unwrap();
+    sleep(60 * SECOND).await;
+    let (at, _, sum) = flushed(&sink, begun).pop().unwrap();
+    assert_eq!(sum, 2);
+    assert_between(at, 8 * SECOND, 10 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]
