@@ -136,8 +136,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     /// others have is new. A key that is [flushed by hand](crate::StatBuffer::flush_key) takes a place in each partition for about two windows.
     ///
     /// The bound applies to keys that are let in. Keys whose counts the sink did not write, and that go [back into the
-    /// sums](Self::retries), come back in any case, even if others have taken their places: up to `partitions` × `batch_size` at a
-    /// time.
+    /// sums](Self::retries), come back in any case, even if others have taken their places or if they still have one in another
+    /// partition: up to `partitions` × `batch_size` at a time. A key whose sum has to wait, because a count of it is not settled, waits
+    /// in its place.
     pub fn max_keys(mut self, keys: usize, beyond: MaxKeys<K>) -> Self {
         self.most_keys = keys;
         self.beyond = beyond;

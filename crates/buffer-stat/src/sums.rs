@@ -149,11 +149,15 @@ impl<K: Hash + Eq + Clone> Sums<K> {
 
     /// Adds back sums that were taken before; closed tables keep them beyond their entries.
     pub(crate) fn add_back(&self, sums: impl IntoIterator<Item = Taken<K>>) -> Changes {
+        self.add_back_to(&self.tables.home(), sums)
+    }
+
+    fn add_back_to(&self, table: &Visitor<'_, K>, sums: impl IntoIterator<Item = Taken<K>>) -> Changes {
         let mut changes = Changes::default();
         let mut sums = sums.into_iter().peekable();
         while sums.peek().is_some() {
             // Some at a time: an increment waits no longer than for a take.
-            let mut table = self.tables.home().lock();
+            let mut table = table.lock();
             for taken in sums.by_ref().take(BUCKETS_AT_ONCE) {
                 changes.add(table.add_back(taken, &self.places).into());
             }
@@ -201,29 +205,36 @@ impl<K: Hash + Eq + Clone> Sums<K> {
     }
 
     /// Hands the sums that changed to `each`; a key comes once for each table it is in. Keys keep their places for the next
-    /// increment. No lock is held while `each` runs. Says what was left.
-    pub(crate) fn take(&self, spare: Spare, mut each: impl FnMut(Taken<K>)) -> Left {
+    /// increment, and what `each` hands back goes where its key has its place. No lock is held while `each` runs. Says what was left.
+    pub(crate) fn take(&self, spare: Spare, mut each: impl FnMut(Taken<K>) -> Option<Taken<K>>) -> Left {
         let mut taken = Vec::new();
         let mut left = Left::default();
         for table in self.tables.iter() {
             let mut progress = Progress::new(spare);
+            let mut refused = Vec::new();
             let mut more = true;
             while more {
                 more = table.lock().take_some(&mut progress, &self.places, &mut taken);
-                taken.drain(..).for_each(&mut each);
+                refused.extend(taken.drain(..).filter_map(&mut each));
             }
             left.fresh |= progress.spares_sums;
             left.uncloned |= progress.leaves_sums;
+            left.refused |= !refused.is_empty();
+            self.add_back_to(&table, refused);
         }
         left
     }
 
-    /// Hands all sums to `each`, and frees the places of their keys.
-    pub(crate) fn take_all(&self, mut each: impl FnMut(Taken<K>)) {
+    /// Hands all sums to `each`, and frees the places of their keys, except of those that it hands back.
+    pub(crate) fn take_all(&self, mut each: impl FnMut(Taken<K>) -> Option<Taken<K>>) -> Left {
+        let mut left = Left::default();
         for table in self.tables.iter() {
             let taken = table.lock().take_all(&self.places);
-            taken.into_iter().for_each(&mut each);
+            let refused: Vec<_> = taken.into_iter().filter_map(&mut each).collect();
+            left.refused |= !refused.is_empty();
+            self.add_back_to(&table, refused);
         }
+        left
     }
 
     /// Hands all sums to `each`, and refuses increments from then on.
@@ -267,7 +278,8 @@ mod tests {
     fn take(sums: &Sums<String>) -> Vec<(String, i128)> {
         let mut merged = BTreeMap::new();
         sums.take(Spare::Fresh, |taken| {
-            *merged.entry(taken.key).or_default() += taken.sum
+            *merged.entry(taken.key).or_default() += taken.sum;
+            None
         });
         merged.into_iter().collect()
     }
@@ -305,7 +317,10 @@ mod tests {
         let sums = sums(2);
         sums.add("a", 2).expect("open");
         let mut taken = Vec::new();
-        sums.take(Spare::Fresh, |sum| taken.push(sum));
+        sums.take(Spare::Fresh, |sum| {
+            taken.push(sum);
+            None
+        });
         sums.add("a", 3).expect("open");
         sums.add_back(taken);
         assert_eq!(take(&sums), [("a".to_owned(), 5)]);

@@ -7,6 +7,8 @@ pub(crate) struct Left {
     pub(crate) fresh: bool,
     /// Sums whose key could not be cloned.
     pub(crate) uncloned: bool,
+    /// Sums that were taken and handed back.
+    pub(crate) refused: bool,
 }
 
 /// A key's sum, taken out. It is wider than an increment, so it can't overflow: that would take 2^64 increments.

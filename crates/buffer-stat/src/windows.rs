@@ -21,7 +21,7 @@ use crate::in_flight::{OnItsWay, Refused};
 use crate::sums::Sums;
 use crate::sync::{Mutex, Notify};
 use crate::take::Spare;
-use crate::taken::{Left, Taken};
+use crate::taken::Taken;
 use crate::turn::Turn;
 use crate::window::{Window, WindowTallies};
 
@@ -289,32 +289,32 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         let start = window.next_start(begin.at);
         let expected = window.expected;
         window.in_flight.begin_window(expected);
-        let mut left = Vec::new();
-        let gather = |taken| match window.in_flight.gather(taken, OnItsWay::Waits) {
-            Ok(()) => {}
-            Err(refused) => left.push(refused.into_sum()),
+        let gather = |taken| {
+            let gathered = window.in_flight.gather(taken, OnItsWay::Waits);
+            gathered.err().map(Refused::into_sum)
         };
-        let taken = match turn {
+        let mut left = match turn {
             Turn::InTime => self.sums.take(Spare::Fresh, gather),
             Turn::Now | Turn::Not => self.sums.take(Spare::Nothing, gather),
-            Turn::Early => {
-                self.sums.take_all(gather);
-                Left::default()
-            }
+            Turn::Early => self.sums.take_all(gather),
         };
         // The sums of keys that were flushed by hand begin the next window.
-        window.from = begin.fresh.filter(|_| taken.fresh);
-        left.append(&mut window.send_gathered(start));
+        window.from = begin.fresh.filter(|_| left.fresh);
+        let undivided = window.send_gathered(start);
+        left.refused |= !undivided.is_empty();
+        self.sums.add_back(undivided);
         // Where sums come to zero, no count will be settled.
         window.in_flight.give_back();
         window.expected = window.rest.len();
-        if !left.is_empty() {
-            // They begin a window that no increment announces.
-            self.wake.notify_one();
+        if left.refused {
+            // They begin a window that no increment announces. Nor does one tell that there are too many of them.
+            self.note(Changes {
+                first: true,
+                fresh: false,
+                crowded: turn == Turn::Early && !self.sums.places.has_more(),
+            });
         }
-        let spared = taken.uncloned || !left.is_empty();
-        self.sums.add_back(left);
-        spared
+        left.uncloned || left.refused
     }
 }
 

@@ -51,7 +51,8 @@ async fn in_an_outage_too_many_keys_stay_and_are_not_flushed_early_over_and_over
 }
 
 /// Fails when windows end early over and over while counts of all of their keys are on their way, and when none does once these are
-/// settled.
+/// settled: the broken copies `early_over_and_over_in_vain`, `an_early_end_in_vain_is_the_last` and
+/// `too_many_keys_that_had_to_wait_tell_nobody`.
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_all_on_their_way_end_no_window_early_over_and_over() {
     let (sink, gate) = Sink::new([]).gated();
@@ -143,6 +144,31 @@ async fn keys_that_are_flushed_by_hand_and_never_counted_give_their_places_back(
         assert_eq!(stats.increment(new, 1), Ok(()));
         sleep(Duration::from_secs(60)).await;
     }
+}
+
+/// Fails when sums that have to wait go where the thread that ends the window is at home: the broken copy
+/// `what_has_to_wait_moves_house`.
+#[tokio::test(start_paused = true)]
+async fn keys_whose_counts_are_on_their_way_take_no_second_places() {
+    let (sink, _gate) = Sink::new([]).gated();
+    let stats = StatBuffer::builder()
+        .partitions(2)
+        .flush_interval(Duration::from_secs(3_600))
+        .max_keys(10, MaxKeys::Refuse)
+        .build(sink)
+        .unwrap();
+    for _ in 0..3 {
+        for key in 0..6 {
+            stats.increment(key.to_string().as_str(), 1).unwrap();
+        }
+        // Two threads that come one after the other have different homes: one of them is not this thread's.
+        std::thread::scope(|scope| scope.spawn(|| stats.request_flush()).join().unwrap());
+    }
+    for key in 6..10 {
+        assert_eq!(stats.increment(key.to_string().as_str(), 1), Ok(()));
+    }
+    assert_eq!(stats.increment("10", 1), Err(IncrementError::TooManyKeys));
+    let _ = stats.close_within(Duration::ZERO).await;
 }
 
 /// Fails when an idle key keeps its place for ever.
