@@ -189,8 +189,14 @@ impl<K: Eq + Clone> InFlight<K> {
         });
     }
 
+    /// The hash that a key had when it was gathered, for a key whose `Hash` panics now. It is compared with all that are on their way.
+    pub(crate) fn hash_of(&self, key: &K) -> Option<u64> {
+        let found = caught(|| self.keys.iter().find(|other| other.key == *key));
+        found.flatten().map(|found| found.hash)
+    }
+
     fn change(&mut self, hash: u64, key: &K, change: impl FnOnce(&mut Key<K>)) {
-        // A key whose code panics is not shown; nothing else depends on it.
+        // A key whose comparison panics stays until all counts are settled.
         let _ = caught(|| {
             let found = self
                 .keys

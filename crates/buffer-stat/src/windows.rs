@@ -231,6 +231,8 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             let hashes: Vec<Option<u64>> = counts.iter().map(hash).collect();
             window = self.current.lock();
             for (hash, count) in hashes.into_iter().zip(counts) {
+                // A key that stayed on its way would not be sent again.
+                let hash = hash.or_else(|| window.in_flight.hash_of(&count.key));
                 if let Some(hash) = hash {
                     window.in_flight.remove(hash, count);
                 }

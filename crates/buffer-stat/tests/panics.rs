@@ -193,6 +193,43 @@ async fn a_key_whose_hash_panics_while_counts_go_back_keeps_no_partition() {
     assert_eq!(stats.stats().failed_attempts, 2, "none but those of the sink");
 }
 
+/// Fails when the key stays on its way, and its sum waits for all other counts: the broken copy `a_settled_key_stays_on_its_way`.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_hash_panics_while_its_count_is_settled_is_sent_again() {
+    /// Never answers for `BAD`.
+    struct Hangs(Sums);
+    #[async_trait]
+    impl Flush<Count<Touchy>> for Hangs {
+        async fn flush(&self, batch: &mut Batch<Count<Touchy>>) -> Result<(), FlushError> {
+            if batch[0].key.name == BAD {
+                std::future::pending::<()>().await;
+            }
+            // Until the count is settled.
+            on(&batch[0].key.script.hash, true);
+            self.0.flush(batch).await
+        }
+    }
+    let (sums, script) = (Sums::default(), Arc::<Script>::default());
+    let settled = Arc::clone(&script);
+    let stats = StatBuffer::builder()
+        .partitions(2)
+        .batch_size(1)
+        .on_outcome(move |_| on(&settled.hash, false))
+        .build(Hangs(sums.clone()))
+        .unwrap();
+    let key = |name| Touchy {
+        name,
+        script: Arc::clone(&script),
+    };
+    stats.increment(&key(BAD), 1).unwrap();
+    for round in 1..=3 {
+        stats.increment(&key(1), 1).unwrap();
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!((*sums.all.lock(), stats.outstanding(&key(1))), (round, 0));
+    }
+    let _ = stats.close_within(Duration::ZERO).await;
+}
+
 /// Fails when the window that those before it have begun has no timer.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_panics_among_many_leaves_those_before_it_a_window_that_ends() {
