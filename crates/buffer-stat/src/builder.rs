@@ -64,8 +64,6 @@ type OnOutcome<K> = Box<dyn Fn(&Settled<'_, Count<K>>) + Send + Sync>;
 const DEFAULT_PARTITIONS_AT_MOST: usize = 16;
 /// As in the settings of a buffer.
 const PARTITIONS_AT_MOST: usize = 65_536;
-/// Above it a duration is a mistake, as in the settings of a buffer.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 impl<K: Hash + Eq + Clone + Send + 'static> StatBuffer<K> {
     /// The settings of new counters.
@@ -161,10 +159,10 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
 
     /// Changes the settings of the buffer that the counts go through: its name, its dead-letter sink, its time limits, its backoff.
     ///
-    /// The settings here replace the buffer's `partitions`, `batch_size`, `batch_size_jitter`, `capacity`, `retries`, `on_outcome`,
-    /// `runtime`, `last_items`, `overflow` and `routing`; `weigh`, `batch_bytes` and `capacity_bytes` have no effect, as counts are
-    /// bounded by their number, and neither have `flush_interval` and `flush_jitter`, as the settings here time the windows. With
-    /// `give_up_after`, a batch that is given up in an outage is dropped and does not go back into the sums.
+    /// The settings here replace the buffer's `partitions`, `batch_size`, `batch_size_jitter`, `flush_interval`, `flush_jitter`,
+    /// `capacity`, `retries`, `on_outcome`, `runtime`, `last_items`, `overflow` and `routing`; `weigh`, `batch_bytes` and
+    /// `capacity_bytes` have no effect, as counts are bounded by their number. With `give_up_after`, a batch that is given up in an
+    /// outage is dropped and does not go back into the sums.
     pub fn buffer(mut self, change: impl FnOnce(Builder<Count<K>>) -> Builder<Count<K>>) -> Self {
         self.buffer = change(self.buffer);
         self
@@ -185,21 +183,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     ///
     /// A [`BuildError`] that names the setting to change, or says what is wrong with the runtime.
     pub fn build(self, sink: impl Flush<Count<K>>) -> Result<StatBuffer<K>, BuildError> {
-        if self.flush_interval.is_zero() {
-            return Err(BuildError::Zero {
-                setting: "flush_interval",
-                least: "a millisecond",
-            });
-        }
         let jitter = self.flush_jitter.unwrap_or(self.flush_interval / 5);
-        for (setting, duration) in [("flush_interval", self.flush_interval), ("flush_jitter", jitter)] {
-            if duration > LONGEST {
-                return Err(BuildError::TooLarge {
-                    setting,
-                    most: "a year",
-                });
-            }
-        }
         let runtime = match self.runtime {
             Some(runtime) => runtime,
             None => Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
@@ -234,6 +218,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
             .partitions(self.partitions)
             .batch_size(self.batch_size)
             .batch_size_jitter(0)
+            // A batch of counts does not wait for its interval. So these are checked here, and time nothing.
+            .flush_interval(self.flush_interval)
+            .flush_jitter(jitter)
             .capacity(capacity)
             // A count that is refused for its weight would block all counts behind it.
             .unweighed()

@@ -63,6 +63,35 @@ async fn a_batch_size_that_no_capacity_holds_for_each_partition_is_refused_by_na
     }
 }
 
+#[tokio::test]
+async fn a_window_of_no_length_or_of_years_is_refused_by_name() {
+    for interval in [Duration::ZERO, Duration::MAX] {
+        let builder = StatBuffer::<String>::builder().flush_interval(interval);
+        let refused = builder
+            .build(Database::default())
+            .expect_err("this makes no sense");
+        assert!(refused.to_string().contains("`flush_interval`"), "{refused}");
+    }
+    let builder = StatBuffer::<String>::builder().flush_jitter(Duration::MAX);
+    let refused = builder
+        .build(Database::default())
+        .expect_err("this makes no sense");
+    assert!(refused.to_string().contains("`flush_jitter`"), "{refused}");
+}
+
+/// Fails when the buffer's own times are what `build` looks at: the broken copy `an_interval_of_the_buffer_is_looked_at`.
+#[tokio::test(start_paused = true)]
+async fn an_interval_that_is_set_on_the_buffer_times_nothing_and_is_not_refused() {
+    let database = Database::default();
+    let stats = StatBuffer::builder()
+        .buffer(|buffer| buffer.flush_interval(Duration::ZERO).flush_jitter(Duration::MAX))
+        .build(database.clone())
+        .unwrap();
+    stats.increment("a", 1).unwrap();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(database.totals(), total("a", 1));
+}
+
 #[async_trait]
 impl Flush<Count<String>> for Database {
     async fn flush(&self, batch: &mut Batch<Count<String>>) -> Result<(), FlushError> {
