@@ -38,8 +38,9 @@ pub struct Count<K> {
     /// just behind it; so do all if the clock is set back. It is a name, and no timestamp for a chart.
     ///
     /// A sink that [marks](buffer_core::Batch::deliver) the counts it has written one by one uses the two as its idempotency key,
-    /// because the rest of its batch comes again under another [id](buffer_core::Batch::id). If several processes write to one table,
-    /// add a name for the process.
+    /// because the rest of its batch comes again under another [id](buffer_core::Batch::id). Starts may differ by a microsecond
+    /// alone, so store them as exactly as that. If several [`StatBuffer`](crate::StatBuffer)s write to one table, in one process or in
+    /// several, add a name for each of them, as their windows may begin at the same moment.
     pub window_start: SystemTime,
 }
 
