@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use buffer_benches::{Total, produce, produce_in_tasks};
-use buffer_core::{Buffer, Builder, TryInsertError};
+use buffer_core::{Buffer, BufferBuilder, TryInsertError};
 use tokio::runtime::Runtime;
 
 /// How many threads insert how many items together.
@@ -16,7 +16,7 @@ pub(crate) struct Load<'a> {
     pub(crate) items: u64,
 }
 
-fn built(load: Load<'_>, builder: Builder<u64>, total: &Arc<Total>) -> Buffer<u64> {
+fn built(load: Load<'_>, builder: BufferBuilder<u64>, total: &Arc<Total>) -> Buffer<u64> {
     let builder = builder.runtime(load.runtime.handle().clone());
     builder.build(Arc::clone(total)).expect("the settings make sense")
 }

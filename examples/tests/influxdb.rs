@@ -29,7 +29,7 @@ use std::env;
 use std::process::Command;
 use std::time::Duration;
 
-use buffer_core::Builder;
+use buffer_core::BufferBuilder;
 use buffer_influx::{Client, InfluxSink, Line, Point, Target, V1, Writer};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -82,11 +82,15 @@ fn client(url: &str, target: impl Into<Target>) -> Client {
 }
 
 /// A writer to the database `database` with the settings that the test changes.
-fn writer(url: &str, database: &str, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Writer {
+fn writer(
+    url: &str,
+    database: &str,
+    settings: impl FnOnce(BufferBuilder<Line>) -> BufferBuilder<Line>,
+) -> Writer {
     writer_by(client(url, V1::new(database)), settings)
 }
 
-fn writer_by(client: Client, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Writer {
+fn writer_by(client: Client, settings: impl FnOnce(BufferBuilder<Line>) -> BufferBuilder<Line>) -> Writer {
     Writer::builder(client.encoder())
         .buffer(settings)
         .build(InfluxSink::new(client))

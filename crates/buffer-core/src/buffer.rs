@@ -82,7 +82,7 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Like [`flush`](Buffer::flush), for at most `limit`; what is not settled by then is in
     /// [`FlushReport::pending`], and its flush goes on. The time is kept as for [`insert_timeout`](Buffer::insert_timeout), and
-    /// something must [drive](crate::Builder::runtime) the runtime that keeps it.
+    /// something must [drive](crate::BufferBuilder::runtime) the runtime that keeps it.
     ///
     /// # Cancel safety
     ///
@@ -137,7 +137,7 @@ impl<T: Send + 'static> Buffer<T> {
     /// Closes the buffer, waits until everything is settled or `drain_timeout` has passed, and returns what is left.
     ///
     /// From then on inserts are refused, those that wait for room included; what is inserted while
-    /// [`last_items`](crate::Builder::last_items) runs is drained, too. Closing twice is fine: every caller gets the final ledger,
+    /// [`last_items`](crate::BufferBuilder::last_items) runs is drained, too. Closing twice is fine: every caller gets the final ledger,
     /// and the earliest of their deadlines counts. The sink's own [close](crate::Flush::close) has what is left of the time, or a
     /// second if less is left.
     ///
@@ -149,7 +149,7 @@ impl<T: Send + 'static> Buffer<T> {
     }
 
     /// Like [`close`](Buffer::close), with a time limit of its own. The buffer's runtime keeps it, so something must
-    /// [drive](crate::Builder::runtime) that.
+    /// [drive](crate::BufferBuilder::runtime) that.
     ///
     /// # Cancel safety
     ///
@@ -274,7 +274,7 @@ impl<T: Send + 'static> Buffer<T> {
     }
 
     /// Whether the buffer is closed: by a close, the last handle's drop or the end of its runtime. Inserts are refused as soon as it
-    /// has its [`last_items`](crate::Builder::last_items).
+    /// has its [`last_items`](crate::BufferBuilder::last_items).
     pub fn is_closed(&self) -> bool {
         self.shared().drain.has_begun()
     }

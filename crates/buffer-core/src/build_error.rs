@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-/// Why [`Builder::build`](crate::Builder::build) refused the settings.
+/// Why [`BufferBuilder::build`](crate::BufferBuilder::build) refused the settings.
 ///
 /// # Examples
 ///

@@ -35,7 +35,7 @@ use crate::worker::rescue;
 /// Every setting has a default that suits a service which writes a few thousand items a second to a database.
 ///
 /// No duration may be above a year, and `flush_interval`, `flush_timeout` and the first delay of `backoff` must not be zero:
-/// [`build`](Builder::build) refuses them.
+/// [`build`](BufferBuilder::build) refuses them.
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ use crate::worker::rescue;
 /// # }
 /// ```
 #[must_use = "a builder does nothing until `build`"]
-pub struct Builder<T> {
+pub struct BufferBuilder<T> {
     name: Arc<str>,
     pub(crate) settings: Settings,
     weigh: Option<Weigh<T>>,
@@ -72,8 +72,8 @@ pub struct Builder<T> {
 
 impl<T: Send + 'static> Buffer<T> {
     /// The settings of a new buffer.
-    pub fn builder() -> Builder<T> {
-        Builder {
+    pub fn builder() -> BufferBuilder<T> {
+        BufferBuilder {
             name: "buffer".into(),
             settings: Settings::default(),
             weigh: None,
@@ -86,7 +86,7 @@ impl<T: Send + 'static> Buffer<T> {
     }
 }
 
-impl<T: Send + 'static> Builder<T> {
+impl<T: Send + 'static> BufferBuilder<T> {
     /// The buffer's name in logs, in metrics and in [`Batch::buffer`](crate::Batch::buffer). Default: `buffer`.
     ///
     /// It is the label `buffer` of the [metrics](crate::metrics), which sum up all buffers of one name, as they do those without a
@@ -191,7 +191,7 @@ impl<T: Send + 'static> Builder<T> {
     /// The weight that seals a batch; no batch is heavier, so a heavier item is refused as oversized. Needs `weigh`. Default: a
     /// partition's share of `capacity_bytes` (half of it with [`Overflow::DropOldest`]), or no limit.
     ///
-    /// Only [`last_items`](Builder::last_items) are accepted whatever they weigh; each that is too heavy has a batch of its own.
+    /// Only [`last_items`](BufferBuilder::last_items) are accepted whatever they weigh; each that is too heavy has a batch of its own.
     pub fn batch_bytes(mut self, bytes: usize) -> Self {
         self.settings.batch_bytes = Some(bytes);
         self
@@ -207,7 +207,7 @@ impl<T: Send + 'static> Builder<T> {
         self
     }
 
-    /// Undoes [`weigh`](Builder::weigh), `batch_bytes` and `capacity_bytes`: for code that builds on the settings of others and
+    /// Undoes [`weigh`](BufferBuilder::weigh), `batch_bytes` and `capacity_bytes`: for code that builds on the settings of others and
     /// can't have an item refused for its weight.
     pub fn unweighed(mut self) -> Self {
         self.weigh = None;
@@ -218,7 +218,7 @@ impl<T: Send + 'static> Builder<T> {
 
     /// What becomes of an item for which there is no room. Default: [`Overflow::Wait`], which drops nothing.
     ///
-    /// Dropped items go to the [dead-letter sink](Builder::dead_letters), in parallel with the flushes and during an outage, too.
+    /// Dropped items go to the [dead-letter sink](BufferBuilder::dead_letters), in parallel with the flushes and during an outage, too.
     /// At most `batch_size` of them wait for it in each partition; what is dropped beyond that is gone, with the reason
     /// [`dead_letter_full`](crate::DropReason::DeadLetterFull).
     pub fn overflow(mut self, overflow: Overflow) -> Self {
@@ -299,7 +299,7 @@ impl<T: Send + 'static> Builder<T> {
     /// Called with every outcome, for your own logs and numbers: items that were delivered, dropped or returned.
     ///
     /// It runs right after the items are counted, so it must be quick and must not block. It runs on the workers; for items that
-    /// [overflow](Builder::overflow), on the inserting thread; for what a close leaves over, on the task that awaits the close or
+    /// [overflow](BufferBuilder::overflow), on the inserting thread; for what a close leaves over, on the task that awaits the close or
     /// drops its future. A closure that holds a [`Buffer`](crate::Buffer) handle to its own buffer keeps it open for ever: hold a
     /// [`WeakBuffer`](crate::WeakBuffer). One that inserts what overflowed into the same buffer may go on for ever, as each insert may
     /// overflow again.
@@ -343,7 +343,7 @@ impl<T: Send + 'static> Builder<T> {
     /// * what the drain's deadline leaves ([`drain_timeout`](crate::DropReason::DrainTimeout)), nor what still waits for it then;
     /// * what the sink [took](crate::Batch::take), whether [`unconfirmed`](crate::DropReason::Unconfirmed) or rejected
     ///   afterwards: the sink has it;
-    /// * what [overflows](Builder::overflow) and finds no place among the `batch_size` items of its partition that may wait for it
+    /// * what [overflows](BufferBuilder::overflow) and finds no place among the `batch_size` items of its partition that may wait for it
     ///   ([`dead_letter_full`](crate::DropReason::DeadLetterFull)).
     ///
     /// # Examples
@@ -452,9 +452,9 @@ impl<T: Send + 'static> Builder<T> {
     }
 }
 
-impl<T> std::fmt::Debug for Builder<T> {
+impl<T> std::fmt::Debug for BufferBuilder<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("BufferBuilder")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }

@@ -18,7 +18,7 @@ use crate::outcome::flush_error::FlushError;
 /// The buffer calls [`flush`](Flush::flush) from one task for each partition, with one attempt at a time in each, under
 /// `flush_timeout`, and catches its panics. Delivery is at-least-once: an attempt that timed out may have written its items.
 ///
-/// A [dead-letter sink](crate::Builder::dead_letters) may see two attempts at a time in a partition: one with what its worker has
+/// A [dead-letter sink](crate::BufferBuilder::dead_letters) may see two attempts at a time in a partition: one with what its worker has
 /// dropped, and one with what [overflowed](crate::Overflow).
 ///
 /// Its `impl` needs [`#[async_trait]`](macro@crate::async_trait) above it. Without it the compiler reports E0195: lifetime

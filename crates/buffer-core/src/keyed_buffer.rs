@@ -10,13 +10,13 @@ use crate::buffer::insert_error::{
 };
 use crate::buffer::receipt::Receipt;
 use crate::build_error::BuildError;
-use crate::builder::Builder;
+use crate::builder::BufferBuilder;
 use crate::keyed_sink::{FlushKey, KeyedSink};
 use crate::ledger::Summary;
 use crate::routing::Routing;
 
 /// A handle to a buffer of keyed values, whose sink gets one key with the list of its values at a time; made by
-/// [`Builder::build_keyed`].
+/// [`BufferBuilder::build_keyed`].
 ///
 /// It is a [`Buffer`] of pairs, with its promises and settings. A clone is another handle to the same buffer, and when the
 /// last one is dropped, the buffer drains by itself.
@@ -64,19 +64,19 @@ use crate::routing::Routing;
 ///   its own.
 pub struct KeyedBuffer<K, V>(Buffer<(K, V)>);
 
-impl<K, V> Builder<(K, V)>
+impl<K, V> BufferBuilder<(K, V)>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
     /// Checks the settings and starts a buffer whose sink gets one key with the list of its values at a time.
     ///
-    /// All settings are those of a buffer of pairs, except that the [routing](Builder::routing) is always by key, so that a key's
+    /// All settings are those of a buffer of pairs, except that the [routing](BufferBuilder::routing) is always by key, so that a key's
     /// values stay in order. A dead-letter sink gets pairs.
     ///
     /// # Errors
     ///
-    /// As for [`build`](Builder::build).
+    /// As for [`build`](BufferBuilder::build).
     ///
     /// # Examples
     ///

@@ -16,7 +16,7 @@ use crate::outcome::flush_error::{FlushError, FlushErrorKind};
 use crate::outcome::not_delivered::SharedCause;
 use crate::sync::Mutex;
 
-/// A sink that takes one key with the list of its values at a time; see [`Builder::build_keyed`](crate::Builder::build_keyed).
+/// A sink that takes one key with the list of its values at a time; see [`BufferBuilder::build_keyed`](crate::BufferBuilder::build_keyed).
 ///
 /// A batch arrives key by key, one call after the other. All calls of an attempt share its time limit, `flush_timeout`. The
 /// result of a call concerns its key:

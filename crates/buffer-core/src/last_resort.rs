@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::buffer::Buffer;
-use crate::builder::Builder;
+use crate::builder::BufferBuilder;
 use crate::flush::Flush;
 use crate::flush::batch::Batch;
 use crate::outcome::Outcome;
@@ -19,7 +19,7 @@ use crate::outcome::reason::DropReason;
 use crate::routing::Routing;
 
 /// A buffer whose workers panic whenever the sink is down: the end of so long a patience, which no builder takes, overflows.
-fn breakable(builder: Builder<u32>, sink: impl Flush<u32>) -> Buffer<u32> {
+fn breakable(builder: BufferBuilder<u32>, sink: impl Flush<u32>) -> Buffer<u32> {
     let mut checked = builder.settings.check(false).expect("these settings make sense");
     checked.policy.give_up_after = Some(Duration::MAX);
     builder.build_on(&Handle::current(), checked, sink)
@@ -71,7 +71,7 @@ impl Drop for OutlivedByTheClose {
 }
 
 /// A buffer with one item, whose two last items come when its worker has given up.
-async fn with_late_last_items(builder: Builder<u32>) -> Buffer<u32> {
+async fn with_late_last_items(builder: BufferBuilder<u32>) -> Buffer<u32> {
     let (asked, gone) = (Arc::default(), Arc::default());
     let sink = OutlivedByTheClose {
         asked: Arc::clone(&asked),

@@ -3,7 +3,7 @@
 //! A program [inserts](Buffer::insert) items one at a time, from any thread or task. The buffer groups them, by size and by
 //! time, and hands each [`Batch`] to the sink that you write: one trait, [`Flush`]. It limits an attempt in time, catches a
 //! panic, tries again with a backoff, bounds its memory, and drains at the end: on [`close`](Buffer::close), when the
-//! last handle is dropped, when `main` returns. [`drain_timeout`](Builder::drain_timeout) limits the drain. What the sink has
+//! last handle is dropped, when `main` returns. [`drain_timeout`](BufferBuilder::drain_timeout) limits the drain. What the sink has
 //! not taken by then, `close` returns. If nobody awaits a close, it is dropped: the log says how much, and the exit code does
 //! not change.
 //!
@@ -107,7 +107,7 @@ pub use crate::buffer::receipt::Receipt;
 pub use crate::buffer::{Buffer, WeakBuffer};
 pub use crate::build_error::BuildError;
 #[cfg(not(buffer_loom))]
-pub use crate::builder::Builder;
+pub use crate::builder::BufferBuilder;
 pub use crate::flush::batch::Batch;
 pub use crate::flush::sink_fn::{SinkFn, sink_fn};
 pub use crate::flush::{Flush, FlushFuture};

@@ -42,7 +42,7 @@ pub enum Outcome {
     Returned,
 }
 
-/// Items that were settled together: what [`Builder::on_outcome`](crate::Builder::on_outcome) sees.
+/// Items that were settled together: what [`BufferBuilder::on_outcome`](crate::BufferBuilder::on_outcome) sees.
 ///
 /// # Examples
 ///

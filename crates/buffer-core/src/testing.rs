@@ -21,10 +21,10 @@
 //! use std::time::Duration;
 //!
 //! use buffer_core::testing::{Reply, ScriptedSink};
-//! use buffer_core::{Buffer, Builder, FlushErrorKind};
+//! use buffer_core::{Buffer, BufferBuilder, FlushErrorKind};
 //!
 //! /// What the service runs with.
-//! fn settings() -> Builder<u32> {
+//! fn settings() -> BufferBuilder<u32> {
 //!     Buffer::builder().batch_size(100).retries(2).flush_timeout(Duration::from_secs(5))
 //! }
 //!

@@ -64,7 +64,7 @@ impl Drop for Blocks {
 /// More threads than the runtime of the rescues has of its own.
 const BLOCKED: usize = 20;
 
-fn builder(runtime: &Runtime, partitions: usize) -> buffer_core::Builder<u32> {
+fn builder(runtime: &Runtime, partitions: usize) -> buffer_core::BufferBuilder<u32> {
     let builder = Buffer::builder().runtime(runtime.handle().clone());
     builder.partitions(partitions)
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use buffer_core::testing::ScriptedSink;
 use buffer_core::{
-    Batch, Buffer, Builder, Flush, FlushError, FlushKey, KeyedBuffer, Receipt, Routing, WeakBuffer,
+    Batch, Buffer, BufferBuilder, Flush, FlushError, FlushKey, KeyedBuffer, Receipt, Routing, WeakBuffer,
     async_trait,
 };
 
@@ -19,7 +19,7 @@ fn may_be_shared<T: Send + Sync>() {}
 fn handles_of_items_that_are_not_sync_go_to_any_thread() {
     may_be_shared::<Buffer<Lonely>>();
     may_be_shared::<WeakBuffer<Lonely>>();
-    may_move::<Builder<Lonely>>();
+    may_move::<BufferBuilder<Lonely>>();
     may_be_shared::<Receipt>();
     may_be_shared::<Routing<Lonely>>();
 }

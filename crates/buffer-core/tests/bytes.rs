@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{
-    Buffer, BuildError, Builder, InsertAndWaitError, InsertBatchError, InsertBlockingError, InsertError,
-    InsertTimeoutError, Outcome, Overflow, Routing, Trigger, TryInsertBatchError, TryInsertError,
+    Buffer, BufferBuilder, BuildError, InsertAndWaitError, InsertBatchError, InsertBlockingError,
+    InsertError, InsertTimeoutError, Outcome, Overflow, Routing, Trigger, TryInsertBatchError,
+    TryInsertError,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio_test::{assert_pending, assert_ready, task};
 
 /// One partition of items that weigh what they are, in batches of at most 10 and with room for 20.
-fn weighing() -> Builder<u32> {
+fn weighing() -> BufferBuilder<u32> {
     Buffer::builder()
         .partitions(1)
         .weigh(|item: &u32| *item as usize)
@@ -399,7 +400,7 @@ async fn a_weight_that_changes_in_the_buffer_frees_what_it_took() {
 
 #[tokio::test]
 async fn settings_of_bytes_that_make_no_sense_name_both() {
-    let build = |builder: Builder<u32>| builder.build(ScriptedSink::new([])).map(drop).unwrap_err();
+    let build = |builder: BufferBuilder<u32>| builder.build(ScriptedSink::new([])).map(drop).unwrap_err();
     let missing = |setting| BuildError::Missing {
         setting,
         other: "weigh",

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use buffer_core::{
-    Batch, Buffer, Builder, DropReason, Flush, FlushError, Health, InsertTimeoutError, Routing, async_trait,
+    Batch, Buffer, BufferBuilder, DropReason, Flush, FlushError, Health, InsertTimeoutError, Routing,
+    async_trait,
 };
 use parking_lot::Mutex;
 use peak_alloc::PeakAlloc;
@@ -129,7 +130,7 @@ fn hundreds_of_thousands_of_keys_leave_nothing_behind() {
 }
 
 /// A small buffer, in which everybody soon waits for room.
-fn small() -> Builder<u32> {
+fn small() -> BufferBuilder<u32> {
     Buffer::builder()
         .partitions(4)
         .batch_size(5)
@@ -169,7 +170,7 @@ async fn quarter_of_an_hour(buffer: &Buffer<u32>) {
 }
 
 /// Hours in which the sink never delivers: live bytes and tasks stay what they were after the first ones.
-async fn assert_flat_in_an_endless_outage(builder: Builder<u32>, sink: Always) -> buffer_core::Ledger {
+async fn assert_flat_in_an_endless_outage(builder: BufferBuilder<u32>, sink: Always) -> buffer_core::Ledger {
     let buffer = builder.build(sink).unwrap();
     for _ in 0..8 {
         quarter_of_an_hour(&buffer).await;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_core::{
-    Batch, Buffer, Builder, DropReason, Flush, FlushError, InsertAndWaitError, Outcome, Overflow,
+    Batch, Buffer, BufferBuilder, DropReason, Flush, FlushError, InsertAndWaitError, Outcome, Overflow,
     TryInsertBatchError, TryInsertError, WeakBuffer, async_trait,
 };
 use parking_lot::Mutex;
 use tokio_test::{assert_ready, task};
 
 /// One partition with batches of two and room for six.
-fn small(overflow: Overflow) -> Builder<u32> {
+fn small(overflow: Overflow) -> BufferBuilder<u32> {
     Buffer::builder()
         .partitions(1)
         .batch_size(2)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bomb::Bomb;
 use buffer_core::testing::{Gate, Reply, ScriptedSink};
 use buffer_core::{
-    Batch, Buffer, Builder, DropReason, Flush, FlushError, FlushKey, Overflow, Routing, async_trait,
+    Batch, Buffer, BufferBuilder, DropReason, Flush, FlushError, FlushKey, Overflow, Routing, async_trait,
 };
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep, timeout};
@@ -64,7 +64,7 @@ async fn ended<R>(task: JoinHandle<R>) -> R {
 }
 
 /// A buffer whose one item waits for the gate.
-fn gated(builder: Builder<u32>) -> (Buffer<u32>, Gate) {
+fn gated(builder: BufferBuilder<u32>) -> (Buffer<u32>, Gate) {
     let (sink, gate) = ScriptedSink::new([]).gated();
     let buffer = builder.partitions(1).batch_size(1).build(sink).unwrap();
     buffer.try_insert(1).unwrap();

@@ -193,7 +193,8 @@ impl Flush<u32> for Forward {
 /// A chain of three buffers on `runtime`: the first, those behind it, and the sink at the end.
 fn chain(runtime: &tokio::runtime::Runtime) -> (Buffer<u32>, [Buffer<u32>; 2], ScriptedSink<u32>) {
     let sink = ScriptedSink::new([]);
-    let on = |builder: buffer_core::Builder<u32>| builder.partitions(2).runtime(runtime.handle().clone());
+    let on =
+        |builder: buffer_core::BufferBuilder<u32>| builder.partitions(2).runtime(runtime.handle().clone());
     let last = on(Buffer::builder()).build(sink.clone()).unwrap();
     let middle = on(Buffer::builder()).build(Forward(last.clone())).unwrap();
     let first = on(Buffer::builder()).build(Forward(middle.clone())).unwrap();

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use buffer_core::testing::ScriptedSink;
-use buffer_core::{Buffer, BuildError, Builder, Overflow};
+use buffer_core::{Buffer, BufferBuilder, BuildError, Overflow};
 
-fn refusal(builder: Builder<u32>) -> String {
+fn refusal(builder: BufferBuilder<u32>) -> String {
     builder
         .build(ScriptedSink::new([]))
         .expect_err("these settings make no sense")

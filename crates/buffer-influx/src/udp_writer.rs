@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use buffer_core::{
-    Buffer, BuildError, Builder, Dropped, FlushReport, Health, InsertError, Ledger, Summary, TryInsertError,
+    Buffer, BufferBuilder, BuildError, Dropped, FlushReport, Health, InsertError, Ledger, Summary,
+    TryInsertError,
 };
 use thiserror::Error;
 
@@ -293,7 +294,7 @@ impl UdpWriterBuilder {
 
     /// Changes the settings of the buffer, as [`WriterBuilder::buffer`] does. Default: batches of 500 lines, so that a batch is not
     /// more datagrams at once than a listener's socket holds; the rest as there.
-    pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
+    pub fn buffer(mut self, settings: impl FnOnce(BufferBuilder<Line>) -> BufferBuilder<Line>) -> Self {
         self.writer = self.writer.buffer(settings);
         self
     }

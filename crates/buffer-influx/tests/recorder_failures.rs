@@ -5,14 +5,14 @@ mod recorded;
 use std::time::Duration;
 
 use buffer_core::testing::{Reply, ScriptedSink};
-use buffer_core::{Builder, Health};
+use buffer_core::{BufferBuilder, Health};
 use buffer_influx::Line;
 use metrics::{counter, gauge, histogram};
 
 use crate::recorded::{intervals, record, recorder, settings, sum, values, written};
 
 /// A buffer that holds two points.
-fn small(buffer: Builder<Line>) -> Builder<Line> {
+fn small(buffer: BufferBuilder<Line>) -> BufferBuilder<Line> {
     buffer.partitions(1).batch_size(2).capacity(2)
 }
 
@@ -88,7 +88,7 @@ async fn no_series_is_left_behind_for_ever_where_the_room_is_too_small_for_all()
 
 #[tokio::test(start_paused = true)]
 async fn a_line_that_is_heavier_than_a_batch_may_be_is_counted_and_holds_up_no_other() {
-    let light = |buffer: Builder<Line>| buffer.batch_bytes(60);
+    let light = |buffer: BufferBuilder<Line>| buffer.batch_bytes(60);
     let (recorder, handle, sink) = recorder(settings().buffer(light), []);
     record(&recorder, || {
         histogram!("h").record(1);

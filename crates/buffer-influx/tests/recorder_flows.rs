@@ -5,7 +5,7 @@ mod recorded;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use buffer_core::Builder;
+use buffer_core::BufferBuilder;
 use buffer_core::testing::{Reply, ScriptedSink};
 use buffer_influx::{FieldValue, Line, Point};
 use metrics::{counter, gauge, histogram};
@@ -157,7 +157,7 @@ fn run(steps: &[Step], replies: Vec<Reply>, capacity: usize, idle: u64, end: End
         .start_paused(true)
         .build()
         .unwrap();
-    let small = |buffer: Builder<Line>| {
+    let small = |buffer: BufferBuilder<Line>| {
         let buffer = buffer.partitions(1).batch_size(2).capacity(capacity);
         buffer
             .flush_timeout(Duration::from_secs(2))

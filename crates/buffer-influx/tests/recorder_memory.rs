@@ -4,7 +4,7 @@
 mod recorded;
 
 use buffer_core::testing::Reply;
-use buffer_core::{Batch, Builder, Flush, FlushError, async_trait};
+use buffer_core::{Batch, BufferBuilder, Flush, FlushError, async_trait};
 use buffer_influx::Line;
 use metrics::{counter, gauge, histogram};
 use peak_alloc::PeakAlloc;
@@ -39,7 +39,7 @@ async fn memory_is_bounded_by_the_series_at_hand() {
 }
 
 async fn an_endless_outage_takes_no_more_memory_from_hour_to_hour() {
-    let small = |buffer: Builder<Line>| buffer.batch_size(50).capacity(50);
+    let small = |buffer: BufferBuilder<Line>| buffer.batch_size(50).capacity(50);
     let (recorder, handle) = settings()
         .buffer(small)
         .build(Always(Reply::Unavailable))

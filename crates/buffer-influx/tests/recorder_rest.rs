@@ -137,7 +137,7 @@ fn code_that_a_hand_over_calls_may_use_the_recorder() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let hook = |buffer: buffer_core::Builder<Line>| {
+        let hook = |buffer: buffer_core::BufferBuilder<Line>| {
             let buffer = buffer
                 .capacity(4)
                 .batch_size(2)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use buffer_core::{Buffer, BuildError, Builder, Flush, Overflow, Routing, Settled};
+use buffer_core::{Buffer, BufferBuilder, BuildError, Flush, Overflow, Routing, Settled};
 use tokio::runtime::Handle;
 
 use crate::count::Count;
@@ -44,7 +44,7 @@ use crate::windows::Windows;
 /// ```
 #[must_use = "a builder does nothing until `build`"]
 pub struct StatBuilder<K> {
-    buffer: Builder<Count<K>>,
+    buffer: BufferBuilder<Count<K>>,
     flush_interval: Duration,
     flush_jitter: Option<Duration>,
     partitions: usize,
@@ -149,8 +149,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
         self
     }
 
-    /// Called with every outcome, as [`Builder::on_outcome`] says. If it, or the sink, holds a handle to these very counters, the drop of
-    /// the last other handle does not close them; call [`close`](StatBuffer::close). Counts that go back into the sums are
+    /// Called with every outcome, as [`BufferBuilder::on_outcome`] says. If it, or the sink, holds a handle to these very counters, the
+    /// drop of the last other handle does not close them; call [`close`](StatBuffer::close). Counts that go back into the sums are
     /// [`Returned`](buffer_core::Outcome::Returned): the hook gets only their number, as they are part of other sums by then.
     pub fn on_outcome(mut self, on_outcome: impl Fn(&Settled<'_, Count<K>>) + Send + Sync + 'static) -> Self {
         self.on_outcome = Some(Box::new(on_outcome));
@@ -163,7 +163,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> StatBuilder<K> {
     /// `capacity`, `retries`, `on_outcome`, `runtime`, `last_items`, `overflow` and `routing`; `weigh`, `batch_bytes` and
     /// `capacity_bytes` have no effect, as counts are bounded by their number. With `give_up_after`, a batch that is given up in an
     /// outage is dropped and does not go back into the sums.
-    pub fn buffer(mut self, change: impl FnOnce(Builder<Count<K>>) -> Builder<Count<K>>) -> Self {
+    pub fn buffer(mut self, change: impl FnOnce(BufferBuilder<Count<K>>) -> BufferBuilder<Count<K>>) -> Self {
         self.buffer = change(self.buffer);
         self
     }

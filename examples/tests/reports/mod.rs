@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use buffer_core::{Builder, DropReason, Outcome, Settled};
+use buffer_core::{BufferBuilder, DropReason, Outcome, Settled};
 use buffer_influx::{Line, RejectedLine};
 
 /// The reports of all dropped lines, in the order in which they came.
@@ -21,7 +21,7 @@ pub(crate) struct Report {
 
 impl Reports {
     /// Collects the reports of a buffer.
-    pub(crate) fn of(&self, buffer: Builder<Line>) -> Builder<Line> {
+    pub(crate) fn of(&self, buffer: BufferBuilder<Line>) -> BufferBuilder<Line> {
         let Self(reports) = self.clone();
         buffer.on_outcome(move |settled: &Settled<'_, Line>| {
             let Outcome::Dropped(reason) = settled.outcome else {

@@ -29,8 +29,8 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Panics
     ///
-    /// If the code that [weighs](crate::Builder::weigh) or [routes](crate::Builder::routing) items panics, here as in every other
-    /// insert; the item is then dropped and not counted.
+    /// If the code that [weighs](crate::BufferBuilder::weigh) or [routes](crate::BufferBuilder::routing) items panics, here as in every
+    /// other insert; the item is then dropped and not counted.
     ///
     /// # Cancel safety
     ///
@@ -44,7 +44,7 @@ impl<T: Send + 'static> Buffer<T> {
     /// Inserts `item`, and waits for at most `limit` while the buffer is full.
     ///
     /// Outside any runtime, and inside one without a timer, the buffer's own runtime keeps the time: something must
-    /// [drive](crate::Builder::runtime) it meanwhile. tokio reports a missing timer only by a panic, which is caught here, once for a
+    /// [drive](crate::BufferBuilder::runtime) it meanwhile. tokio reports a missing timer only by a panic, which is caught here, once for a
     /// runtime if no other without a timer comes between; with `panic = "abort"` it ends the process.
     ///
     /// # Errors
@@ -246,7 +246,7 @@ impl<T: Send + 'static> Buffer<T> {
 
     /// Inserts `item` from a plain thread, and blocks the thread while the buffer is full.
     ///
-    /// Something must drive the buffer's [runtime](crate::Builder::runtime) meanwhile.
+    /// Something must drive the buffer's [runtime](crate::BufferBuilder::runtime) meanwhile.
     ///
     /// # Errors
     ///

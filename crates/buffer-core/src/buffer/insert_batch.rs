@@ -27,7 +27,8 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// # Panics
     ///
-    /// If the code that [weighs](crate::Builder::weigh) or [routes](crate::Builder::routing) items panics; all are then in `items`.
+    /// If the code that [weighs](crate::BufferBuilder::weigh) or [routes](crate::BufferBuilder::routing) items panics; all are then in
+    /// `items`.
     ///
     /// # Cancel safety
     ///

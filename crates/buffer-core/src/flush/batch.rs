@@ -101,7 +101,7 @@ impl<T> Batch<T> {
         self.attempt
     }
 
-    /// What sealed the batch. Dead letters that [overflowed](crate::Builder::overflow) have `Size`.
+    /// What sealed the batch. Dead letters that [overflowed](crate::BufferBuilder::overflow) have `Size`.
     pub fn trigger(&self) -> Trigger {
         self.trigger
     }
@@ -125,12 +125,12 @@ impl<T> Batch<T> {
         self.opened.elapsed()
     }
 
-    /// What the items weigh, as [`Builder::weigh`](crate::Builder::weigh) says; 0 without it.
+    /// What the items weigh, as [`BufferBuilder::weigh`](crate::BufferBuilder::weigh) says; 0 without it.
     pub fn bytes(&self) -> u64 {
         self.contents.bytes()
     }
 
-    /// Why the items were dropped, if this is a batch for a [dead-letter sink](crate::Builder::dead_letters).
+    /// Why the items were dropped, if this is a batch for a [dead-letter sink](crate::BufferBuilder::dead_letters).
     pub fn drop_reason(&self) -> Option<DropReason> {
         self.fate.as_ref().map(|fate| fate.reason)
     }

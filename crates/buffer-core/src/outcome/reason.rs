@@ -25,7 +25,7 @@ pub enum DropReason {
     Undivided,
     /// The batch used up its retries. An attempt that timed out or ended uncertainly may have written it.
     RetriesExhausted,
-    /// The sink was down for longer than [`give_up_after`](crate::Builder::give_up_after). An earlier attempt that timed out or ended
+    /// The sink was down for longer than [`give_up_after`](crate::BufferBuilder::give_up_after). An earlier attempt that timed out or ended
     /// uncertainly may have written the items.
     GivenUp,
     /// The sink [took](crate::Batch::take) the items, and the attempt did not end in `Ok`. It may have written them.

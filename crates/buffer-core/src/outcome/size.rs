@@ -26,7 +26,7 @@
 pub struct Size {
     /// Items: those that are pending, or the most that may be.
     pub items: u64,
-    /// What they weigh, as [`Builder::weigh`](crate::Builder::weigh) says: 0 without it. Of a capacity without a bound in bytes,
-    /// `u64::MAX`.
+    /// What they weigh, as [`BufferBuilder::weigh`](crate::BufferBuilder::weigh) says: 0 without it. Of a capacity without a bound in
+    /// bytes, `u64::MAX`.
     pub bytes: u64,
 }

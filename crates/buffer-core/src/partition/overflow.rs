@@ -1,6 +1,6 @@
 //! What happens to an item for which there is no room.
 
-/// What an insert does when the buffer is full; see [`Builder::overflow`](crate::Builder::overflow).
+/// What an insert does when the buffer is full; see [`BufferBuilder::overflow`](crate::BufferBuilder::overflow).
 ///
 /// # Examples
 ///

@@ -152,14 +152,14 @@ impl<T> TestBatch<T> {
         self
     }
 
-    /// The time limit of an attempt, as [`Builder::flush_timeout`](crate::Builder::flush_timeout). Default: 10 s.
+    /// The time limit of an attempt, as [`BufferBuilder::flush_timeout`](crate::BufferBuilder::flush_timeout). Default: 10 s.
     #[must_use]
     pub fn flush_timeout(mut self, limit: Duration) -> Self {
         self.flush_timeout = limit;
         self
     }
 
-    /// The same items as dead letters, to test a [dead-letter sink](crate::Builder::dead_letters).
+    /// The same items as dead letters, to test a [dead-letter sink](crate::BufferBuilder::dead_letters).
     ///
     /// # Examples
     ///

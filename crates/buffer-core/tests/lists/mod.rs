@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer_core::{Buffer, Builder, FlushError, FlushKey, async_trait};
+use buffer_core::{Buffer, BufferBuilder, FlushError, FlushKey, async_trait};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -101,6 +101,6 @@ impl FlushKey<&'static str, u32> for Lists {
 pub(crate) const TEN: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /// One batch of twenty values at a time, and two retries.
-pub(crate) fn one_partition() -> Builder<(&'static str, u32)> {
+pub(crate) fn one_partition() -> BufferBuilder<(&'static str, u32)> {
     Buffer::builder().partitions(1).batch_size(20).retries(2)
 }

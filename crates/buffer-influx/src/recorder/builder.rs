@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer_core::{BuildError, Builder, Flush};
+use buffer_core::{BufferBuilder, BuildError, Flush};
 use metrics::Key;
 use tokio::runtime::Handle;
 
@@ -158,10 +158,10 @@ impl RecorderBuilder {
     }
 
     /// Changes the settings of the recorder's buffer. Default: one partition, batches of 5,000 lines or of 4 MiB, and unlimited
-    /// retries, so that only what the server refuses for good is dropped; the rest as in [`Builder`].
+    /// retries, so that only what the server refuses for good is dropped; the rest as in [`BufferBuilder`].
     ///
     /// This builder sets its name, `last_items` and `runtime`; `settings` can't change them.
-    pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
+    pub fn buffer(mut self, settings: impl FnOnce(BufferBuilder<Line>) -> BufferBuilder<Line>) -> Self {
         self.writer = self.writer.buffer(settings);
         self
     }

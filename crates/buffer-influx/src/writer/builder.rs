@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer_core::{Buffer, BuildError, Builder, Flush};
+use buffer_core::{Buffer, BufferBuilder, BuildError, Flush};
 
 use crate::encoder::Encoder;
 use crate::line::Line;
@@ -32,7 +32,7 @@ use crate::writer::meter::{Meter, Metered};
 #[must_use = "a builder does nothing until `build`"]
 pub struct WriterBuilder {
     encoder: Encoder,
-    buffer: Builder<Line>,
+    buffer: BufferBuilder<Line>,
 }
 
 /// A sixth of what InfluxDB 1 takes in one request.
@@ -67,8 +67,8 @@ impl WriterBuilder {
 
     /// Changes the settings of the buffer. Default: batches of 5,000 lines, as InfluxDB's manual recommends, or of 4 MiB, flushed 1 s
     /// after their first line. Jitter delays that by up to 20 %, and a flush that is in flight by as long as it takes. The rest is as
-    /// in [`Builder`]. A line weighs its bytes and its line break.
-    pub fn buffer(mut self, settings: impl FnOnce(Builder<Line>) -> Builder<Line>) -> Self {
+    /// in [`BufferBuilder`]. A line weighs its bytes and its line break.
+    pub fn buffer(mut self, settings: impl FnOnce(BufferBuilder<Line>) -> BufferBuilder<Line>) -> Self {
         self.buffer = settings(self.buffer);
         self
     }
