@@ -222,6 +222,7 @@ impl Shared {
         self.remove_secrets(&mut refusal.message);
         for named in &mut refusal.named {
             self.remove_secrets(&mut named.reason);
+            self.remove_secrets(&mut named.shown);
         }
         refusal
     }

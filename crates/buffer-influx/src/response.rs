@@ -123,11 +123,11 @@ pub(crate) fn message(answer: &Answer) -> String {
 }
 
 /// The words in InfluxDB's own form: `message`, if the body has it, or what the header repeats of it. The longer of the two, as either
-/// may have been cut.
+/// may have been cut; otherwise the body's, as the header has spaces for its line breaks.
 fn influx_words(answer: &Answer, message: Option<String>) -> Option<String> {
     let header = answer.headers.get(ERROR_HEADER);
     let repeated = header.map(|words| String::from_utf8_lossy(words.as_bytes()).into_owned());
-    message.into_iter().chain(repeated).max_by_key(String::len)
+    repeated.into_iter().chain(message).max_by_key(String::len)
 }
 
 fn other_words(answer: &Answer) -> String {
@@ -643,6 +643,21 @@ mod tests {
                 (RefusalKind::PartialWrite, message)
             );
         }
+    }
+
+    /// A header has spaces for the line breaks of the words.
+    #[test]
+    fn of_words_that_stand_in_the_header_as_well_the_body_s_count() {
+        let header = (
+            "x-influxdb-error",
+            "partial write: unable to parse 'm s=\"a b\" 1': no dropped=0",
+        );
+        let body = r#"{"error":"partial write: unable to parse 'm s=\"a\nb\" 1': no dropped=0"}"#;
+        let refusal = judge(&answer(400, &[header], body)).expect_err("a refusal");
+        assert_eq!(
+            refusal.message(),
+            "partial write: unable to parse 'm s=\"a\nb\" 1': no dropped=0"
+        );
     }
 
     #[test]

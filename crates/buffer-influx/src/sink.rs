@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use buffer_core::{Batch, Flush, FlushError, async_trait};
+use buffer_core::{Batch, Flush, FlushError, FlushErrorKind, async_trait};
 use parking_lot::Mutex;
 
 use crate::client::Client;
@@ -110,7 +110,8 @@ impl Flush<Line> for InfluxSink {
     async fn flush(&self, batch: &mut Batch<Line>) -> Result<(), FlushError> {
         let mut pace = Pace::of(&self.cut_off, batch.partition());
         let written = self.write(batch, &mut pace).await;
-        pace.first = None;
+        let is_cut_off = |error: &FlushError| error.kind() != FlushErrorKind::Divisible;
+        pace.searches &= written.as_ref().is_err_and(is_cut_off);
         written
     }
 }
@@ -131,7 +132,7 @@ impl InfluxSink {
                         return Ok(());
                     }
                     deliver(batch, &part);
-                    pace.settled(part.len());
+                    pace.answers += 1;
                     continue;
                 }
                 Err(WriteError::Refused(refusal)) => refusal,
@@ -141,25 +142,28 @@ impl InfluxSink {
                 search.parts.push(part);
                 continue;
             }
-            pace.search_begins();
             if let ControlFlow::Break(error) = search.settle(batch, part, refusal, &attempt) {
                 return Err(error);
             }
+            pace.searches = true;
+            pace.answers += 1;
         }
         Ok(())
     }
 }
 
-/// How fast a search goes on if it is cut off, by the time limit of the attempt; what an earlier one left.
+/// With how many lines a search goes on that is cut off: by the time limit of the attempt, by a rate limit, by a lost connection.
 ///
-/// It takes a dozen answers from the refusal of a whole batch to the first line that is settled. If a slow server gives fewer than
-/// that in one attempt, the next one, which knows nothing of them, would end in the same place. So it begins with a single line, and
-/// from there on with twice as many as were settled last.
+/// From the refusal of a whole batch it takes a dozen answers to the first line that is settled. Where there are fewer in one attempt,
+/// the next one would end in the same place. So that begins with as many lines as can be searched, down to each single one, with the
+/// number of answers that the last one had.
 struct Pace<'a> {
     cut_off: &'a Mutex<HashMap<usize, usize>>,
     partition: usize,
-    /// With how many lines to begin; none if there is no search.
+    /// What an earlier attempt left, if it was cut off.
     first: Option<usize>,
+    answers: u32,
+    searches: bool,
 }
 
 impl<'a> Pace<'a> {
@@ -169,24 +173,17 @@ impl<'a> Pace<'a> {
             cut_off,
             partition,
             first,
-        }
-    }
-
-    /// Some lines are refused, and nothing is settled yet.
-    fn search_begins(&mut self) {
-        self.first.get_or_insert(1);
-    }
-
-    fn settled(&mut self, lines: usize) {
-        if let Some(first) = &mut self.first {
-            *first = lines.saturating_mul(2);
+            answers: 0,
+            searches: first.is_some(),
         }
     }
 }
 
 impl Drop for Pace<'_> {
     fn drop(&mut self) {
-        if let Some(first) = self.first {
+        if self.searches {
+            let halvings = self.answers.saturating_sub(1);
+            let first = 1_usize.checked_shl(halvings).unwrap_or(usize::MAX);
             self.cut_off.lock().insert(self.partition, first);
         }
     }
@@ -324,7 +321,7 @@ impl WriteError {
     /// # Examples
     ///
     /// ```
-    /// use buffer_core::{Batch, Flush, FlushError, async_trait};
+    /// use buffer_core::{Batch, Flush, FlushError, FlushErrorKind, async_trait};
     /// use buffer_influx::{Client, Point, WriteError};
     ///
     /// struct Temperatures(Client);

@@ -64,6 +64,14 @@ fn victoria_metrics_gets_no_key_of_a_tag_that_it_would_cut() {
             assert!(Encoder::new(dialect).encode(&point).is_ok(), "{dialect:?}");
         }
     }
+    // A line break is written as two characters.
+    let key = format!("{}\n", "k".repeat(255));
+    let point = Point::new("m")
+        .tag(key, "1")
+        .field("v", 1)
+        .timestamp_ns(1_000_000);
+    let refused = Encoder::new(Dialect::VictoriaMetrics).encode(&point);
+    assert!(matches!(refused, Err(PointError::NameTooLong { bytes: 257, .. })));
 }
 
 #[test]

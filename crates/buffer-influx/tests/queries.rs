@@ -75,6 +75,9 @@ async fn a_query_returns_its_series_and_a_failed_statement_is_an_error() {
         json(200, "", "<html>"),
         json(200, "", r#"{"status":"ok"}"#),
         json(200, "", "[]"),
+        // No statement, by Telegraf, and by InfluxDB.
+        json(200, "", r#"{"results":[]}"#),
+        json(200, "X-Influxdb-Version: 1.6.7\r\n", "{}"),
     ]);
     let client = client(&server);
     for post in [false, true] {
@@ -130,6 +133,10 @@ async fn a_query_returns_its_series_and_a_failed_statement_is_an_error() {
             }) => assert_eq!((found, words.as_str()), (status, message)),
             other => panic!("{other:?}"),
         }
+    }
+    for _ in 0..2 {
+        let results = client.query(";").await.expect("no statement");
+        assert_eq!(results.series().count(), 0);
     }
 }
 

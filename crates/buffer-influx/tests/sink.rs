@@ -134,12 +134,11 @@ async fn a_search_that_is_cut_off_goes_on_with_what_is_left() {
             r#"{"error":"partial write: points beyond retention policy dropped=1"}"#,
         )
     };
-    // All five, 0 1, 2 3 4 without an answer; then 2 3 4, 2, 3 4, 3, 4: the guilty line is the fourth.
+    // All five, 0 1, 2 3 4 without an answer; then 2, 3 4, 3, 4: the guilty line is the fourth.
     let script = [
         no(),
         no_content(),
         Step::Silence,
-        no(),
         no_content(),
         no(),
         no(),
@@ -152,19 +151,19 @@ async fn a_search_that_is_cut_off_goes_on_with_what_is_left() {
     let ledger = buffer.ledger();
     let rejected = ledger.dropped.count(DropReason::Rejected);
     assert_eq!((ledger.delivered, rejected, ledger.retried), (4, 1, 3));
-    let bodies: Vec<String> = (0..8).map(|_| server.request().body).collect();
-    assert_eq!(bodies[3], "m v=2i 2\nm v=3i 3\nm v=4i 4\n");
-    assert_eq!(bodies[7], "m v=4i 4\n");
+    let bodies: Vec<String> = (0..7).map(|_| server.request().body).collect();
+    assert_eq!(bodies[3], "m v=2i 2\n");
+    assert_eq!(bodies[6], "m v=4i 4\n");
     assert_eq!(server.requests_left(), 0);
 }
 
-/// No line is settled before the seventh answer, and an attempt has the time for two.
-#[tokio::test]
-async fn a_search_for_which_one_attempt_is_too_short_goes_on_in_the_next() {
-    let answers = AtomicUsize::new(0);
+/// The ledger after a batch of 64 lines, two of which the server does not take and does not name, and which gives `cut` after every few
+/// answers.
+async fn settled_though_cut_off(bad: [i64; 2], answers: usize, cut: Step) -> Ledger {
+    let answered = AtomicUsize::new(0);
     let server = ScriptedServer::by(move |request| {
-        if answers.fetch_add(1, Relaxed) % 3 == 2 {
-            return Step::Silence;
+        if answered.fetch_add(1, Relaxed) % (answers + 1) == answers {
+            return cut.clone();
         }
         match request
             .body
@@ -180,25 +179,48 @@ async fn a_search_for_which_one_attempt_is_too_short_goes_on_in_the_next() {
             ),
         }
     });
-    let client = Client::builder(&server.url, V1::new("db")).build().unwrap();
+    let client = Client::builder(&server.url, V1::new("db"))
+        .build()
+        .expect("valid settings");
     let writer = Writer::builder(client.encoder())
         .buffer(|buffer| {
-            let buffer = buffer.partitions(1).batch_size(64).retries(3);
             buffer
+                .partitions(1)
+                .batch_size(64)
+                .retries(3)
                 .backoff(Duration::from_millis(1), Duration::from_millis(1))
                 .flush_timeout(SHORT)
         })
         .build(InfluxSink::new(client))
-        .unwrap();
+        .expect("valid settings");
     for index in 0..64 {
-        let name = if index == 0 { "bad" } else { "m" };
+        let name = if bad.contains(&index) { "bad" } else { "m" };
         let point = Point::new(name).field("v", index).timestamp_ns(index);
-        writer.write(point).await.unwrap();
+        writer.write(point).await.expect("an open buffer");
     }
-    writer.flush().await;
-    let ledger = writer.buffer().ledger();
-    let rejected = ledger.dropped.count(DropReason::Rejected);
-    assert_eq!((ledger.delivered, rejected), (63, 1), "{ledger}");
+    writer.flush_within(LONG).await;
+    writer.buffer().ledger()
+}
+
+/// No line would be settled before the seventh answer, wherever the search begins.
+#[tokio::test]
+async fn a_search_for_which_one_attempt_is_too_short_goes_on_in_the_next() {
+    for bad in [[0, 1], [44, 45], [0, 40]] {
+        let ledger = settled_though_cut_off(bad, 3, Step::Silence).await;
+        let rejected = ledger.dropped.count(DropReason::Rejected);
+        assert_eq!((ledger.delivered, rejected), (62, 2), "{bad:?}: {ledger}");
+    }
+}
+
+/// It spends no retry, so nothing else would end it.
+#[tokio::test]
+async fn a_search_that_a_rate_limit_cuts_off_comes_to_an_end() {
+    let limit = json(429, "Retry-After: 0\r\n", "{}");
+    for cut in [limit, Step::HangUp] {
+        let ledger = settled_though_cut_off([0, 44], 4, cut).await;
+        let rejected = ledger.dropped.count(DropReason::Rejected);
+        assert_eq!((ledger.delivered, rejected), (62, 2), "{ledger}");
+    }
 }
 
 /// Keeps the lines and the server's words.
@@ -418,6 +440,17 @@ async fn an_outage_or_a_wrong_set_up_holds_the_batch_for_as_long_as_it_lasts() {
         json(400, "", r#"{"error":"unexpected EOF"}"#),
         json(400, "", r#"{"error":"gzip: invalid header"}"#),
         json(400, "", r#"{"error":"flate: corrupt input before offset 48"}"#),
+        json(400, "", r#"{"error":"invalid byte in chunk length"}"#),
+        json(
+            500,
+            "",
+            r#"{"code":"internal error","message":"unable to read data: unexpected EOF"}"#,
+        ),
+        json(
+            400,
+            "",
+            r#"{"code":"invalid","message":"writing requires points"}"#,
+        ),
         // An identity server's.
         json(
             400,

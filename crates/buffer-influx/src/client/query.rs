@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::client::error::ClientError;
 use crate::client::query_result::{QueryResult, QueryResults};
 use crate::connections::{Answer, End};
-use crate::response;
+use crate::response::{self, VERSION_HEADER};
 
 /// How much of the answer to a query is read.
 const QUERY_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -110,10 +110,8 @@ impl Client {
             self.remove_secrets(&mut message);
             return Err(refused(message));
         }
-        // Any other server's JSON can be read as one without results.
-        let results = serde_json::from_str::<QueryResults>(&answer.body).ok();
-        let Some(results) = results.filter(|results| !results.results.is_empty() || results.error.is_some())
-        else {
+        let is_signed = answer.headers.contains_key(VERSION_HEADER);
+        let Some(results) = QueryResults::of(&answer.body, is_signed) else {
             return Err(refused(
                 "the answer is not what InfluxDB answers to a query; check the URL".to_owned(),
             ));

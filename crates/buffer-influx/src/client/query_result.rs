@@ -115,7 +115,24 @@ pub struct QueryMessage {
     pub text: String,
 }
 
+/// What a body must have to be the answer to a query.
+#[derive(Deserialize)]
+struct Parts {
+    results: Option<Vec<QueryResult>>,
+    error: Option<String>,
+}
+
 impl QueryResults {
+    /// Reads a body. Another server's JSON is none, unless the server is known by its signature: InfluxDB answers `{}` to no statement.
+    pub(crate) fn of(body: &str, is_signed: bool) -> Option<Self> {
+        let Parts { results, error } = serde_json::from_str(body).ok()?;
+        let is_answer = is_signed || results.is_some() || error.is_some();
+        is_answer.then(|| Self {
+            results: results.unwrap_or_default(),
+            error,
+        })
+    }
+
     /// The series of all statements.
     pub fn series(&self) -> impl Iterator<Item = &QuerySeries> {
         self.results.iter().flat_map(|result| &result.series)

@@ -10,12 +10,11 @@ use crate::point::point_error::{Element, PointError};
 /// Refuses what only one dialect can't read.
 pub(crate) fn check_name(element: Element, name: &str, rules: &Rules) -> Result<(), PointError> {
     let most = rules.dialect.longest_name(element);
-    if name.len() > most {
-        return Err(PointError::NameTooLong {
-            element,
-            bytes: name.len(),
-            most,
-        });
+    // These are written as two characters each, which the server keeps.
+    let escaped = name.bytes().filter(|byte| matches!(byte, b'\n' | b'\r' | b'\t'));
+    let bytes = name.len() + escaped.count();
+    if bytes > most {
+        return Err(PointError::NameTooLong { element, bytes, most });
     }
     match rules.dialect {
         Dialect::VictoriaMetrics if element == Element::FieldKey && name.contains('"') => {

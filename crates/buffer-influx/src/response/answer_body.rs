@@ -30,8 +30,8 @@ impl AnswerBody {
 
     /// Reads the beginning of a body.
     fn of_cut(body: &str) -> Self {
-        // Half of an escape can't be read: at most five of its six characters.
-        let ends = body.char_indices().rev().map(|(end, _)| end).take(5);
+        // Half of an escape can't be read: at most eleven characters of a pair.
+        let ends = body.char_indices().rev().map(|(end, _)| end).take(11);
         let ends = [body.len()].into_iter().chain(ends);
         let bodies = ends.map(|end| &body[..end]).chain([before_last_comma(body)]);
         let Some(Value::Object(body)) = { bodies }.find_map(|body| serde_json::from_str(&closed(body)).ok())
@@ -123,7 +123,15 @@ fn tokens(body: &str) -> impl Iterator<Item = (usize, char)> {
 /// An entry that names no line is kept beside those that do, or the lines that are named would pass for all. If no entry names one,
 /// the list tells nothing.
 fn all_named_by_number(lines: &[Value]) -> Vec<NamedByNumber> {
-    let named: Vec<_> = lines.iter().map(named_by_number).collect();
+    // Far more than any server names.
+    const MOST: usize = 10_000;
+    let beyond = (lines.len() > MOST).then_some(&Value::Null);
+    let named: Vec<_> = lines
+        .iter()
+        .take(MOST)
+        .chain(beyond)
+        .map(named_by_number)
+        .collect();
     if named.iter().all(Option::is_none) {
         return Vec::new();
     }

@@ -122,8 +122,16 @@ pub(crate) fn kind(evidence: &Evidence<'_>) -> Option<RefusalKind> {
     if wrapped && blames_lines && !says(&["line protocol", "catalog update error", "column type mismatch"]) {
         return Some(RefusalKind::Failed);
     }
-    // The body broke on its way to InfluxDB 1, behind something that has cut or unpacked it.
-    if in_form && begins(&["unexpected EOF", "gzip: ", "flate: "]) {
+    // The body broke on its way, behind something that has cut or unpacked it. Version 2 says so behind words of its own.
+    let of_body = inner.strip_prefix("unable to read data: ").unwrap_or(inner);
+    const BROKEN: [&str; 5] = [
+        "unexpected EOF",
+        "gzip: ",
+        "flate: ",
+        "invalid byte in chunk length",
+        "writing requires points",
+    ];
+    if in_form && BROKEN.iter().any(|words| of_body.starts_with(words)) {
         return Some(RefusalKind::Busy);
     }
     if begins(&["Authorization header was malformed"]) {

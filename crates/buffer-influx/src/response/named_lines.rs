@@ -49,6 +49,7 @@ impl<'a> NamedLines<'a> {
     fn by_number(named: &'a [NamedByNumber], sent: &[&Line]) -> Self {
         const NAMED_AT_MOST: usize = 100;
         let mut complete = named.len() < NAMED_AT_MOST;
+        let mut unknown = 0;
         let mut lines: Vec<(usize, &str)> = Vec::with_capacity(named.len());
         for NamedByNumber {
             number,
@@ -58,7 +59,13 @@ impl<'a> NamedLines<'a> {
         {
             match index_of(*number, shown, sent) {
                 Some(index) => lines.push((index, reason)),
-                None => complete = false,
+                None => {
+                    complete = false;
+                    unknown += 1;
+                    if unknown > NAMED_AT_MOST {
+                        break;
+                    }
+                }
             }
         }
         lines.sort_by_key(|(index, _)| *index);
@@ -75,6 +82,7 @@ impl<'a> NamedLines<'a> {
         const AFTER_LINE: &str = "': ";
         // Of an answer that means other lines, the rest tells nothing.
         const UNKNOWN_AT_MOST: usize = 100;
+        const LONGEST_REASON: usize = 1024;
         let mut unknown = 0;
         let mut left: HashMap<&str, Vec<usize>> = HashMap::with_capacity(sent.len());
         for (index, line) in sent.iter().enumerate() {
@@ -101,7 +109,12 @@ impl<'a> NamedLines<'a> {
             };
             let (line, after) = rest.split_at(end);
             rest = &after[AFTER_LINE.len()..];
-            let reason = rest.lines().next().unwrap_or_default();
+            // The next line is named behind a line break, but a header has none.
+            let reason = &rest[..rest.floor_char_boundary(LONGEST_REASON)];
+            let reason = reason.lines().next().unwrap_or_default();
+            let reason = reason
+                .split_once(BEFORE_LINE)
+                .map_or(reason, |(reason, _)| reason.trim_end());
             // A line that was sent twice is named twice; the first time settles both.
             let indices = left.get_mut(line).map(std::mem::take).unwrap_or_default();
             named
@@ -226,6 +239,30 @@ mod tests {
                 complete: true
             }
         );
+    }
+
+    /// Each would have all that follows for its reason.
+    #[test]
+    fn a_reason_ends_where_the_next_line_is_named() {
+        let lines = lines(&["x", "y"]);
+        let message = "partial write: unable to parse 'x': no unable to parse 'y': neither dropped=0";
+        let named = by_text(message, &lines);
+        assert_eq!(
+            (named.lines, named.complete),
+            (vec![(0, "no"), (1, "neither")], true)
+        );
+        let long = format!("unable to parse 'x': {}", "n".repeat(1 << 20));
+        assert_eq!(by_text(&long, &lines).lines[0].1.len(), 1_024);
+    }
+
+    /// Takes minutes when each is compared with all lines.
+    #[test]
+    fn entries_that_name_no_line_are_soon_passed_over() {
+        let line = Line::new("m v=1 1");
+        let sent = vec![&line; 5_000];
+        let named = vec![NamedByNumber::default(); 1_000_000];
+        let found = NamedLines::by_number(&named, &sent);
+        assert_eq!((found.lines, found.complete), (vec![], false));
     }
 
     #[test]

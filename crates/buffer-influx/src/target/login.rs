@@ -96,28 +96,41 @@ impl Login {
 /// It follows the user there, so it stands behind a `&`, or an escaped one: `&amp;`, `\u0026`, `%26`. Elsewhere `p=` belongs to a
 /// line that the server names, and that is found by its text.
 fn remove_parameter(password: &str, text: &mut String) {
-    let mut url = Url::parse("http://localhost").expect("a URL");
-    url.query_pairs_mut().append_pair("p", password);
-    let parameter = url.query().unwrap_or_default().to_owned();
+    let value = encoded(password);
     // The URL as a parameter of another, such as of the page for a login.
-    url.query_pairs_mut().clear().append_key_only(&parameter);
-    let encoded = url.query().unwrap_or_default();
-    for parameter in [
-        &*parameter,
-        &with_small_digits(&parameter),
-        &parameter.replace('+', "%20"),
-        &format!("p={password}"),
-        encoded,
-        &with_small_digits(encoded),
-        &encoded.replace("%2B", "%2520"),
+    let twice = encoded(&value);
+    for value in [
+        &*value,
+        &with_small_digits(&value),
+        &value.replace('+', "%20"),
+        password,
+        &twice,
+        &with_small_digits(&twice),
+        &twice.replace("%2B", "%2520"),
     ] {
-        for and in ["&", ";", "26", "?"] {
-            let shown = format!("{and}{parameter}");
-            if text.contains(&shown) {
-                *text = text.replace(&shown, &format!("{and}p=***"));
+        if !text.contains(value) {
+            continue;
+        }
+        for equals in [
+            "=", "%3D", "%3d", "%253D", r"\u003d", r"\u003D", "&#x3D;", "&#61;",
+        ] {
+            for and in ["&", ";", "26", "?"] {
+                let before = format!("{and}p{equals}");
+                *text = text.replace(&format!("{before}{value}"), &format!("{and}p=***"));
             }
         }
+        // By a server that shows what it has read.
+        for before in ["\"p\":\"", "\"p\": \""] {
+            *text = text.replace(&format!("{before}{value}"), &format!("{before}***"));
+        }
     }
+}
+
+/// As a parameter of a URL.
+fn encoded(text: &str) -> String {
+    let mut url = Url::parse("http://localhost").expect("a URL");
+    url.query_pairs_mut().append_key_only(text);
+    url.query().unwrap_or_default().to_owned()
 }
 
 /// With `%3d` where there is `%3D`.
@@ -132,7 +145,7 @@ fn with_small_digits(encoded: &str) -> String {
 }
 
 /// How credentials are written by servers that escape more than they have to, in JSON, in pages and in parameters.
-const ESCAPES: [&[(char, &str)]; 23] = [
+const ESCAPES: [&[(char, &str)]; 26] = [
     &[],
     // In JSON, by Go as well.
     &[('\\', r"\\"), ('"', r#"\""#)],
@@ -164,6 +177,9 @@ const ESCAPES: [&[(char, &str)]; 23] = [
     &[('+', "&#43;")],
     &[('+', "&#x2B;")],
     &[('/', "&#x2F;"), ('=', "&#x3D;")],
+    &[('/', "&#x2F;"), ('+', "&#x2B;"), ('=', "&#x3D;")],
+    &[('+', "&#43;"), ('=', "&#61;")],
+    &[('/', "%252F"), ('=', "%253D"), ('+', "%252B")],
     &[('/', "%2F"), ('=', "%3D"), ('+', "%2B")],
     &[
         ('/', "%2F"),
@@ -270,12 +286,18 @@ mod tests {
             "%2fwrite%3fu%3duser%26p%3dhid%2bden%26db%3ddb",
             "/write?p=hid+den&u=user",
             "/write?u=user&p=hid%20den&db=db",
+            "/write?u&#x3D;user&amp;p&#x3D;hid+den",
+            r"/write?u\u003duser\u0026p\u003dhid+den",
+            "%252Fwrite%253Fu%253Duser%2526p%253Dhid+den",
         ] {
             let mut text = format!("{url} or {url}");
             login.remove_from(&mut text);
             assert_eq!(text.matches("p=***").count(), 2, "{text}");
             assert!(!text.contains("hid"), "{text}");
         }
+        let mut text = r#"{"args":{"p":"hid den","u":"user"}}"#.to_owned();
+        login.remove_from(&mut text);
+        assert!(!text.contains("hid"), "{text}");
         let line = "m,p=hid+den,grp=hid+den p=1";
         let mut text = line.to_owned();
         login.remove_from(&mut text);
@@ -302,6 +324,9 @@ mod tests {
             (token(long), "Token hidden&#x2F;hidden+hidden&#x3D;&#x3D;"),
             (token(long), r#""Token hidden/hidden\u002Bhidden==""#),
             (token(long), "token=hidden%2Fhidden%2Bhidden%3D%3D"),
+            (token(long), "token=hidden%252Fhidden%252Bhidden%253D%253D"),
+            (token(long), "Token hidden&#x2F;hidden&#x2B;hidden&#x3D;&#x3D;"),
+            (token(long), "Token hidden/hidden&#43;hidden&#61;&#61;"),
             (token("user:hid&den"), "Token user:hid&amp;den"),
             (token("user:hid&den"), r"Token user:hid\u0026den"),
             (token("user:hid\"den"), r#"Token user:hid\"den"#),
