@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use rand::seq::SliceRandom;
+
 use crate::caught::{caught, drop_caught};
 use crate::outcome::size::Size;
 use crate::partition::Partition;
@@ -16,16 +18,16 @@ use crate::sync::Mutex;
 /// Those who wait for room in the partitions of one buffer.
 pub(crate) struct Line(Mutex<Places>);
 
-/// All are known by their tickets, which are numbers in the order in which they came.
+/// Each is known by a ticket, a number in the order in which they came.
 struct Places {
     next_ticket: u64,
-    waiting: BTreeMap<u64, Place>,
+    /// By route, so that nobody has to look past those who go elsewhere.
+    waiting: BTreeMap<(Route, u64), Place>,
     /// Who has been called and has not come yet.
     called: BTreeMap<u64, Turn>,
 }
 
 struct Place {
-    route: Route,
     wanted: Size,
     waker: Option<Waker>,
 }
@@ -57,13 +59,12 @@ impl Line {
         let mut places = self.0.lock();
         let ticket = places.next_ticket;
         places.next_ticket += 1;
-        let place = Place {
-            route,
-            wanted,
-            waker: None,
-        };
-        places.waiting.insert(ticket, place);
-        on_route(partitions, route).for_each(|(_, partition)| partition.add_to_line());
+        let place = Place { wanted, waker: None };
+        places.waiting.insert((route, ticket), place);
+        let with_new_lines: Vec<usize> = on_route(partitions, route)
+            .filter(|(_, partition)| partition.add_to_line())
+            .map(|(index, _)| index)
+            .collect();
         drop(places);
         let in_line = InLine {
             line: self,
@@ -71,8 +72,10 @@ impl Line {
             route,
             ticket,
         };
-        // Room that was settled before anybody saw this one in line.
-        in_line.serve_route();
+        // Room that was settled before anybody saw a line there. Where one was, whoever settles sees it.
+        for index in with_new_lines {
+            self.serve(partitions, index);
+        }
         in_line
     }
 
@@ -83,39 +86,48 @@ impl Line {
             return;
         }
         let mut wakers = Vec::new();
+        // Whether a heavy one is gone that stood in front of lighter ones in other partitions.
+        let mut makes_way = false;
         let mut places = self.0.lock();
-        let mut from = 0;
-        while let Some((ticket, wanted)) = places.first_for(index, from)
+        while let Some((key, wanted)) = places.first_for(index)
             && let Some(room) = partition.reserve(wanted)
         {
-            let place = places.take_out(partitions, ticket);
+            let (route, ticket) = key;
+            makes_way |= route == Route::Anywhere && wanted.bytes > 0;
+            let place = places.take_out(partitions, key);
             wakers.extend(place.and_then(|place| place.waker));
             let turn = Turn {
                 partition: index,
                 room,
             };
             places.called.insert(ticket, turn);
-            from = ticket;
         }
         drop(places);
+        // Whoever runs first finds the room that is kept for nobody, and should not be the same one each time.
+        wakers.shuffle(&mut rand::rng());
         for waker in wakers {
             // User code: the others are woken whether it panics or not.
             let _ = caught(|| waker.wake());
+        }
+        if makes_way {
+            let others = (0..partitions.len()).filter(|other| *other != index);
+            others.for_each(|other| self.serve(partitions, other));
         }
     }
 }
 
 impl Places {
-    /// The ticket of the first who may go to a partition, from a ticket on, and what is wanted.
-    fn first_for(&self, index: usize, from: u64) -> Option<(u64, Size)> {
-        let mut places = self.waiting.range(from..);
-        let first = places.find(|(_, place)| place.route.leads_to(index));
-        first.map(|(ticket, place)| (*ticket, place.wanted))
+    /// The first who may go to a partition, and what is wanted.
+    fn first_for(&self, index: usize) -> Option<((Route, u64), Size)> {
+        let first = |route| self.waiting.range((route, 0)..=(route, u64::MAX)).next();
+        let firsts = [Route::Anywhere, Route::To(index)].into_iter().filter_map(first);
+        let first = firsts.min_by_key(|((_, ticket), _)| *ticket);
+        first.map(|(key, place)| (*key, place.wanted))
     }
 
-    fn take_out<T>(&mut self, partitions: &[Partition<T>], ticket: u64) -> Option<Place> {
-        let place = self.waiting.remove(&ticket)?;
-        on_route(partitions, place.route).for_each(|(_, partition)| partition.remove_from_line());
+    fn take_out<T>(&mut self, partitions: &[Partition<T>], key: (Route, u64)) -> Option<Place> {
+        let place = self.waiting.remove(&key)?;
+        on_route(partitions, key.0).for_each(|(_, partition)| partition.remove_from_line());
         Some(place)
     }
 }
@@ -138,14 +150,6 @@ pub(crate) struct InLine<'a, T> {
     ticket: u64,
 }
 
-impl<T> InLine<'_, T> {
-    fn serve_route(&self) {
-        for (index, _) in on_route(self.partitions, self.route) {
-            self.line.serve(self.partitions, index);
-        }
-    }
-}
-
 impl<T> Future for InLine<'_, T> {
     type Output = Turn;
 
@@ -154,9 +158,12 @@ impl<T> Future for InLine<'_, T> {
         let waker = context.waker().clone();
         let mut places = self.line.0.lock();
         if let Some(turn) = places.called.remove(&self.ticket) {
+            drop(places);
+            // A panic would cost the turn.
+            drop_caught(waker);
             return Poll::Ready(turn);
         }
-        let place = places.waiting.get_mut(&self.ticket);
+        let place = places.waiting.get_mut(&(self.route, self.ticket));
         let before = place.and_then(|place| place.waker.replace(waker));
         drop(places);
         drop(before);
@@ -167,7 +174,7 @@ impl<T> Future for InLine<'_, T> {
 impl<T> Drop for InLine<'_, T> {
     fn drop(&mut self) {
         let mut places = self.line.0.lock();
-        let place = places.take_out(self.partitions, self.ticket);
+        let place = places.take_out(self.partitions, (self.route, self.ticket));
         let turn = places.called.remove(&self.ticket);
         drop(places);
         if place.is_none() && turn.is_none() {
@@ -179,6 +186,8 @@ impl<T> Drop for InLine<'_, T> {
             self.partitions[partition].give_back(room);
         }
         // Those behind may find room for what they want.
-        self.serve_route();
+        for (index, _) in on_route(self.partitions, self.route) {
+            self.line.serve(self.partitions, index);
+        }
     }
 }

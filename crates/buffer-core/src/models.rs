@@ -272,10 +272,10 @@ fn items_that_join_unchecked_leave_the_room_that_is_kept() {
                 let turn = loom::future::block_on(line.enter(partitions, Route::Anywhere, TWO));
                 let mut items = vec![8, 9];
                 let mut parcel = Parcel::new(&mut items, Vec::new());
-                let admitted = partitions[0].admit_many_in_turn(turn.room, &mut parcel);
+                let admitted = partitions[0].admit_many_in_turn(turn.room, &mut parcel, 2);
                 admitted.expect("it is open");
                 let accepted = 2 - parcel.len();
-                assert_eq!(accepted as u64, turn.room.items);
+                assert!(accepted as u64 >= turn.room.items);
                 accepted
             }
         });

@@ -67,7 +67,7 @@ pub(crate) enum Next<T> {
     /// The open batch is due then, or something is sealed before.
     WaitUntil(Instant),
     Wait,
-    /// Somebody waits for an item of the open batch: whoever is about to insert just now may join it.
+    /// Somebody waits for an item of the open batch, or for its room: whoever is about to insert just now may join it.
     Gather,
     End,
 }
@@ -193,8 +193,9 @@ impl<T> Partition<T> {
                 Entry::Barrier(barrier) => reached.push(barrier),
             }
         }
-        // By invariant 1 only now: the queue is empty. An item that somebody waits for does not sit out the interval.
-        let is_urgent = state.open.is_urgent();
+        // By invariant 1 only now: the queue is empty. An item that somebody waits for does not sit out the interval, nor does one whose
+        // room somebody waits for.
+        let is_urgent = state.open.is_urgent() || state.is_in_the_way;
         if let Some(due) = state.open.due()
             && due > now
             && !is_urgent
@@ -205,10 +206,10 @@ impl<T> Partition<T> {
         if is_urgent && !std::mem::replace(&mut state.has_gathered, true) {
             return Next::Gather;
         }
-        state.seal(if is_urgent {
-            Trigger::Request
-        } else {
-            Trigger::Interval
+        state.seal(match (state.is_in_the_way, is_urgent) {
+            (true, _) => Trigger::Bytes,
+            (false, true) => Trigger::Request,
+            (false, false) => Trigger::Interval,
         });
         if let Some(Entry::Sealed(sealed)) = state.queue.pop_front() {
             return Next::Flush(state.hand_out(sealed));

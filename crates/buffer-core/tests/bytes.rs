@@ -166,6 +166,37 @@ async fn what_comes_later_is_not_let_in_beside_a_heavy_one_that_waits() {
     let _ = buffer.close().await;
 }
 
+/// Nothing is settled there that would tell the light one.
+#[tokio::test(start_paused = true)]
+async fn a_light_one_gets_in_wherever_only_a_heavy_one_stood_before_it() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let buffer = weighing()
+        .partitions(2)
+        .batch_size(1)
+        .batch_bytes(20)
+        .capacity_bytes(40)
+        .build(sink.clone())
+        .unwrap();
+    buffer.insert(20).await.unwrap();
+    sink.attempted(1).await;
+    buffer.insert(14).await.unwrap();
+    sink.attempted(2).await;
+    let mut heavy = task::spawn(buffer.insert(18));
+    let mut light = task::spawn(buffer.insert(5));
+    assert_pending!(heavy.poll());
+    assert_pending!(light.poll());
+    // The first that waits at the gate is the first that came.
+    gate.let_through(1);
+    while !heavy.is_woken() {
+        tokio::task::yield_now().await;
+    }
+    assert!(light.is_woken());
+    assert_ready!(heavy.poll()).unwrap();
+    assert_ready!(light.poll()).unwrap();
+    gate.open();
+    let _ = buffer.close().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_room_that_is_kept_is_as_large_as_its_item_is_heavy() {
     let (sink, gate) = ScriptedSink::new([]).gated();

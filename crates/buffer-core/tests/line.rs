@@ -8,6 +8,7 @@ use std::time::Duration;
 use buffer_core::testing::{Gate, Reply, ScriptedSink};
 use buffer_core::{Buffer, Routing, TryInsertBatchError, TryInsertError};
 use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout;
 use tokio_test::task::{self, Spawn};
 use tokio_test::{assert_pending, assert_ready};
 
@@ -87,7 +88,7 @@ async fn an_insert_that_is_kept_and_not_polled_has_only_its_own_room() {
     let (buffer, gate) = full(2);
     let mut kept = waiting(buffer.insert(1));
     gate.open();
-    tokio::time::timeout(Duration::from_secs(1), async {
+    timeout(Duration::from_secs(1), async {
         for item in 2..100 {
             buffer.insert(item).await.unwrap();
         }
@@ -96,6 +97,52 @@ async fn an_insert_that_is_kept_and_not_polled_has_only_its_own_room() {
     .expect("there is room beside what is kept");
     buffer.flush().await;
     assert_ready!(kept.poll()).unwrap();
+}
+
+/// With what is kept, no batch ever has its full size.
+#[tokio::test(start_paused = true)]
+async fn an_open_batch_beside_room_that_nobody_comes_for_does_not_wait_for_its_interval() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let builder = Buffer::builder().partitions(1).batch_size(10).capacity(10);
+    let builder = builder.flush_interval(Duration::from_secs(3_600));
+    let buffer = builder.build(sink.clone()).unwrap();
+    buffer.insert_batch(&mut vec![0; 10]).await.unwrap();
+    let kept = waiting(buffer.insert(1));
+    gate.open();
+    timeout(Duration::from_secs(60), async {
+        for item in 2..32 {
+            buffer.insert(item).await.unwrap();
+        }
+    })
+    .await
+    .expect("whoever is in line has the batch flushed");
+    // All but what is kept.
+    assert!(
+        sink.attempts()[1..]
+            .iter()
+            .all(|attempt| attempt.items.len() == 9)
+    );
+    drop(kept);
+    let _ = buffer.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_items_that_are_kept_and_not_polled_have_half_of_the_room_at_most() {
+    let (sink, gate) = ScriptedSink::new([]).gated();
+    let builder = Buffer::builder().partitions(1).batch_size(100).capacity(100);
+    let buffer = builder.build(sink).unwrap();
+    buffer.insert_batch(&mut vec![0; 100]).await.unwrap();
+    let mut items = vec![1; 200];
+    let kept = waiting(buffer.insert_batch(&mut items));
+    gate.open();
+    buffer.flush().await;
+    for _ in 0..50 {
+        buffer.try_insert(2).unwrap();
+    }
+    assert_eq!(buffer.try_insert(2), Err(TryInsertError::Full(2)));
+    drop(kept);
+    buffer.try_insert(2).unwrap();
+    let _ = buffer.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,22 +244,22 @@ fn inserting(buffer: &Buffer<u32>, item: u32) -> JoinHandle<Infallible> {
     })
 }
 
-/// Those who find the buffer full again and again share its room.
+/// Those who find the buffer full again and again share its room: what is kept for nobody goes to another one of them each time.
 #[tokio::test(start_paused = true)]
 async fn tasks_that_insert_without_end_all_get_in() {
     let sink = ScriptedSink::answering(|_| Reply::after(Duration::from_millis(10), Reply::Ok));
-    let builder = Buffer::builder().partitions(1).batch_size(10).capacity(10);
+    let builder = Buffer::builder().partitions(1).batch_size(100).capacity(100);
     let buffer = builder.build(sink.clone()).unwrap();
     let tasks: Vec<_> = (0..4).map(|item| inserting(&buffer, item)).collect();
-    let late = tokio::time::timeout(Duration::from_secs(60), buffer.insert(9)).await;
+    let late = timeout(Duration::from_secs(60), buffer.insert(9)).await;
     late.expect("it has its turn").unwrap();
-    while buffer.ledger().delivered < 1_000 {
+    while buffer.ledger().delivered < 20_000 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     tasks.iter().for_each(JoinHandle::abort);
     let delivered = sink.delivered();
     for item in 0..4 {
-        // At least one of them has room in each batch.
+        // A quarter of the batches go to each, more or less.
         let share = delivered.iter().filter(|delivered| **delivered == item).count();
         assert!(
             share >= delivered.len() / 20,

@@ -76,8 +76,9 @@ impl<T: Send + 'static> Buffer<T> {
                 let mut admitted = shared.admit_many_or_drop(route, &mut parcel, count);
                 if let Err(Refused::Full(())) = admitted {
                     let wanted = parcel.next_size(count);
-                    let admit =
-                        |partition: &Partition<T>, room| partition.admit_many_in_turn(room, &mut parcel);
+                    let admit = |partition: &Partition<T>, room| {
+                        partition.admit_many_in_turn(room, &mut parcel, count)
+                    };
                     admitted = shared.admit_in_turn(route, wanted, admit).await;
                 }
                 let partition = admitted.map_err(|_| {

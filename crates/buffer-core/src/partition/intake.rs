@@ -85,7 +85,7 @@ impl<T> Partition<T> {
             return Err(Refused::Closed(item));
         }
         if self.has_line() || !state.has_room(in_bytes(bytes), &self.capacity) {
-            let to_wake = state.flush_for_room();
+            let to_wake = state.make_way();
             self.unlock(state, to_wake);
             return Err(Refused::Full(item));
         }
@@ -131,10 +131,10 @@ impl<T> Partition<T> {
     }
 
     /// Looks ahead, so that the next items need no checks; or, if somebody stands in line before them, makes way for those. Says
-    /// whether the open batch was sealed for that.
+    /// whether the worker has to come for that.
     fn look_ahead(&self, state: &mut State<T>) -> bool {
         if self.has_line() {
-            return state.flush_for_room();
+            return state.make_way();
         }
         state.look_ahead(&self.capacity, &self.triggers);
         false
@@ -169,29 +169,33 @@ impl<T> Partition<T> {
         Ok(())
     }
 
-    /// Admits the next items of a parcel into room that was kept for them.
+    /// Admits the next items of a parcel into room that was kept for some of them, and as many of the next `count` as there is room for
+    /// if nobody else stands in line.
     pub(crate) fn admit_many_in_turn(
         &self,
         room: Size,
         parcel: &mut Parcel<'_, T>,
+        count: usize,
     ) -> Result<(), Refused<()>> {
         let mut state = self.state.lock_to_insert();
         state.give_back(room);
         if state.closed {
             return Err(Refused::Closed(()));
         }
-        self.let_many_in(state, parcel, usize::try_from(room.items).unwrap_or(usize::MAX));
+        let kept = usize::try_from(room.items).unwrap_or(usize::MAX);
+        self.let_many_in(state, parcel, if self.has_line() { kept } else { count });
         Ok(())
     }
 
     /// Stores as many of the next `count` items of a parcel as there is room for.
     fn let_many_in(&self, mut state: HomeGuard<'_, State<T>>, parcel: &mut Parcel<'_, T>, count: usize) {
         let (before, queued) = (parcel.len(), state.queue.len());
+        let mut to_wake = state.sleep == Sleep::Sound;
         if parcel.is_weighed() {
             while before - parcel.len() < count {
                 let bytes = parcel.next_bytes();
                 if !state.has_room(in_bytes(bytes), &self.capacity) {
-                    state.flush_for_room();
+                    to_wake |= state.make_way();
                     break;
                 }
                 state.part_from_heavy(bytes, &self.triggers);
@@ -202,8 +206,7 @@ impl<T> Partition<T> {
             let room = usize::try_from(state.room(&self.capacity)).unwrap_or(usize::MAX);
             state.join_many(parcel.take(count.min(room)), &self.triggers);
         }
-        self.look_ahead(&mut state);
-        let to_wake = state.queue.len() > queued || state.sleep == Sleep::Sound;
+        to_wake |= self.look_ahead(&mut state) || state.queue.len() > queued;
         self.unlock(state, to_wake);
     }
 
@@ -215,7 +218,7 @@ impl<T> Partition<T> {
             return Some(Size::default());
         }
         let room = state.reserve(wanted, &self.capacity);
-        let to_wake = room.is_none() && state.flush_for_room();
+        let to_wake = room.is_none() && state.make_way();
         self.unlock(state, to_wake);
         room
     }
@@ -233,8 +236,9 @@ impl<T> Partition<T> {
         self.in_line.load(Relaxed) > 0
     }
 
-    pub(crate) fn add_to_line(&self) {
-        self.in_line.fetch_add(1, Relaxed);
+    /// Says whether there was no line before.
+    pub(crate) fn add_to_line(&self) -> bool {
+        self.in_line.fetch_add(1, Relaxed) == 0
     }
 
     pub(crate) fn remove_from_line(&self) {
@@ -252,7 +256,7 @@ impl<T> Partition<T> {
         if state.closed {
             return Err(Refused::Closed(()));
         }
-        if !state.is_idle() {
+        if self.has_line() || !state.is_idle() {
             return Err(Refused::Full(()));
         }
         // A whole batch finds room: the capacity holds one at least.

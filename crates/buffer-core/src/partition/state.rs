@@ -83,6 +83,8 @@ pub(crate) struct State<T> {
     pub(crate) sleep: Sleep,
     /// Whether the worker has let others join the open batch, in which somebody waits for an item.
     pub(crate) has_gathered: bool,
+    /// Whether somebody waits for room that only a flush of the open batch frees.
+    pub(crate) is_in_the_way: bool,
     /// When the batch that the worker has in hand was opened.
     pub(crate) in_hand: Option<Instant>,
     /// Every item that was ever accepted: what is pending and what is settled.
@@ -126,6 +128,7 @@ impl<T> State<T> {
             queue: VecDeque::new(),
             sleep: Sleep::Awake,
             has_gathered: false,
+            is_in_the_way: false,
             in_hand: None,
             accepted: 0,
             pending: Size::default(),
@@ -171,7 +174,11 @@ impl<T> State<T> {
             return None;
         }
         let room = Size {
-            items: wanted.items.min(self.room(capacity)),
+            // Not all: one that never comes for it would stop the others.
+            items: wanted
+                .items
+                .min(self.room(capacity))
+                .min((capacity.items / 2).max(1)),
             bytes: wanted.bytes,
         };
         self.reserved.items += room.items;
@@ -192,12 +199,11 @@ impl<T> State<T> {
         is_heavy && self.seal(Trigger::Bytes)
     }
 
-    /// Makes way for an item for which there is no room: seals the open batch if that takes all the room, as nothing else would
-    /// free the room before the batch is due. Says whether it did.
-    pub(crate) fn flush_for_room(&mut self) -> bool {
-        // What comes into room that is kept fills it, or finds it here when it comes.
-        let all_is_open = self.taken().items == self.open.len();
-        all_is_open && self.seal(Trigger::Bytes)
+    /// Makes way for an item for which there is no room: if all that is pending lies in the open batch, nothing else frees any before
+    /// the batch is due. Says whether the worker has to come and flush it.
+    pub(crate) fn make_way(&mut self) -> bool {
+        self.is_in_the_way = self.pending.items == self.open.len() && self.pending.items > 0;
+        self.is_in_the_way
     }
 
     #[inline]
@@ -298,6 +304,7 @@ impl<T> State<T> {
         };
         self.let_none_join();
         self.has_gathered = false;
+        self.is_in_the_way = false;
         self.seals[trigger as usize] += 1;
         self.queue.push_back(Entry::Sealed(sealed));
         true
