@@ -36,7 +36,7 @@ impl<T: Send + 'static> Buffer<T> {
     ///
     /// A future that is dropped while it waits, or gives way, has inserted nothing; the item is dropped with it and not counted, and the
     /// place in line is lost. One that is kept and not polled, as by a branch of a `select!` that waits for something else meanwhile,
-    /// keeps the room for its item.
+    /// keeps the room for its item; one of [`insert_batch`](Buffer::insert_batch) keeps up to half of a partition's.
     pub fn insert(&self, item: T) -> impl Future<Output = Result<(), InsertError<T>>> + Send {
         Inserting::new(self, item)
     }
