@@ -81,7 +81,7 @@ pub(crate) struct State<T> {
     counted: Size,
     pub(crate) queue: VecDeque<Entry<T>>,
     pub(crate) sleep: Sleep,
-    /// Whether the worker has let others join the open batch, in which somebody waits for an item.
+    /// Whether the worker has let others join the open batch, which it is about to flush early.
     pub(crate) has_gathered: bool,
     /// Whether somebody waits for room that only a flush of the open batch frees.
     pub(crate) is_in_the_way: bool,
