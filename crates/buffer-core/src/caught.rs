@@ -87,7 +87,7 @@ impl<F> Drop for Caught<'_, F> {
 /// # Cancel safety
 ///
 /// As safe as the future is.
-pub(crate) async fn waiting_in_line<F: Future>(future: F) -> F::Output {
+pub(crate) async fn with_caught_waker<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     // The user's and what stands in for it.
     let mut wakers: Option<(Waker, Waker)> = None;

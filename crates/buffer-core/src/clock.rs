@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 use tokio::time::{Sleep, sleep};
 
-use crate::caught::{Caught, caught, waiting_in_line};
+use crate::caught::{Caught, caught, with_caught_waker};
 
 /// Keeps time by the runtime that it is called in, or else by the buffer's.
 pub(crate) struct Clock {
@@ -43,7 +43,7 @@ impl Clock {
         let mut timer = pin!(Some(self.timer(limit)));
         // The timer of a runtime that has ended panics. Then the time is up, as nobody would tell when it is. The timer of another runtime
         // wakes on that runtime's thread, which a panic of the waker would end.
-        let _ = waiting_in_line(Caught::new(timer.as_mut())).await;
+        let _ = with_caught_waker(Caught::new(timer.as_mut())).await;
     }
 
     fn timer(&self, limit: Duration) -> Sleep {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::caught::waiting_in_line;
+use crate::caught::with_caught_waker;
 use crate::outcome::flush_error::FlushError;
 use crate::outcome::size::Size;
 use crate::sync::{Mutex, Notify};
@@ -255,7 +255,7 @@ impl<T> Drain<T> {
     ///
     /// Safe: it only looks.
     pub(crate) async fn finished(&self) {
-        waiting_in_line(self.until(|end| end.finished)).await;
+        with_caught_waker(self.until(|end| end.finished)).await;
     }
 
     /// Waits for `finish` and for the claim of what was left: everything is settled then.
@@ -264,7 +264,7 @@ impl<T> Drain<T> {
     ///
     /// Safe: it only looks.
     pub(crate) async fn settled(&self) {
-        waiting_in_line(self.until(|end| end.finished && end.left.is_empty())).await;
+        with_caught_waker(self.until(|end| end.finished && end.left.is_empty())).await;
     }
 
     async fn until(&self, reached: impl Fn(&End<T>) -> bool) {

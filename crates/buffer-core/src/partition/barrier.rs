@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use crate::caught::waiting_in_line;
+use crate::caught::with_caught_waker;
 use crate::tally::Tally;
 
 /// The end of a barrier that lies in the queue.
@@ -79,7 +79,7 @@ impl BarrierWait {
     ///
     /// Safe: it only looks.
     pub(crate) async fn reached(&mut self) -> Result<Tally, WorkerEnded> {
-        let passage = waiting_in_line(self.0.wait_for(|passage| passage.reached.is_some())).await;
+        let passage = with_caught_waker(self.0.wait_for(|passage| passage.reached.is_some())).await;
         passage
             .ok()
             .and_then(|passage| passage.reached)
