@@ -102,8 +102,8 @@ impl RecorderBuilder {
         self
     }
 
-    /// Lengthens each interval by a random time of up to this much, so that processes don't write in step. Default: 20 % of the
-    /// interval.
+    /// Lengthens each interval by a random time of up to this much, so that processes don't write in step, and ends the first at a random
+    /// moment. With zero, all are of one length. Default: 20 % of the interval.
     pub fn flush_jitter(mut self, jitter: Duration) -> Self {
         self.flush_jitter = Some(jitter);
         self
