@@ -96,6 +96,10 @@ impl Login {
 /// It follows the user there, so it stands behind a `&`, or an escaped one: `&amp;`, `\u0026`, `%26`. Elsewhere `p=` belongs to a
 /// line that the server names, and that is found by its text.
 fn remove_parameter(password: &str, text: &mut String) {
+    // An empty one is no secret, and stands everywhere.
+    if password.is_empty() {
+        return;
+    }
     let value = encoded(password);
     // The URL as a parameter of another, such as of the page for a login.
     let twice = encoded(&value);
@@ -298,6 +302,13 @@ mod tests {
         let mut text = r#"{"args":{"p":"hid den","u":"user"}}"#.to_owned();
         login.remove_from(&mut text);
         assert!(!text.contains("hid"), "{text}");
+        let none = Login::Parameters {
+            user: "user".to_owned(),
+            password: String::new(),
+        };
+        let mut text = "/write?u=user&p=&db=db".to_owned();
+        none.remove_from(&mut text);
+        assert_eq!(text, "/write?u=user&p=&db=db");
         let line = "m,p=hid+den,grp=hid+den p=1";
         let mut text = line.to_owned();
         login.remove_from(&mut text);
