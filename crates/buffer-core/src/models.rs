@@ -191,6 +191,13 @@ fn pending_items_never_exceed_the_capacity_and_the_ledger_adds_up() {
     });
 }
 
+/// A partition that is full with one batch of this many items, and the line before it.
+fn full(items: u64) -> Arc<(Line, [Partition<u32>; 1])> {
+    let partition = partition(items as usize, items);
+    (0..items as u32).for_each(|item| admit(&partition, item).expect("there is room"));
+    Arc::new((Line::new(), [partition]))
+}
+
 /// Settles what was taken, and gives the room to those in line, as the buffer does.
 fn make_room(line: &Line, partitions: &[Partition<u32>], items: usize) {
     deliver(&partitions[0], items);
@@ -211,9 +218,8 @@ const TWO: Size = Size { items: 2, bytes: 0 };
 #[test]
 fn whoever_waits_for_room_gets_in() {
     check(|| {
-        let full = Arc::new((Line::new(), [partition(1, 1)]));
+        let full = full(1);
         let (line, partitions) = &*full;
-        admit(&partitions[0], 0).expect("there is room");
         let producer = thread::spawn({
             let full = Arc::clone(&full);
             move || {
@@ -235,9 +241,8 @@ fn whoever_waits_for_room_gets_in() {
 #[test]
 fn room_is_kept_for_whoever_waits() {
     check(|| {
-        let full = Arc::new((Line::new(), [partition(2, 2)]));
+        let full = full(2);
         let (line, partitions) = &*full;
-        (0..2).for_each(|item| admit(&partitions[0], item).expect("there is room"));
         let mut in_line = line.enter(partitions, Route::Anywhere, ONE);
         let newcomer = thread::spawn({
             let full = Arc::clone(&full);
@@ -258,9 +263,8 @@ fn room_is_kept_for_whoever_waits() {
 #[test]
 fn items_that_join_unchecked_leave_the_room_that_is_kept() {
     check(|| {
-        let full = Arc::new((Line::new(), [partition(4, 4)]));
+        let full = full(4);
         let (line, partitions) = &*full;
-        (0..4).for_each(|item| admit(&partitions[0], item).expect("there is room"));
         let newcomer = thread::spawn({
             let full = Arc::clone(&full);
             move || (4..7).filter(|item| admit(&full.1[0], *item).is_ok()).count()
@@ -291,9 +295,8 @@ fn items_that_join_unchecked_leave_the_room_that_is_kept() {
 #[test]
 fn room_of_one_who_goes_away_is_for_those_behind() {
     check(|| {
-        let full = Arc::new((Line::new(), [partition(1, 1)]));
+        let full = full(1);
         let (line, partitions) = &*full;
-        admit(&partitions[0], 0).expect("there is room");
         let in_front = line.enter(partitions, Route::Anywhere, ONE);
         let behind = thread::spawn({
             let full = Arc::clone(&full);
@@ -318,9 +321,8 @@ fn room_of_one_who_goes_away_is_for_those_behind() {
 #[test]
 fn whoever_waits_for_room_sees_the_close() {
     check(|| {
-        let full = Arc::new((Line::new(), [partition(1, 1)]));
+        let full = full(1);
         let (line, partitions) = &*full;
-        admit(&partitions[0], 0).expect("there is room");
         let producer = thread::spawn({
             let full = Arc::clone(&full);
             move || {
