@@ -255,14 +255,24 @@ mod tests {
         assert_eq!(by_text(&long, &lines).lines[0].1.len(), 1_024);
     }
 
-    /// Takes minutes when each is compared with all lines.
+    /// A list of millions would take minutes: each entry without a number is compared with all lines.
     #[test]
-    fn entries_that_name_no_line_are_soon_passed_over() {
+    fn behind_a_hundred_entries_that_name_no_line_nothing_is_looked_at() {
         let line = Line::new("m v=1 1");
-        let sent = vec![&line; 5_000];
-        let named = vec![NamedByNumber::default(); 1_000_000];
-        let found = NamedLines::by_number(&named, &sent);
-        assert_eq!((found.lines, found.complete), (vec![], false));
+        let last = NamedByNumber {
+            number: Some(1),
+            ..NamedByNumber::default()
+        };
+        for (unknown, is_named) in [(100, true), (101, false)] {
+            let mut named = vec![NamedByNumber::default(); unknown];
+            named.push(last.clone());
+            let found = NamedLines::by_number(&named, &[&line, &line]);
+            assert_eq!(
+                (found.lines.len() == 1, found.complete),
+                (is_named, false),
+                "{unknown}"
+            );
+        }
     }
 
     #[test]
